@@ -1,0 +1,146 @@
+/** Base and novel accuracy after every epoch: where a method begins to forget. */
+
+import type { Data, Layout } from "plotly.js-dist-min";
+import { mean } from "simple-statistics";
+import { spread } from "../results/statistics";
+import type { Run } from "../results/store";
+import type { Named } from "../results/table";
+import { axis, baseConfig, baseLayout, colourOf, type Figure, faintInk, panelTitle, translucent } from "./style";
+
+const panels: { key: "base" | "novel"; title: string; domain: [number, number] }[] = [
+  { key: "base", title: "<b>Base</b>: the classes that were trained", domain: [0, 0.475] },
+  { key: "novel", title: "<b>Novel</b>: classes never seen in training", domain: [0.545, 1] },
+];
+
+/**
+ * A panel for base and one for novel classes. Each method in `methods` is a line over its epochs (mean over the runs given, a band of
+ * one standard deviation where there are several), with a diamond for its final prompts: for PromptSRC those that GPA averages over the
+ * epochs. `zeroShot` is drawn as a dashed line.
+ * @throws when runs of a method hold no accuracy per epoch
+ */
+export function forgettingFigure(runs: Run[], methods: Named[], zeroShot: Named): Figure {
+  const last = Math.max(...runs.flatMap((r) => r.epochs.map((e) => e.epoch)));
+  const data = panels.flatMap((panel, at) => {
+    const place = { xaxis: at === 0 ? "x" : "x2", yaxis: at === 0 ? "y" : "y2" };
+    const lines = methods.flatMap((method) => lineOf(runs, method, panel.key, at === 0, place));
+    const frozen = runs.filter((r) => r.method === zeroShot.name);
+    return frozen.length > 0 ? [dashed(frozen, zeroShot, panel.key, last, at === 0, place), ...lines] : lines;
+  });
+  data.push(finalMark);
+  const ranges = equalSpans(
+    ["y", "y2"].map((axisName) => data.filter((t) => (t as Place).yaxis === axisName).flatMap((t) => (t as { y: number[] }).y)),
+  );
+  const datasets = [...new Set(runs.map((r) => r.dataset))];
+  const seeds = new Set(runs.map((r) => r.seed)).size;
+  const epochs = { ...axis, showgrid: false, title: { text: "epoch", font: { size: 13 }, standoff: 6 }, range: [0.4, last + 0.6] };
+  const layout = {
+    ...baseLayout(`Accuracy after every epoch, ${datasets.join(", ")}${seeds > 1 ? `, ${seeds} seeds` : ""}`, 400),
+    hovermode: "x",
+    xaxis: { ...epochs, domain: panels[0].domain },
+    xaxis2: { ...epochs, domain: panels[1].domain, anchor: "y2" },
+    yaxis: { ...axis, ticksuffix: " %", range: ranges[0] },
+    yaxis2: { ...axis, ticksuffix: " %", range: ranges[1], anchor: "x2" },
+    annotations: panels.map((p) => panelTitle(p.title, p.domain)),
+  } as unknown as Partial<Layout>;
+  return { data, layout, config: baseConfig("forgetting"), alt: describe(runs, methods) };
+}
+
+/** One range per panel, of the same length in all, so that a gain and a loss of one point look alike. */
+function equalSpans(panelValues: number[][]): [number, number][] {
+  const ends = panelValues.map((v) => [Math.min(...v), Math.max(...v)]);
+  const span = Math.max(...ends.map(([low, high]) => high - low), 5) * 1.12;
+  return ends.map(([low, high]) => [(low + high - span) / 2, (low + high + span) / 2]);
+}
+
+/** The legend's entry for the diamonds. */
+const finalMark = {
+  type: "scatter",
+  mode: "markers",
+  name: "final prompts",
+  x: [null],
+  y: [null],
+  marker: { color: "#ffffff", size: 11, symbol: "diamond", line: { color: faintInk, width: 2.2 } },
+  hoverinfo: "skip",
+} as unknown as Data;
+
+type Place = { xaxis: string; yaxis: string };
+
+function lineOf(runs: Run[], method: Named, key: "base" | "novel", legend: boolean, place: Place): Data[] {
+  const own = runs.filter((r) => r.method === method.name);
+  const epochs = (own[0]?.epochs ?? []).filter((e) => e.metrics).map((e) => e.epoch);
+  if (epochs.length === 0) throw new Error(`the runs of ${method.title} hold no accuracy per epoch; run them with perEpoch: true`);
+  const colour = colourOf(method.name);
+  const points = epochs.map((epoch) => spread(own.flatMap((r) => r.epochs.find((e) => e.epoch === epoch)?.metrics?.[key] ?? [])));
+  const means = points.map((p) => p.mean);
+  const exact = points.map((p) => `${p.mean.toFixed(2)}${p.sd === undefined ? "" : ` \u00b1 ${p.sd.toFixed(2)}`}`);
+  const band = points.some((p) => p.sd !== undefined)
+    ? [
+        {
+          type: "scatter",
+          mode: "lines",
+          x: [...epochs, ...epochs.slice().reverse()],
+          y: [...points.map((p) => p.mean + (p.sd ?? 0)), ...points.map((p) => p.mean - (p.sd ?? 0)).reverse()],
+          fill: "toself",
+          fillcolor: translucent(colour, 0.15),
+          line: { width: 0 },
+          hoverinfo: "skip",
+          showlegend: false,
+          legendgroup: method.name,
+          ...place,
+        },
+      ]
+    : [];
+  const line = {
+    type: "scatter",
+    mode: "lines+markers",
+    name: method.title,
+    legendgroup: method.name,
+    showlegend: legend,
+    x: epochs,
+    y: means,
+    line: { color: colour, width: 2.4 },
+    marker: { color: colour, size: 5 },
+    customdata: exact,
+    hovertemplate: `${method.title}: %{customdata} %<extra></extra>`,
+    ...place,
+  };
+  const final = {
+    type: "scatter",
+    mode: "markers",
+    name: `${method.title}, final prompts`,
+    legendgroup: method.name,
+    showlegend: false,
+    x: [epochs[epochs.length - 1]],
+    y: [mean(own.map((r) => r.metrics[key]))],
+    marker: { color: "#ffffff", size: 11, symbol: "diamond", line: { color: colour, width: 2.2 } },
+    hovertemplate: `${method.title}, final prompts: %{y:.2f} %<extra></extra>`,
+    cliponaxis: false,
+    ...place,
+  };
+  return [...band, line, final] as Data[];
+}
+
+function dashed(runs: Run[], method: Named, key: "base" | "novel", epochs: number, legend: boolean, place: Place): Data {
+  const value = mean(runs.map((r) => r.metrics[key]));
+  return {
+    type: "scatter",
+    mode: "lines",
+    name: `${method.title}, zero-shot`,
+    legendgroup: method.name,
+    showlegend: legend,
+    x: [1, epochs],
+    y: [value, value],
+    line: { color: colourOf(method.name), width: 2, dash: "dash" },
+    hovertemplate: `${method.title}: ${value.toFixed(2)} %<extra></extra>`,
+    ...place,
+  } as Data;
+}
+
+function describe(runs: Run[], methods: Named[]): string {
+  const parts = methods.map((m) => {
+    const own = runs.filter((r) => r.method === m.name);
+    const first = own[0].epochs.find((e) => e.metrics)?.metrics;
+    return `${m.title} novel ${first?.novel.toFixed(1)} after the first epoch, ${mean(own.map((r) => r.metrics.novel)).toFixed(1)} at the end`;
+  });
+  return `Base and novel accuracy (%) after every epoch: ${parts.join("; ")}`;
+}

@@ -1,0 +1,108 @@
+/** The look that all figures share: one colour and one dash per method, type, grid, size; and the shape of a figure. */
+import type { Config, Data, Layout } from "plotly.js-dist-min";
+
+/** What Plotly draws: plain data, ready for a notebook, a file or a snapshot. `alt` says in words what is seen. */
+export type Figure = { data: Data[]; layout: Partial<Layout>; config?: Partial<Config>; alt: string };
+
+/** Told apart by colour-blind readers too (after Okabe and Ito), and by lightness in grey print. */
+const colours: Record<string, string> = {
+  clip: "#8a8f98",
+  "linear-probe": "#5c4b3c",
+  coop: "#c75146",
+  cocoop: "#cc79a7",
+  kgcoop: "#b8962e",
+  prograd: "#7b5ea7",
+  proda: "#5a7d2a",
+  vpt: "#4aa8c0",
+  dlp: "#a05a2c",
+  ivlp: "#e08e0b",
+  maple: "#009e73",
+  promptsrc: "#1f5fa8",
+};
+const spare = ["#3b4a9b", "#a83279", "#2f7f7f", "#8c6d1f", "#666a73"];
+
+/** The colour of a method by its registry name; a name without one of its own gets a spare by its place in `all`. */
+export const colourOf = (name: string, all: string[] = [name]): string =>
+  colours[name] ?? spare[Math.max(0, all.filter((n) => !(n in colours)).indexOf(name)) % spare.length];
+
+/** A colour `#rrggbb` with opacity, for bands and error bars. */
+export function translucent(colour: string, opacity: number): string {
+  const [r, g, b] = [1, 3, 5].map((at) => Number.parseInt(colour.slice(at, at + 2), 16));
+  return `rgba(${r},${g},${b},${opacity})`;
+}
+
+export const ink = "#23272e";
+export const faintInk = "#626872";
+const grid = "#e6e8eb";
+const family = '"Inter", "Helvetica Neue", Arial, "Liberation Sans", sans-serif';
+
+/** Width in CSS pixels at which figures are drawn and saved. */
+export const figureWidth = 900;
+
+export const axis = {
+  gridcolor: grid,
+  zeroline: false,
+  linecolor: "#b9bec6",
+  showline: true,
+  ticks: "outside" as const,
+  ticklen: 4,
+  tickcolor: "#b9bec6",
+  tickfont: { size: 12, color: ink },
+  automargin: true,
+};
+
+/** Room over the panels for title, legend and headings, and under them for the axis. */
+const around = { t: 104, b: 46 };
+
+/** Layout common to all figures; a white ground, so that a figure reads alike in dark themes and on paper. */
+export const baseLayout = (title: string, height: number): Partial<Layout> => ({
+  title: {
+    text: title,
+    x: 0,
+    xref: "paper",
+    xanchor: "left",
+    y: 1,
+    yref: "container",
+    yanchor: "top",
+    pad: { t: 14 },
+    font: { size: 17, color: ink },
+  },
+  font: { family, size: 13, color: ink },
+  paper_bgcolor: "#ffffff",
+  plot_bgcolor: "#ffffff",
+  width: figureWidth,
+  height,
+  margin: { l: 58, r: 18, ...around },
+  hoverlabel: { font: { family, size: 13 }, align: "left", namelength: -1 },
+  legend: {
+    orientation: "h",
+    x: 0,
+    xanchor: "left",
+    y: 1 + 28 / (height - around.t - around.b), // above the panels' headings
+    yanchor: "bottom",
+    font: { size: 13 },
+    itemwidth: 30,
+  },
+});
+
+/** The mode bar: camera button saves SVG, no advertising. */
+export const baseConfig = (name: string): Partial<Config> => ({
+  displaylogo: false,
+  responsive: true,
+  toImageButtonOptions: { format: "svg", filename: name },
+  modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
+});
+
+/** A heading over one panel, `at` being the panel's share of the width. */
+export const panelTitle = (text: string, at: [number, number]): Record<string, unknown> => ({
+  text,
+  showarrow: false,
+  xref: "paper",
+  yref: "paper",
+  x: at[0],
+  y: 1,
+  xanchor: "left",
+  yanchor: "bottom",
+  yshift: 6,
+  font: { size: 13, color: faintInk },
+});
