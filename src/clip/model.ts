@@ -1,0 +1,57 @@
+/**
+ * CLIP as plain records of frozen tensors.
+ * Shape alphabet of this folder: B images, C classes (or texts), T text tokens, N image tokens (CLS + patches), P prompt tokens,
+ * D width, H heads, E joint embedding, S suffix tokens, R pixels a side.
+ */
+import type { Norm } from "../ops";
+import type { Tensor2D, Tensor4D } from "../tf";
+import type { Block } from "./block";
+import type { Preprocess } from "./pixels";
+import type { Tokenizer } from "./tokenizer";
+
+export type TextTower = {
+  /** Token embeddings [vocabulary, D]. */
+  tokens: Tensor2D;
+  /** Positional embeddings [context, D]. */
+  positions: Tensor2D;
+  blocks: Block[];
+  final: Norm;
+  /** [D,E] */
+  projection: Tensor2D;
+  /** Keys and values of the start token in each block, [2H,1,1,d]: it sees only itself, so they are constants of the model. */
+  start: Tensor4D[];
+  width: number;
+  context: number;
+};
+
+export type ImageTower = {
+  /** Patch embedding [3 * patch * patch, D]; rows ordered channel, row, column. */
+  patches: Tensor2D;
+  /** CLS token with its position [1,D], positions of the patches [N-1,D]. */
+  cls: Tensor2D;
+  positions: Tensor2D;
+  pre: Norm;
+  blocks: Block[];
+  post: Norm;
+  /** [D,E] */
+  projection: Tensor2D;
+  width: number;
+  /** Pixels a side of the picture and of a patch. */
+  size: number;
+  patch: number;
+};
+
+export type Clip = {
+  name: string;
+  folder: string;
+  text: TextTower;
+  image: ImageTower;
+  /** Width E of the joint embedding. */
+  embed: number;
+  /** Already the exponential: what cosines are multiplied by (100 in OpenAI's models). */
+  logitScale: number;
+  tokenizer: Tokenizer;
+  preprocess: Preprocess;
+  /** sha256 over weights, config and tokenizer. */
+  fingerprint: string;
+};

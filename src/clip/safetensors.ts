@@ -1,0 +1,195 @@
+/**
+ * The safetensors file format (https://github.com/huggingface/safetensors): 8 bytes little-endian header length, a JSON header
+ * `{name: {dtype, shape, data_offsets: [begin, end]}, "__metadata__": {...}}`, then the tensors' bytes. Offsets count from the
+ * end of the header; together the tensors cover the data without gaps or overlaps.
+ */
+import { createHash } from "node:crypto";
+import { closeSync, fstatSync, openSync, readSync, renameSync, rmSync, writeFileSync } from "node:fs";
+
+type Entry = { dtype: string; shape: number[]; begin: number; end: number };
+
+/** A tensor as a file holds it, widened to float32. */
+export type Stored = { shape: number[]; data: Float32Array };
+
+/** An open file: names and shapes are known, the numbers are read when asked for. */
+export type SafetensorsFile = {
+  path: string;
+  metadata: Record<string, string>;
+  names: string[];
+  shape(name: string): number[];
+  /** Widens float16 and bfloat16 to float32, and integers to the nearest float32. */
+  read(name: string): Stored;
+  close(): void;
+};
+
+const bytesOf: Record<string, number> = { F64: 8, F32: 4, F16: 2, BF16: 2, I64: 8, I32: 4, I16: 2, I8: 1, U8: 1, BOOL: 1 };
+
+/** The format's own limit, against a corrupt length field. */
+const longestHeader = 100_000_000;
+
+/** Opens a file and checks all of its header before any number is read.
+ * @throws naming the file and what is wrong with it. */
+export function openSafetensors(path: string): SafetensorsFile {
+  const file = openSync(path, "r");
+  try {
+    const size = fstatSync(file).size;
+    const { start, metadata, entries } = readHeader(file, size, path);
+    const entry = (name: string) => {
+      const found = entries.get(name);
+      if (!found) throw new Error(`${path}: no tensor "${name}"`);
+      return found;
+    };
+    return {
+      path,
+      metadata,
+      names: [...entries.keys()],
+      shape: (name) => entry(name).shape,
+      read: (name) => {
+        const { dtype, shape, begin, end } = entry(name);
+        return { shape, data: widen(readBytes(file, start + begin, end - begin, path), dtype, `${path}: tensor "${name}"`) };
+      },
+      close: () => closeSync(file),
+    };
+  } catch (error) {
+    closeSync(file);
+    throw error;
+  }
+}
+
+/** All tensors of a small file. */
+export function readSafetensors(path: string): { tensors: Record<string, Stored>; metadata: Record<string, string> } {
+  const file = openSafetensors(path);
+  try {
+    return { tensors: Object.fromEntries(file.names.map((name) => [name, file.read(name)])), metadata: file.metadata };
+  } finally {
+    file.close();
+  }
+}
+
+/** Writes float32 tensors in one go: first a file beside it, then a rename, so that a reader never sees half a file. */
+export function writeSafetensors(path: string, tensors: Record<string, Stored>, metadata: Record<string, string> = {}): void {
+  const header: Record<string, unknown> = { __metadata__: metadata };
+  let offset = 0;
+  for (const [name, { shape, data }] of Object.entries(tensors)) {
+    header[name] = { dtype: "F32", shape, data_offsets: [offset, (offset += 4 * data.length)] };
+  }
+  const text = Buffer.from(JSON.stringify(header));
+  const padding = (8 - (text.length % 8)) % 8; // tensors start at a multiple of 8 bytes
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(text.length + padding));
+  const parts = Object.values(tensors).map(({ data }) => Buffer.from(data.buffer, data.byteOffset, data.byteLength));
+  const half = `${path}.${process.pid}.part`;
+  try {
+    writeFileSync(half, Buffer.concat([length, text, Buffer.alloc(padding, " "), ...parts]));
+    renameSync(half, path);
+  } catch (error) {
+    rmSync(half, { force: true });
+    throw error;
+  }
+}
+
+/** sha256 of a file's bytes, in hexadecimal. */
+export function fileHash(path: string): string {
+  const file = openSync(path, "r");
+  try {
+    const hash = createHash("sha256");
+    const chunk = Buffer.alloc(1 << 22);
+    for (let n = readSync(file, chunk); n > 0; n = readSync(file, chunk)) hash.update(chunk.subarray(0, n));
+    return hash.digest("hex");
+  } finally {
+    closeSync(file);
+  }
+}
+
+function readHeader(file: number, size: number, path: string) {
+  const fail = (what: string): never => {
+    throw new Error(`${path} is not a whole safetensors file: ${what}. Fetch it again`);
+  };
+  if (size < 8) fail(`${size} bytes, shorter than the 8 bytes of the header's length`);
+  const length = Number(readBytes(file, 0, 8, path).readBigUInt64LE());
+  if (length > longestHeader) fail(`a header of ${length} bytes (at most ${longestHeader} are allowed)`);
+  if (8 + length > size) fail(`a header of ${length} bytes in a file of ${size}`);
+  const text = readBytes(file, 8, length, path).toString("utf8");
+  let header: Record<string, { dtype: string; shape: number[]; data_offsets: [number, number] }> = {};
+  try {
+    header = JSON.parse(text);
+  } catch (error) {
+    fail(`its header is not JSON (${(error as Error).message})`);
+  }
+  if (header === null || typeof header !== "object" || Array.isArray(header)) fail("its header is not an object");
+  const start = 8 + length;
+  const entries = new Map<string, Entry>();
+  for (const [name, value] of Object.entries(header)) {
+    if (name === "__metadata__") continue;
+    const { dtype, shape, data_offsets: offsets } = value ?? {};
+    const whole = (list: unknown): list is number[] => Array.isArray(list) && list.every((n) => Number.isSafeInteger(n) && n >= 0);
+    if (!whole(shape) || !whole(offsets) || offsets.length !== 2) fail(`tensor "${name}" lacks a shape or offsets`);
+    if (!(dtype in bytesOf)) fail(`tensor "${name}" has the type ${dtype}; known are ${Object.keys(bytesOf).join(", ")}`);
+    const [begin, end] = offsets;
+    const wanted = shape.reduce((a, b) => a * b, bytesOf[dtype]);
+    if (end - begin !== wanted) fail(`tensor "${name}" of shape [${shape}] and type ${dtype} needs ${wanted} bytes, has ${end - begin}`);
+    if (start + end > size) fail(`tensor "${name}" ends at byte ${start + end} of ${size}`);
+    entries.set(name, { dtype, shape, begin, end });
+  }
+  let covered = 0;
+  for (const [name, { begin, end }] of [...entries].sort((a, b) => a[1].begin - b[1].begin || a[1].end - b[1].end)) {
+    if (begin !== covered) fail(`tensor "${name}" starts at ${begin}, the one before it ends at ${covered}`);
+    covered = end;
+  }
+  if (start + covered !== size) fail(`its tensors end at byte ${start + covered} of ${size}`);
+  return { start, entries, metadata: (header.__metadata__ ?? {}) as unknown as Record<string, string> };
+}
+
+function readBytes(file: number, position: number, length: number, path: string): Buffer {
+  const buffer = Buffer.from(new ArrayBuffer(length)); // its own memory, so that typed arrays over it are aligned
+  let done = 0;
+  while (done < length) {
+    const n = readSync(file, buffer, done, Math.min(length - done, 1 << 30), position + done);
+    if (n === 0) throw new Error(`${path} ended while it was read`);
+    done += n;
+  }
+  return buffer;
+}
+
+function widen(bytes: Buffer, dtype: string, what: string): Float32Array {
+  const memory = bytes.buffer as ArrayBuffer;
+  switch (dtype) {
+    case "F32":
+      return new Float32Array(memory);
+    case "F64":
+      return Float32Array.from(new Float64Array(memory));
+    case "F16":
+      return widenHalf(new Uint16Array(memory));
+    case "BF16":
+      return widenBrain(new Uint16Array(memory));
+    case "I64":
+      return Float32Array.from(new BigInt64Array(memory), Number);
+    case "I32":
+      return Float32Array.from(new Int32Array(memory));
+    default:
+      throw new Error(`${what} has the type ${dtype}, which holds no weights; expected F32, F16 or BF16`);
+  }
+}
+
+/** bfloat16 is the upper half of a float32. */
+function widenBrain(halves: Uint16Array): Float32Array {
+  const bits = new Uint32Array(halves.length);
+  for (let i = 0; i < halves.length; i++) bits[i] = halves[i] << 16;
+  return new Float32Array(bits.buffer);
+}
+
+/** IEEE 754 binary16: sign 1, exponent 5 (bias 15), fraction 10 bits; a table of all 65,536 values. */
+function widenHalf(halves: Uint16Array): Float32Array {
+  halfTable ??= Float32Array.from({ length: 65536 }, (_, h) => {
+    const sign = h & 0x8000 ? -1 : 1;
+    const exponent = (h >> 10) & 31;
+    const fraction = h & 1023;
+    if (exponent === 31) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
+    return sign * (exponent ? (1 + fraction / 1024) * 2 ** (exponent - 15) : fraction * 2 ** -24);
+  });
+  const table = halfTable;
+  const out = new Float32Array(halves.length);
+  for (let i = 0; i < out.length; i++) out[i] = table[halves[i]];
+  return out;
+}
+let halfTable: Float32Array | undefined;

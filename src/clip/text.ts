@@ -1,0 +1,211 @@
+/**
+ * CLIP's text encoder, plain or with deep prompts, doing only the work that reaches a text's feature (the numbers are those of
+ * the plain way over all positions, which test/plain.ts keeps as the oracle):
+ * - tokens after the end token never reach it (causal mask): they are cut;
+ * - the start token sees only itself: its keys and values are constants of the model (`TextTower.start`);
+ * - prompts stand after the start token and see it and themselves: they are the same for all classes. Where the next block replaces
+ *   them, only their keys and values matter; after the last replacement they run once, not once per class;
+ * - so per class only the suffix runs (name, full stop, end token), and in the last block only its end token.
+ */
+import { layerNorm, permuteRows } from "../ops";
+import type { Tensor2D, Tensor3D } from "../tf";
+import { tf } from "../tf";
+import type { Projected } from "./block";
+import { block, project } from "./block";
+import type { Clip, TextTower } from "./model";
+
+/** Texts of similar length, padded to S tokens each; what precedes them (start token, prompts) is shared. */
+export type SuffixGroup = {
+  /** Which texts, in the order of the rows. */
+  rows: number[];
+  /** Token plus positional embeddings [C,S,D]. */
+  x: Tensor3D;
+  /** One-hot rows [C,1,S] of the end tokens. */
+  pick: Tensor3D;
+  /** Additive masks over the keys start, P prompts, own: [S,K] for all tokens, [C,1,K] for the end tokens. */
+  mask: Tensor2D;
+  endMask: Tensor3D;
+  /** Block 0's queries, keys and values; computed once where the group is used again and again. */
+  projected?: Projected;
+};
+
+/** Deep prompts or contexts by block: entry i [P,D] stands in for the prompt positions before block i. */
+export type Prompts = Tensor2D[];
+
+const hidden = -1e9;
+
+/** Ids of a text, cut after its end token. @throws where the text is longer than the model's context. */
+export function tokenise(clip: Pick<Clip, "tokenizer" | "text">, text: string): number[] {
+  const ids = clip.tokenizer.encode(text);
+  const cut = ids.slice(0, clip.tokenizer.end(ids) + 1);
+  const { context } = clip.text;
+  if (cut.length > context) throw new Error(`"${text}" has ${cut.length} tokens, the model takes at most ${context}; shorten it`);
+  return cut;
+}
+
+/**
+ * Prepares the suffixes of texts whose first `1 + prompts` tokens are the start token and positions that prompts fill.
+ * @param ids whole texts, cut after their end token; tokens 1..prompts are ignored.
+ * @param keep block 0's projections are computed and kept (for training: they are frozen).
+ * @returns groups that the caller disposes with `tf.dispose`.
+ */
+export function suffixGroups(tower: TextTower, ids: number[][], prompts: number, keep = false): SuffixGroup[] {
+  const lengths = ids.map((all) => all.length - 1 - prompts);
+  const short = lengths.findIndex((length) => length < 1);
+  if (short >= 0)
+    throw new Error(`text ${short} has ${ids[short].length} tokens: ${prompts} prompt tokens after the first leave nothing of it`);
+  return groupByLength(lengths, groupCost(tower.width)).map((rows) => tf.tidy(() => suffixGroup(tower, ids, rows, prompts, keep)));
+}
+
+function suffixGroup(tower: TextTower, ids: number[][], rows: number[], prompts: number, keep: boolean): SuffixGroup {
+  const suffixes = rows.map((row) => ids[row].slice(1 + prompts));
+  const lengths = suffixes.map((suffix) => suffix.length);
+  const C = rows.length;
+  const S = Math.max(...lengths);
+  const padded = suffixes.flatMap((suffix) => [...suffix, ...new Array(S - suffix.length).fill(0)]);
+  const embedded = tf.reshape(tf.gather(tower.tokens, tf.tensor1d(padded, "int32")), [C, S, tower.width]);
+  const x = tf.add(embedded, tf.slice(tower.positions, [1 + prompts, 0], [S, -1])) as Tensor3D;
+  const K = 1 + prompts + S;
+  const ends = (f: (length: number, s: number) => number, n: number) =>
+    Float32Array.from({ length: C * n }, (_, i) => f(lengths[Math.floor(i / n)], i % n));
+  return {
+    rows,
+    x,
+    pick: tf.tensor3d(
+      ends((length, s) => (s === length - 1 ? 1 : 0), S),
+      [C, 1, S],
+    ),
+    mask: causalMask(S, 1 + prompts),
+    endMask: tf.tensor3d(
+      ends((length, k) => (k >= 1 + prompts + length ? hidden : 0), K),
+      [C, 1, K],
+    ),
+    projected: keep ? project(tower.blocks[0], x) : undefined,
+  };
+}
+
+/** Additive mask [S, before + S]: token s sees all that stands before, and the own tokens up to itself. */
+export function causalMask(tokens: number, before: number): Tensor2D {
+  const K = before + tokens;
+  const values = Float32Array.from({ length: tokens * K }, (_, i) => ((i % K) - before > Math.floor(i / K) ? hidden : 0));
+  return tf.tensor2d(values, [tokens, K]);
+}
+
+/**
+ * Features [C,E] of all groups' texts, not normalised, in the order of the texts; differentiable in the prompts.
+ * @param prompts one set per prompted block, the first for the input (positions are added to it here); none for plain CLIP.
+ */
+export function encodeText(tower: TextTower, groups: SuffixGroup[], prompts: Prompts): Tensor2D {
+  const contexts = contextTokens(tower, prompts);
+  return inOrder(
+    groups.map((group) => encodeGroup(tower, group, contexts)),
+    groups.map((group) => group.rows),
+  );
+}
+
+/** Puts the groups' features back into the order of the texts. */
+function inOrder(features: Tensor2D[], groups: number[][]): Tensor2D {
+  const place: number[] = [];
+  groups.flat().forEach((row, i) => {
+    place[row] = i;
+  });
+  return permuteRows(features.length === 1 ? features[0] : tf.concat(features, 0), place);
+}
+
+/** What stands at the prompt positions before each block, [1,P,D]: a set of its own, or what the block before made of it. */
+function contextTokens(tower: TextTower, prompts: Prompts): Tensor3D[] {
+  const contexts: Tensor3D[] = [];
+  if (prompts.length === 0) return contexts;
+  const [P, D] = prompts[0].shape;
+  const mask = causalMask(P, 1);
+  tower.blocks.forEach((_, i) => {
+    if (i === 0) contexts.push(tf.reshape(tf.add(prompts[0], tf.slice(tower.positions, [1, 0], [P, -1])), [1, P, D]));
+    else if (i < prompts.length) contexts.push(tf.reshape(prompts[i], [1, P, D]));
+    else contexts.push(block(tower.blocks[i - 1], contexts[i - 1], { constant: tower.start[i - 1], mask }));
+  });
+  return contexts;
+}
+
+function encodeGroup(tower: TextTower, group: SuffixGroup, contexts: Tensor3D[]): Tensor2D {
+  let x = group.x;
+  tower.blocks.forEach((w, i) => {
+    const last = i === tower.blocks.length - 1;
+    x = block(w, x, {
+      constant: tower.start[i],
+      prompts: contexts[i],
+      mask: last ? group.endMask : group.mask,
+      pick: last ? group.pick : undefined,
+      fixed: i === 0 || contexts.length === 0,
+      projected: i === 0 ? group.projected : undefined,
+    });
+  });
+  return textHead(tower, tf.reshape(x, [group.rows.length, tower.width]));
+}
+
+/** ln_final and projection: [C,D] -> [C,E]. */
+const textHead = (tower: TextTower, x: Tensor2D): Tensor2D => tf.matMul(layerNorm(x, tower.final), tower.projection);
+
+/** Keys and values of the start token in each block. @returns tensors the caller owns. */
+export function startConstants(tower: Omit<TextTower, "start">, startId: number): TextTower["start"] {
+  return tf.tidy(() => {
+    let x = tf.reshape(
+      tf.add(tf.slice(tower.tokens, [startId, 0], [1, -1]), tf.slice(tower.positions, [0, 0], [1, -1])),
+      [1, 1, -1],
+    ) as Tensor3D;
+    return tower.blocks.map((w) => {
+      const { keyValue } = project(w, x);
+      x = block(w, x);
+      return keyValue;
+    });
+  });
+}
+
+/** Features [C,E] of any texts by the frozen encoder, not normalised; in chunks, so that thousands of texts fit in memory. */
+export function encodeTexts(clip: Pick<Clip, "tokenizer" | "text">, texts: string[]): Tensor2D {
+  const ids = texts.map((text) => tokenise(clip, text));
+  const groups = groupByLength(
+    ids.map((all) => all.length - 1),
+    groupCost(clip.text.width),
+    tokensAtOnce,
+  );
+  return tf.tidy(() => {
+    const features = groups.map((rows) => tf.tidy(() => encodeGroup(clip.text, suffixGroup(clip.text, ids, rows, 0, false), [])));
+    return inOrder(features, groups);
+  });
+}
+
+/** Tokens of one frozen pass: at width 512 its largest tensor then takes 32 MB. */
+const tokensAtOnce = 4096;
+
+/** What another group costs, in tokens: the overhead of its operations over the arithmetic of a token (both measured on CPUs). */
+const groupCost = (width: number) => Math.ceil(3e6 / width ** 2);
+
+/**
+ * Splits texts into groups of similar length with the least padding: sum over groups of (texts x longest + cost) is minimal.
+ * @param cost of one more group, in tokens.
+ * @param most tokens a group may have (a longer single text makes its own group).
+ */
+export function groupByLength(lengths: number[], cost: number, most = Number.POSITIVE_INFINITY): number[][] {
+  const order = lengths.map((_, i) => i).sort((a, b) => lengths[a] - lengths[b] || a - b);
+  const distinct = [...new Set(lengths)].sort((a, b) => a - b);
+  const upTo = distinct.map((length) => lengths.filter((l) => l <= length).length); // texts not longer than the i-th length
+  const best = [0];
+  const cut = [0];
+  for (let end = 1; end <= distinct.length; end++) {
+    best[end] = Number.POSITIVE_INFINITY;
+    for (let begin = 0; begin < end; begin++) {
+      const total = best[begin] + (upTo[end - 1] - (begin ? upTo[begin - 1] : 0)) * distinct[end - 1] + cost;
+      if (total < best[end]) [best[end], cut[end]] = [total, begin];
+    }
+  }
+  const groups: number[][] = [];
+  for (let end = distinct.length; end > 0; end = cut[end]) {
+    const begin = cut[end] ? upTo[cut[end] - 1] : 0;
+    const members = order.slice(begin, upTo[end - 1]);
+    const size = Math.max(1, Math.floor(most / distinct[end - 1]));
+    const parts: number[][] = [];
+    for (let i = 0; i < members.length; i += size) parts.push(members.slice(i, i + size));
+    groups.unshift(...parts);
+  }
+  return groups;
+}

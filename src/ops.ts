@@ -1,0 +1,105 @@
+/**
+ * Differentiable operations with gradients written by hand: few tensors are saved, frozen weights get no gradient, and only
+ * kernels that every engine has are used (WASM lacks LogSoftmax and UnsortedSegmentSum, so tfjs's own logSoftmax and the
+ * gradient of gather are out). Shapes: R rows, D width.
+ */
+import type { Scalar, Tensor, Tensor2D } from "./tf";
+import { tf } from "./tf";
+
+/** Gain and bias of a layer norm, both [D]. */
+export type Norm = { gain: Tensor; bias: Tensor; epsilon: number };
+
+/** True inside `tf.grads`: an operation then has to save what its gradient needs. */
+export const recording = (): boolean => tf.engine().state.gradientDepth > 0;
+
+/** Rows of mean 0 and variance 1 (biased, as torch's LayerNorm), and the factor 1/sqrt(variance + epsilon) of each: [R,D], [R,1]. */
+export function standardise(x: Tensor, epsilon: number): { y: Tensor; factor: Tensor } {
+  const centred = tf.sub(x, tf.mean(x, -1, true));
+  const factor = tf.rsqrt(tf.add(tf.mean(tf.square(centred), -1, true), epsilon));
+  return { y: tf.mul(centred, factor), factor };
+}
+
+/** Layer norm over the last axis; gain and bias are frozen. Saves y and one factor per row. */
+export function layerNorm<T extends Tensor>(x: T, { gain, bias, epsilon }: Norm): T {
+  return tf.customGrad((x: any, save: any) => {
+    const { y, factor } = standardise(x, epsilon);
+    save([y, factor]);
+    const gradFunc = (dout: any, [y, factor]: any) =>
+      tf.tidy(() => {
+        const dy = tf.mul(dout, gain);
+        const along = tf.mul(y, tf.mean(tf.mul(dy, y), -1, true));
+        return tf.mul(factor, tf.sub(tf.sub(dy, tf.mean(dy, -1, true)), along));
+      });
+    return { value: tf.add(tf.mul(y, gain), bias), gradFunc };
+  })(x) as T;
+}
+
+/** Rows divided by their Euclidean length. */
+export function normalise<T extends Tensor>(x: T): T {
+  return tf.customGrad((x: any, save: any) => {
+    const factor = tf.rsqrt(tf.sum(tf.square(x), -1, true));
+    const y = tf.mul(x, factor);
+    save([y, factor]);
+    const gradFunc = (dy: any, [y, factor]: any) => tf.tidy(() => tf.mul(factor, tf.sub(dy, tf.mul(y, tf.sum(tf.mul(dy, y), -1, true)))));
+    return { value: y, gradFunc };
+  })(x) as T;
+}
+
+/** Logarithm of the softmax over the last axis. */
+export function logSoftmax<T extends Tensor>(x: T): T {
+  return tf.customGrad((x: any, save: any) => {
+    const shifted = tf.sub(x, tf.max(x, -1, true));
+    const y = tf.sub(shifted, tf.log(tf.sum(tf.exp(shifted), -1, true)));
+    save([y]);
+    return { value: y, gradFunc: (dy: any, [y]: any) => tf.tidy(() => tf.sub(dy, tf.mul(tf.exp(y), tf.sum(dy, -1, true)))) };
+  })(x) as T;
+}
+
+/** Mean of |x|; its gradient at 0 is 0, as torch has it (tf.abs has -1 there). */
+export function meanAbsolute(x: Tensor): Scalar {
+  return tf.customGrad((x: any, save: any) => {
+    save([tf.sign(x)]);
+    return { value: tf.mean(tf.abs(x)), gradFunc: (dy: any, [sign]: any) => tf.mul(sign, tf.div(dy, sign.size)) };
+  })(x) as Scalar;
+}
+
+/** [1,...] -> [n,...], the same n times. */
+export function repeat<T extends Tensor>(x: T, n: number): T {
+  const times = [n, ...x.shape.slice(1).map(() => 1)];
+  return tf.customGrad((x: any) => ({ value: tf.tile(x, times as any), gradFunc: (dy: any) => tf.sum(dy, 0, true) }))(x) as T;
+}
+
+/** Row i of the result is row `order[i]` of x; `order` is a permutation of all rows. */
+export function permuteRows(x: Tensor2D, order: number[]): Tensor2D {
+  if (order.every((row, i) => row === i)) return x;
+  const inverse: number[] = new Array(order.length);
+  order.forEach((row, i) => {
+    inverse[row] = i;
+  });
+  const take = (x: Tensor2D, rows: number[]) => tf.tidy(() => tf.gather(x, tf.tensor1d(rows, "int32")));
+  return tf.customGrad((x: any) => ({ value: take(x, order), gradFunc: (dy: any) => take(dy, inverse) }))(x) as Tensor2D;
+}
+
+/**
+ * Value and gradients of a function of a record of tensors. `f` returns named scalars; `total` is what is differentiated, the
+ * others come back as values.
+ * @returns tensors that the caller disposes: `terms` [number of terms] in the order of `names`, and a gradient per parameter.
+ */
+export function differentiate(
+  f: (params: Record<string, Tensor>) => Record<string, Scalar>,
+  params: Record<string, Tensor>,
+  of = "total",
+): { names: string[]; terms: Tensor; gradients: Record<string, Tensor> } {
+  const keys = Object.keys(params);
+  let names: string[] = [];
+  let kept: Tensor | undefined;
+  const { value, grads } = tf.valueAndGrads((...values: Tensor[]) => {
+    const terms = f(Object.fromEntries(keys.map((key, i) => [key, values[i]])));
+    if (!(of in terms)) throw new Error(`no loss term "${of}" among ${Object.keys(terms).join(", ")}`);
+    names = Object.keys(terms);
+    kept = tf.keep(tf.stack(Object.values(terms).map((term) => tf.reshape(term, []))));
+    return terms[of];
+  })(keys.map((key) => params[key]));
+  value.dispose();
+  return { names, terms: kept as Tensor, gradients: Object.fromEntries(keys.map((key, i) => [key, grads[i]])) };
+}
