@@ -1,0 +1,207 @@
+/**
+ * The native engine: libtensorflow out of the TensorFlow wheel, and the binding of @tensorflow/tfjs-node-gpu built against it here.
+ * The package's own install script would fetch libtensorflow 2.9 from 2022; its binding uses the stable C interface only, so a current library serves.
+ * Of the wheel only the shared libraries and a few headers are kept, so any CPython's wheel will do, whatever Python runs here.
+ *
+ *   .engine/tensorflow/   libtensorflow_*.so.2, include/     (and .engine/nvidia/ where an NVIDIA driver is found)
+ *   .engine/tfjs_binding.node, copied into node_modules
+ */
+import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, statfsSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { python } from "./python.mjs";
+import { ask, hash, path, readJson, root, run, SetupError, writeWhole } from "./tools.mjs";
+
+const tensorflow = "2.21.0";
+const wheelPython = "3.12";
+const zig = "0.15.2";
+
+const engineFolder = path(".engine");
+const libraryStamp = join(engineFolder, "library.json");
+const built = join(engineFolder, "tfjs_binding.node");
+const bindingStamp = join(engineFolder, "binding.json");
+const binder = path("node_modules", "@tensorflow", "tfjs-node-gpu");
+const installed = join(binder, "lib", "napi-v8", "tfjs_binding.node");
+
+export const engine = {
+  name: "native engine",
+  ready,
+  make,
+  optional: "Without it the WebAssembly engine runs: the same numbers, several times slower.",
+};
+
+const sameFile = (a, b) => existsSync(a) && existsSync(b) && readFileSync(a).equals(readFileSync(b));
+const libraryKey = (build) => hash(tensorflow, build, process.platform, process.arch);
+const libraryReady = () =>
+  readJson(libraryStamp)?.key === libraryKey(wantedBuild()) && existsSync(path(".engine", "tensorflow", "libtensorflow_cc.so.2"));
+const bindingReady = () => readJson(bindingStamp)?.key === bindingKey() && existsSync(built);
+
+function ready() {
+  return libraryReady() && bindingReady() && sameFile(built, installed);
+}
+
+async function make(say) {
+  if (process.platform !== "linux") throw new SetupError(`the native engine is built on Linux (x64, arm64); here is ${process.platform}`);
+  if (!existsSync(python)) throw new SetupError("the Python environment, whose pip fetches TensorFlow, is missing (see above)");
+  if (!libraryReady()) await fetchLibrary(say);
+  if (!bindingReady()) await buildBinding(say);
+  mkdirSync(dirname(installed), { recursive: true });
+  copyFileSync(built, `${installed}.part`);
+  renameSync(`${installed}.part`, installed);
+  await say.during("first start", tryEngine(say));
+}
+
+/** "cuda" where an NVIDIA driver is found, else "cpu"; PROMPTSRC_CUDA=0 or 1 decides otherwise. */
+function wantedBuild() {
+  const said = process.env.PROMPTSRC_CUDA;
+  if (said === "0" || said === "1") return said === "1" ? "cuda" : "cpu";
+  const driver = existsSync("/proc/driver/nvidia/version") || existsSync("/usr/lib/wsl/lib/nvidia-smi");
+  return driver ? "cuda" : "cpu";
+}
+
+async function fetchLibrary(say) {
+  const build = wantedBuild();
+  let got = build;
+  try {
+    await unpackWheels(build, say);
+  } catch (error) {
+    if (build !== "cuda") throw error;
+    say(`the CUDA build cannot be had, the CPU build is taken (remove .engine to try again):\n${error.message}`);
+    got = "cpu";
+    await unpackWheels(got, say);
+  }
+  writeWhole(libraryStamp, JSON.stringify({ key: libraryKey(build), tensorflow, build: got }));
+}
+
+async function unpackWheels(build, say) {
+  const gigabytes = build === "cuda" ? 12 : 2;
+  const disk = statfsSync(root);
+  if (disk.bavail * disk.bsize < gigabytes * 2 ** 30) {
+    throw new SetupError(
+      `the ${build} engine needs ${gigabytes} GB of free disk for a moment, and ${((disk.bavail * disk.bsize) / 2 ** 30).toFixed(1)} GB are left`,
+    );
+  }
+  const part = join(engineFolder, "part");
+  rmSync(part, { recursive: true, force: true });
+  const wheels = join(part, "wheels");
+  const name = build === "cuda" ? "tensorflow" : "tensorflow-cpu";
+  await say.during(
+    `pip fetches ${name} ${tensorflow} (${build === "cuda" ? "600" : "270"} MB)`,
+    download(wheels, [`${name}==${tensorflow}`]),
+  );
+  if (build === "cuda") {
+    const list = await run(python, ["-c", cudaRequirements, wheels]);
+    await say.during("pip fetches NVIDIA's CUDA libraries (2-3 GB)", download(wheels, list.trim().split("\n")));
+  }
+  await say.during("unpacking its shared libraries and headers", run(python, ["-c", unpack, wheels, part]));
+  for (const folder of ["tensorflow", "nvidia"]) {
+    rmSync(join(engineFolder, folder), { recursive: true, force: true });
+    if (existsSync(join(part, folder))) renameSync(join(part, folder), join(engineFolder, folder));
+  }
+  rmSync(part, { recursive: true, force: true });
+}
+
+const download = (folder, requirements) =>
+  run(python, [
+    ...["-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check", "--retries", "2", "--no-deps"],
+    ...["--only-binary=:all:", "--python-version", wheelPython, "--dest", folder, ...requirements],
+  ]);
+
+/** Prints the requirements that the wheel names for its extra `and-cuda`. */
+const cudaRequirements = `
+import email, glob, sys, zipfile
+wheel = zipfile.ZipFile(glob.glob(sys.argv[1] + "/*.whl")[0])
+metadata = email.message_from_bytes(wheel.read(next(n for n in wheel.namelist() if n.endswith(".dist-info/METADATA"))))
+for line in metadata.get_all("Requires-Dist"):
+    if "and-cuda" in line:
+        print(line.split(";")[0].strip())
+`;
+
+/** Unpacks libtensorflow, the headers that the binding includes, and NVIDIA's libraries, nothing else. */
+const unpack = `
+import glob, re, sys, zipfile
+wanted = re.compile(r"tensorflow/libtensorflow_(cc|framework)\\.so\\.2$|tensorflow/include/(tensorflow/c|tensorflow/core/platform|tsl/platform|xla/tsl/c)/.*\\.h$|nvidia/(.*\\.so(\\.[0-9]+)*|cuda_nvcc/(bin|nvvm)/.*)$")
+for file in glob.glob(sys.argv[1] + "/*.whl"):
+    with zipfile.ZipFile(file) as wheel:
+        wheel.extractall(sys.argv[2], [name for name in wheel.namelist() if wanted.match(name)])
+`;
+
+const flags = ["-std=c++17", "-O2", "-fPIC", "-shared", "-DNAPI_VERSION=8", "-Wl,-rpath,$ORIGIN/../../../../../.engine/tensorflow"];
+const sources = () => ["tfjs_backend.cc", "tfjs_binding.cc"].map((name) => join(binder, "binding", name));
+
+function bindingKey() {
+  if (!sources().every(existsSync)) return "";
+  return hash(tensorflow, process.platform, process.arch, ...flags, ...sources().map((file) => readFileSync(file)));
+}
+
+async function buildBinding(say) {
+  const library = path(".engine", "tensorflow");
+  const includes = [path("node_modules", "node-api-headers", "include"), dirname(binder), binder, join(library, "include")];
+  const [compiler, ...first] = await findCompiler(say);
+  const part = `${built}.part`;
+  await say.during(
+    `${[compiler.split("/").pop(), ...first].join(" ")} builds the binding`,
+    run(
+      compiler,
+      [
+        ...first,
+        ...flags,
+        ...includes.map((folder) => `-I${folder}`),
+        ...sources(),
+        ...["-o", part, join(library, "libtensorflow_cc.so.2"), join(library, "libtensorflow_framework.so.2")],
+      ],
+      { env: { ZIG_GLOBAL_CACHE_DIR: join(engineFolder, "zig-cache"), ZIG_LOCAL_CACHE_DIR: join(engineFolder, "zig-cache") } },
+    ),
+  );
+  renameSync(part, built);
+  writeWhole(bindingStamp, JSON.stringify({ key: bindingKey() }));
+  for (const folder of ["zig", "zig-cache"]) rmSync(join(engineFolder, folder), { recursive: true, force: true });
+}
+
+/** $CXX, g++ or clang++, else the compiler inside PyPI's ziglang wheel. */
+async function findCompiler(say) {
+  for (const program of [process.env.CXX, "g++", "clang++", "c++"]) {
+    if (program && (await ask(program, ["--version"]))) return [program];
+  }
+  const folder = join(engineFolder, "zig");
+  try {
+    await say.during(
+      `no g++ or clang++ here: pip fetches the compiler ziglang ${zig} (80 MB)`,
+      run(python, [
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-input",
+        "--disable-pip-version-check",
+        "--upgrade",
+        "--target",
+        folder,
+        `ziglang==${zig}`,
+      ]),
+    );
+  } catch (error) {
+    throw new SetupError(
+      `no C++ compiler is here, and ziglang cannot be fetched. Install one, on Debian or Ubuntu: sudo apt-get install g++\n${error.message}`,
+    );
+  }
+  return [join(folder, "ziglang", "zig"), "c++"];
+}
+
+/** Loads the engine in a process of its own, so that a library that does not fit this machine is found now. */
+async function tryEngine(say) {
+  const program = `
+    const util = require("node:util");
+    util.isNullOrUndefined ??= (value) => value == null;
+    util.isArray ??= Array.isArray;
+    const tf = require("@tensorflow/tfjs-node-gpu");
+    const sum = tf.matMul(tf.ones([2, 3]), tf.ones([3, 2])).sum().dataSync()[0];
+    if (sum !== 12) throw new Error("2x3 by 3x2 ones sum to " + sum);
+    console.log(tf.backend().binding.TF_Version + (tf.backend().isUsingGpuDevice ? " on the GPU" : " on the CPU"));`;
+  try {
+    const said = await run(process.execPath, ["-e", program], { env: { TF_CPP_MIN_LOG_LEVEL: "2", TF_FORCE_GPU_ALLOW_GROWTH: "true" } });
+    say(`TensorFlow ${said.trim().split("\n").pop()} runs`);
+  } catch (error) {
+    rmSync(installed, { force: true });
+    throw new SetupError(`the binding was built and does not run here: ${error.message}`);
+  }
+}

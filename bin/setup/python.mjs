@@ -1,0 +1,105 @@
+/**
+ * The clone's own Python environment in .venv: JupyterLab, the Plotly renderer, and the kernel that runs the notebooks.
+ * Its pip also fetches the TensorFlow library (engine.mjs).
+ */
+import { existsSync, readFileSync, rmSync } from "node:fs";
+import { ask, hash, path, readJson, root, run, SetupError, writeWhole } from "./tools.mjs";
+
+export const python = path(".venv", "bin", "python");
+const stamp = path(".venv", "made.json");
+
+export const environment = { name: "notebooks", ready, make };
+
+const wanted = () => hash(root, readFileSync(path("requirements.txt")));
+
+function ready() {
+  return existsSync(python) && readJson(stamp)?.key === wanted();
+}
+
+async function make(say) {
+  if (!(existsSync(python) && (await hasPip(python)))) {
+    const base = await findPython();
+    rmSync(path(".venv"), { recursive: true, force: true });
+    await say.during(`Python ${base.version} (${base.program}) makes .venv`, createEnvironment(base.program));
+  }
+  await say.during(
+    "pip installs JupyterLab and the Plotly renderer",
+    run(python, ["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check", "--no-deps", "--no-compile", "-r", "requirements.txt"]),
+  );
+  // JupyterLab asks the network for news at every start; this kit does not.
+  writeWhole(
+    path(".venv", "etc", "jupyter", "labconfig", "page_config.json"),
+    `${JSON.stringify({ disabledExtensions: { "@jupyterlab/apputils-extension:announcements": true } }, null, 2)}\n`,
+  );
+  writeWhole(stamp, JSON.stringify({ key: wanted() }));
+}
+
+/** The first Python 3.10-3.13 on the PATH, else a newer one. */
+async function findPython() {
+  const found = [];
+  for (const program of ["python3", "python3.13", "python3.12", "python3.11", "python3.10", "python"]) {
+    const version = await ask(program, ["-c", "import sys; print('%d.%d' % sys.version_info[:2])"]);
+    if (version) found.push({ program, version, minor: version.startsWith("3.") ? Number(version.slice(2)) : 0 });
+  }
+  const best = found.find(({ minor }) => minor >= 10 && minor <= 13) ?? found.find(({ minor }) => minor > 13);
+  if (best) return best;
+  const seen = found.length > 0 ? `only Python ${found.map(({ version }) => version).join(", ")} is here` : "no Python is here";
+  throw new SetupError(`Python 3.10 or newer is needed for JupyterLab and the native engine, and ${seen}. Install it, on Debian or Ubuntu:
+  sudo apt-get install python3 python3-venv`);
+}
+
+/** `python -m venv`; where Debian left that out, another way to the same folder. */
+async function createEnvironment(program) {
+  const ways = [
+    () => run(program, ["-m", "venv", ".venv"]),
+    () => run(program, ["-m", "virtualenv", "--quiet", ".venv"]),
+    () => run("virtualenv", ["--quiet", "--python", program, ".venv"]),
+    () => run("uv", ["venv", "--quiet", "--seed", "--python", program, ".venv"]),
+    // Debian's python3 without ensurepip, but with pip: pip installs itself into the new environment.
+    async () => {
+      await run(program, ["-m", "venv", "--without-pip", ".venv"]);
+      await run(program, ["-m", "pip", "--python", python, "install", "--quiet", "pip"]);
+    },
+  ];
+  const reasons = [];
+  for (const way of ways) {
+    try {
+      await way();
+      if (await hasPip(python)) return;
+      reasons.push("an environment without pip came out");
+    } catch (error) {
+      reasons.push(error.message.split("\n").slice(0, 3).join(" "));
+    }
+    rmSync(path(".venv"), { recursive: true, force: true });
+  }
+  throw new SetupError(`${program} cannot make a virtual environment. Install its venv module, on Debian or Ubuntu:
+  sudo apt-get install python3-venv
+What was tried:\n  ${reasons.join("\n  ")}`);
+}
+
+const hasPip = async (program) => (await ask(program, ["-m", "pip", "--version"])) !== undefined;
+
+/** The Jupyter kernel "promptsrc", registered inside .venv only. */
+export const kernel = {
+  name: "kernel",
+  ready: () => existsSync(kernelFile) && readFileSync(kernelFile, "utf8") === kernelSpec(),
+  make: async (say) => {
+    writeWhole(kernelFile, kernelSpec());
+    say("TypeScript kernel registered in .venv");
+  },
+};
+
+const kernelFile = path(".venv", "share", "jupyter", "kernels", "promptsrc", "kernel.json");
+
+const kernelSpec = () =>
+  `${JSON.stringify(
+    {
+      argv: [process.execPath, path("bin", "kernel.cjs"), "{connection_file}"],
+      display_name: "PromptSRC (TypeScript)",
+      language: "typescript",
+      interrupt_mode: "signal",
+      env: { TF_CPP_MIN_LOG_LEVEL: "2", TF_FORCE_GPU_ALLOW_GROWTH: "true" },
+    },
+    null,
+    2,
+  )}\n`;
