@@ -1,0 +1,51 @@
+/** `key=value` settings on top of a config record, checked against what the record holds. */
+import { nearNames, UsageError } from "./suggest";
+
+type Settings = { [key: string]: unknown };
+
+const isRecord = (value: unknown): value is Settings => typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** All dotted keys of a record, such as `gpa.mean`; a nested record is listed too, as it may be switched off by `null`. */
+export const keysOf = (settings: Settings, prefix = ""): string[] =>
+  Object.entries(settings).flatMap(([key, value]) => [`${prefix}${key}`, ...(isRecord(value) ? keysOf(value, `${prefix}${key}.`) : [])]);
+
+const kindOf = (value: unknown): string =>
+  value === null ? "null" : Array.isArray(value) ? "list" : isRecord(value) ? "record" : typeof value;
+
+function parse(text: string, like: unknown, key: string): unknown {
+  if (typeof like === "string") return text;
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    value = text;
+  }
+  // A record or null may become either: `gpa=null`, `gpa={"mean":15,"std":1}`.
+  const optional = isRecord(like) || like === null;
+  const fits = optional ? value === null || isRecord(value) : kindOf(value) === kindOf(like);
+  if (!fits) throw new UsageError(`--set ${key}: expected a ${kindOf(like)} such as ${JSON.stringify(like)}, came ${text}`);
+  return value;
+}
+
+/**
+ * A copy of the record with `key=value` put in; keys are dotted, values are JSON (text needs no quotes).
+ * @throws UsageError for an unknown key, naming the near ones, and for a value of another type
+ */
+export function override<T extends object>(config: T, setting: string): T {
+  const at = setting.indexOf("=");
+  if (at < 1) throw new UsageError(`--set "${setting}": write key=value, such as --set lr=0.02`);
+  const [key, text] = [setting.slice(0, at).trim(), setting.slice(at + 1).trim()];
+  const keys = keysOf(config as Settings);
+  if (!keys.includes(key)) {
+    const near = nearNames(key, keys);
+    throw new UsageError(
+      `unknown setting "${key}".${near.length > 0 ? ` Did you mean ${near.map((n) => `"${n}"`).join(" or ")}?` : ""} There are: ${keys.join(", ")}`,
+    );
+  }
+  const put = (record: Settings, path: string[]): Settings => {
+    const [head, ...rest] = path;
+    const value = rest.length > 0 ? put(record[head] as Settings, rest) : parse(text, record[head], key);
+    return { ...record, [head]: value };
+  };
+  return put(config as Settings, key.split(".")) as T;
+}
