@@ -1,0 +1,159 @@
+/**
+ * Batches of pictures as the models take them: float32 [B, 3, height, width] (B images), normalised by the model's preprocess.
+ * Decoded pictures are kept in memory; the next batch's files are read while the current batch is in use.
+ */
+import { cropPicture, decode, normalise, type Preprocess, pythonRound, testPicture } from "../clip/pixels";
+import type { Box, Picture } from "../clip/resample";
+import { type Random, seeded } from "../random";
+import type { Item } from "./split";
+
+/** pixels: [B, 3, height, width], a fresh array for each batch; labels: [B]. */
+export type PixelBatch = { pixels: Float32Array; labels: Int32Array };
+
+/** Random crops cover a share of the picture's area in `scale` with a width-to-height ratio in `ratio`; `flip` is a probability. */
+export type Augmentation = { scale: [number, number]; ratio: [number, number]; flip: number };
+
+/** Dassl's "random_resized_crop" and "random_flip" with torchvision's defaults, as every official configuration uses them. */
+export const officialAugmentation: Augmentation = { scale: [0.08, 1], ratio: [3 / 4, 4 / 3], flip: 0.5 };
+
+export type TrainOptions = { batch: number; seed: number; augmentation?: Augmentation };
+
+/** Steps of an epoch: the last, incomplete batch is dropped unless it is the only one (Dassl: drop_last = len >= batch). */
+export const stepsPerEpoch = (count: number, batch: number) => Math.max(1, Math.floor(count / batch));
+
+/** What training reads: `steps` batches in each epoch, epochs counted from 1. */
+export type Pictures = { count: number; steps: number; epoch(e: number): AsyncIterable<PixelBatch> | Iterable<PixelBatch> };
+
+/**
+ * The training pictures: in each epoch a new permutation, a random crop and perhaps a mirroring for every picture. All of it depends on
+ * (seed, epoch) alone, and a picture's crop not on the size of the batch, so training resumes at any epoch with the same numbers.
+ */
+export function trainPictures(items: Item[], preprocess: Preprocess, options: TrainOptions): Pictures {
+  const { batch, seed, augmentation = officialAugmentation } = options;
+  if (items.length === 0) throw new Error("there are no pictures to train on");
+  checkBatch(batch);
+  const steps = stepsPerEpoch(items.length, batch);
+  async function* epoch(e: number): AsyncGenerator<PixelBatch> {
+    const order = seeded("order", seed, e).shuffle(items);
+    const random = seeded("augmentation", seed, e);
+    const chosen = (step: number) => (step < steps ? order.slice(step * batch, (step + 1) * batch) : []);
+    let next = decodeAll(chosen(0));
+    for (let step = 0; step < steps; step++) {
+      const pictures = await next;
+      next = decodeAll(chosen(step + 1));
+      yield fillBatch(chosen(step), preprocess, (i) => {
+        const box = randomResizedCrop(random, pictures[i].width, pictures[i].height, augmentation);
+        return { picture: cropPicture(pictures[i], box, preprocess), flip: random.uniform() < augmentation.flip };
+      });
+    }
+  }
+  return { count: items.length, steps, epoch };
+}
+
+/** The test transform of every item in order; the last batch may be smaller. What it makes is kept, so a second pass is only a copy. */
+export async function* testBatches(items: Item[], preprocess: Preprocess, batch: number): AsyncGenerator<PixelBatch> {
+  checkBatch(batch);
+  const { shortestEdge, resizeTo, crop, filter } = preprocess;
+  const how = JSON.stringify([shortestEdge, resizeTo, crop, filter]);
+  const ready = (from: number) =>
+    handled(
+      Promise.all(
+        items
+          .slice(from, from + batch)
+          .map(({ path }) => remember(`${path} ${how}`, async () => testPicture(await decode(path), preprocess))),
+      ),
+    );
+  let next = ready(0);
+  for (let from = 0; from < items.length; from += batch) {
+    const pictures = await next;
+    next = ready(from + batch);
+    yield fillBatch(items.slice(from, from + batch), preprocess, (i) => ({ picture: pictures[i], flip: false }));
+  }
+}
+
+function checkBatch(batch: number): void {
+  if (!Number.isInteger(batch) || batch < 1) throw new Error(`the batch must be a whole number of pictures from 1; it is ${batch}`);
+}
+
+function fillBatch(items: Item[], preprocess: Preprocess, view: (i: number) => { picture: Picture; flip: boolean }): PixelBatch {
+  const { height, width } = preprocess.output;
+  const size = 3 * height * width;
+  const pixels = new Float32Array(items.length * size);
+  for (let i = 0; i < items.length; i++) {
+    const { picture, flip } = view(i);
+    normalise(picture, preprocess, flip, pixels, i * size);
+  }
+  return { pixels, labels: Int32Array.from(items, (item) => item.label) };
+}
+
+/**
+ * torchvision's RandomResizedCrop.get_params: up to 10 tries of a random area and ratio; if none fits, the largest central crop whose
+ * ratio is allowed.
+ */
+export function randomResizedCrop(random: Random, width: number, height: number, { scale, ratio }: Augmentation): Box {
+  const between = (from: number, to: number) => from + (to - from) * random.uniform();
+  for (let attempt = 0; attempt < 10; attempt++) {
+    const area = width * height * between(scale[0], scale[1]);
+    const aspect = Math.exp(between(Math.log(ratio[0]), Math.log(ratio[1])));
+    const w = pythonRound(Math.sqrt(area * aspect));
+    const h = pythonRound(Math.sqrt(area / aspect));
+    if (w > 0 && w <= width && h > 0 && h <= height) {
+      const top = random.int(height - h + 1);
+      return { top, left: random.int(width - w + 1), height: h, width: w };
+    }
+  }
+  const aspect = width / height;
+  const w = aspect > ratio[1] ? pythonRound(height * ratio[1]) : width;
+  const h = aspect < ratio[0] ? pythonRound(width / ratio[0]) : height;
+  return { top: Math.floor((height - h) / 2), left: Math.floor((width - w) / 2), height: h, width: w };
+}
+
+const decodeAll = (items: Item[]) => handled(Promise.all(items.map(({ path }) => remember(path, () => decode(path)))));
+
+/** Reading ahead may fail before anyone waits for it; the error is still thrown where the promise is awaited. */
+function handled<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => undefined);
+  return promise;
+}
+
+/** Pictures in memory by what they are, least recently used first; kept until `limit` bytes are reached. */
+const kept = new Map<string, Picture>();
+const making = new Map<string, Promise<Picture>>();
+const limit = 512 * 2 ** 20;
+let held = 0;
+
+function remember(key: string, make: () => Promise<Picture>): Picture | Promise<Picture> {
+  const known = kept.get(key);
+  if (known) {
+    kept.delete(key);
+    kept.set(key, known);
+    return known;
+  }
+  let promise = making.get(key);
+  if (!promise) {
+    promise = make()
+      .then((picture) => {
+        keep(key, picture);
+        return picture;
+      })
+      .finally(() => making.delete(key));
+    making.set(key, promise);
+  }
+  return promise;
+}
+
+function keep(key: string, picture: Picture): void {
+  kept.set(key, picture);
+  held += picture.data.length;
+  for (const [oldest, { data }] of kept) {
+    if (held <= limit) break;
+    kept.delete(oldest);
+    held -= data.length;
+  }
+}
+
+/** Forgets the pictures kept in memory, for use after picture files have changed. */
+export function forgetPictures(): void {
+  kept.clear();
+  held = 0;
+}

@@ -1,0 +1,142 @@
+/**
+ * Datasets in the CoOp layout: a folder of pictures and split files {"train": [[path, label, class name], ...], "val", "test"}.
+ * One folder may hold several split files, split_<rule>.json, each another rule of what is trained on and what is tested.
+ */
+import { createHash } from "node:crypto";
+import fs from "node:fs";
+import path from "node:path";
+import { readJson } from "./json";
+
+/** One labelled picture; `path` is ready to open. */
+export type Item = { path: string; label: number; className: string };
+
+export type Dataset = {
+  name: string;
+  folder: string;
+  /** Which of the folder's splits this is. */
+  rule: string;
+  /** By label: classNames[item.label] === item.className. */
+  classNames: string[];
+  train: Item[];
+  val: Item[];
+  test: Item[];
+  /** Hash of what the pictures and the split are, see `makeDataset`; kept by `baseNovel` and `fewShot`. */
+  fingerprint: string;
+};
+
+export const parts = ["train", "val", "test"] as const;
+
+/** Reads <folder>/split_<rule>.json, whose paths are relative to <folder>/images. */
+export function loadDataset(folder: string, rule = "renders"): Dataset {
+  const rules = listRules(folder);
+  if (!rules.includes(rule)) {
+    throw new Error(`${folder} has no split_${rule}.json; the rules it has: ${rules.join(", ") || "none"}`);
+  }
+  return readSplit({ name: path.basename(path.resolve(folder)), folder, rule, split: `split_${rule}.json`, images: "images" });
+}
+
+/** The rules for which a folder has a split file, sorted. */
+export function listRules(folder: string): string[] {
+  if (!fs.existsSync(folder)) {
+    const parent = path.dirname(folder);
+    const beside = fs.existsSync(parent) ? fs.readdirSync(parent).filter((name) => fs.statSync(path.join(parent, name)).isDirectory()) : [];
+    throw new Error(`there is no dataset folder ${folder}; ${parent} holds: ${beside.join(", ") || "no folders"}`);
+  }
+  const rules = fs.readdirSync(folder).map((file) => /^split_(.+)\.json$/.exec(file)?.[1]);
+  return rules.filter((rule) => rule !== undefined).sort();
+}
+
+/** Where a dataset's split and pictures lie; `split` and `images` are relative to `folder`. */
+export type Layout = { name: string; folder: string; rule: string; split: string; images: string };
+
+/** Reads a split file of any layout. Keys other than train, val and test are allowed, and change the fingerprint. */
+export function readSplit({ name, folder, rule, split, images }: Layout): Dataset {
+  const file = path.join(folder, split);
+  const json = readJson(file);
+  const items = (part: string): Item[] => {
+    const list = json?.[part] ?? [];
+    if (!Array.isArray(list)) throw new Error(`${file}: "${part}" should be a list of [path, label, class name]`);
+    return list.map((entry, i) => {
+      const [relative, label, className] = Array.isArray(entry) ? entry : [];
+      if (typeof relative !== "string" || !Number.isInteger(label) || label < 0 || typeof className !== "string" || className === "") {
+        throw new Error(`${file}: ${part}[${i}] should be [path, label, class name]; it is ${JSON.stringify(entry)}`);
+      }
+      if (path.isAbsolute(relative) || relative.split(/[\\/]/).includes("..")) {
+        throw new Error(`${file}: ${part}[${i}] "${relative}" leaves the folder of pictures`);
+      }
+      return { path: path.join(folder, images, relative), label, className };
+    });
+  };
+  return makeDataset({ name, folder, rule, train: items("train"), val: items("val"), test: items("test") }, fs.readFileSync(file), file);
+}
+
+/**
+ * A dataset from its lists, checked: labels are 0..n-1 with one name each, no picture stands twice or on two sides of the split, every
+ * class that is trained can be tested, every picture is there. `source` (a split file's bytes, or what else made the lists) and each
+ * picture's path within the folder and size in bytes make the fingerprint; a change of a picture that keeps its size to the byte is not
+ * seen, so what makes pictures should leave a hash of itself in the split file. `where` names the split in errors.
+ */
+export function makeDataset(dataset: Omit<Dataset, "classNames" | "fingerprint">, source: string | Uint8Array, where: string): Dataset {
+  const all = parts.flatMap((part) => dataset[part].map((item) => ({ part, item })));
+  if (all.length === 0) throw new Error(`${where}: no pictures in "train", "val" or "test"`);
+
+  const classNames: string[] = [];
+  for (const { part, item } of all) {
+    const known = (classNames[item.label] ??= item.className);
+    if (known !== item.className) throw new Error(`${where}: label ${item.label} is "${known}" and, in "${part}", "${item.className}"`);
+  }
+  for (let label = 0; label < classNames.length; label++) {
+    if (classNames[label] === undefined) throw new Error(`${where}: labels go up to ${classNames.length - 1}, but ${label} has no picture`);
+  }
+
+  const sides = new Map<string, string>();
+  for (const { part, item } of all) {
+    if (part === "val" && dataset.val === dataset.test) continue; // ImageNet: the official code validates on the test pictures
+    const other = sides.get(item.path);
+    if (other) throw new Error(`${where}: ${item.path} stands in "${other}" and ${other === part ? "again" : `in "${part}"`}`);
+    sides.set(item.path, part);
+  }
+  if (dataset.train.length > 0 && dataset.test.length > 0) {
+    for (const part of ["train", "test"] as const) {
+      const present = new Set(dataset[part].map((item) => item.label));
+      const label = classNames.findIndex((_, i) => !present.has(i));
+      if (label >= 0) throw new Error(`${where}: class "${classNames[label]}" (label ${label}) has no picture in "${part}"`);
+    }
+  }
+
+  const hash = createHash("sha256").update(source);
+  const missing: string[] = [];
+  for (const [file] of sides) {
+    const found = fs.statSync(file, { throwIfNoEntry: false });
+    if (!found?.isFile()) missing.push(file);
+    else hash.update(`\n${path.relative(dataset.folder, file)} ${found.size}`);
+  }
+  if (missing.length > 0) {
+    const more = missing.length > 1 ? ` and ${missing.length - 1} more of ${sides.size} pictures are` : " is";
+    throw new Error(`${where}: ${missing[0]}${more} missing`);
+  }
+  return { ...dataset, classNames, fingerprint: hash.digest("hex").slice(0, 16) };
+}
+
+/**
+ * The two halves of the classes (Dassl/CoOp subsample_classes): labels sorted, the first ceil(n / 2) are base, the rest novel,
+ * relabelled from 0 in that order, in all three parts. Draw few shots before this, from all classes, as the official code does.
+ */
+export function baseNovel(dataset: Dataset): { base: Dataset; novel: Dataset } {
+  const n = dataset.classNames.length;
+  if (n < 2) throw new Error(`${dataset.name} has ${n} class; base and novel need 2 or more`);
+  const middle = Math.ceil(n / 2);
+  return { base: keepClasses(dataset, 0, middle), novel: keepClasses(dataset, middle, n) };
+}
+
+function keepClasses(dataset: Dataset, first: number, end: number): Dataset {
+  const keep = (items: Item[]) =>
+    items.filter(({ label }) => label >= first && label < end).map((item) => ({ ...item, label: item.label - first }));
+  return {
+    ...dataset,
+    classNames: dataset.classNames.slice(first, end),
+    train: keep(dataset.train),
+    val: keep(dataset.val),
+    test: keep(dataset.test),
+  };
+}
