@@ -131,12 +131,12 @@ export function attention(w: Block, x: Tensor3D, around: Surroundings = {}): Ten
 }
 
 type Saved = Record<"p" | "q" | "keys" | "values" | "y2" | "factor2" | "slope", Tensor> &
-  Partial<Record<"y1" | "factor1" | "yPrompts" | "factorPrompts", Tensor>>;
+  Partial<Record<"y1" | "factor1" | "yPrompts" | "factorPrompts" | "pick", Tensor>>;
 
 function forward(w: Block, x: Tensor3D, { prompts, constant, mask, pick, projected }: Surroundings): { value: Tensor3D; saved: Saved } {
   const [G, S, D] = x.shape;
   const { heads: H } = w;
-  const saved = {} as Saved;
+  const saved = (pick ? { pick } : {}) as Saved;
 
   const asking = (pick ? tf.matMul(pick, x) : x) as Tensor3D; // [G,Q,D]
   const Q = asking.shape[1];
@@ -179,10 +179,11 @@ function forward(w: Block, x: Tensor3D, { prompts, constant, mask, pick, project
 }
 
 /** Gradients of x (unless fixed) and of the prompts (if there are any), in this order. */
-function backward(w: Block, shape: number[], { prompts, constant, pick, fixed }: Surroundings, dvalue: Tensor3D, saved: Saved): Tensor[] {
+function backward(w: Block, shape: number[], { prompts, constant, fixed }: Surroundings, dvalue: Tensor3D, saved: Saved): Tensor[] {
   const [G, S, D] = shape;
   const { heads: H } = w;
   const [, , Q, K] = saved.p.shape as number[];
+  const pick = saved.pick as Tensor3D | undefined;
   const dout = tf.reshape(dvalue, [G * Q, D]) as Tensor2D;
 
   const dhidden = tf.mul(tf.matMul(dout, w.down.weight, false, true), saved.slope) as Tensor2D;

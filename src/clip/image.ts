@@ -41,7 +41,7 @@ export function imageFront(tower: ImageTower, pixels: Tensor4D): ImageFront {
  *   none for plain CLIP.
  */
 export function encodeImage(tower: ImageTower, { x: front, projected }: ImageFront, prompts: Prompts): Tensor2D {
-  const [B, N, D] = front.shape;
+  const [B, , D] = front.shape;
   const depth = prompts.length;
   let x = front;
   tower.blocks.forEach((w, i) => {

@@ -17,7 +17,7 @@ export type SafetensorsFile = {
   metadata: Record<string, string>;
   names: string[];
   shape(name: string): number[];
-  /** Widens float16 and bfloat16 to float32, and integers to the nearest float32. */
+  /** Widens float16 and bfloat16 to float32, and 64-, 32- and unsigned 8-bit integers to the nearest float32. */
   read(name: string): Stored;
   close(): void;
 };
@@ -166,6 +166,11 @@ function widen(bytes: Buffer, dtype: string, what: string): Float32Array {
       return Float32Array.from(new BigInt64Array(memory), Number);
     case "I32":
       return Float32Array.from(new Int32Array(memory));
+    case "U8":
+      return Float32Array.from(new Uint8Array(memory));
+    case "U8":
+    case "BOOL":
+      return Float32Array.from(bytes);
     default:
       throw new Error(`${what} has the type ${dtype}, which holds no weights; expected F32, F16 or BF16`);
   }

@@ -1,0 +1,68 @@
+/**
+ * The numbers of an experiment as one record; an ablation is a spread of it: `{ ...paper.baseToNovel, gpa: null }`.
+ */
+import { paperTemplates } from "./templates";
+
+export type Config = {
+  /** Prompt tokens per set: T in the text tower, V in the image tower (N_CTX_TEXT, N_CTX_VISION). */
+  tokens: { text: number; image: number };
+  /**
+   * Depth J: a set at the input, and one before each of the blocks 1..J-1; text needs J >= 1, image J = 0 means no prompts.
+   * A depth beyond the tower's blocks means all of them.
+   */
+  depth: { text: number; image: number };
+  /** Words whose embeddings the text tower's input set starts from, when there are at most 4 tokens; else it is random. */
+  init: string;
+  epochs: number;
+  batch: number;
+  /** Learning rate after the warm-up. */
+  lr: number;
+  /** The first epochs run at a constant rate. */
+  warmup: { epochs: number; lr: number };
+  momentum: number;
+  /** Added to the gradient: weightDecay * parameter. */
+  weightDecay: number;
+  /** Weights of L_SCL-text, L_SCL-image, L_SCL-logits. */
+  weights: { text: number; image: number; logits: number };
+  /** Gaussian over the epochs for the weighted aggregate of prompts; null: the last epoch's prompts are the result. */
+  gpa: { mean: number; std: number } | null;
+  /** Sentences whose mean feature is the frozen text target. */
+  templates: string[];
+  /** Sentences of zero-shot CLIP: one, or several whose normalised features are averaged. */
+  zeroshot: string[];
+};
+
+/** vit_b16_c2_ep20_batch4_4+4ctx.yaml of muzairkhattak/PromptSRC. */
+const baseToNovel: Config = {
+  tokens: { text: 4, image: 4 },
+  depth: { text: 9, image: 9 },
+  init: "a photo of a",
+  epochs: 20,
+  batch: 4,
+  lr: 0.0025,
+  warmup: { epochs: 1, lr: 1e-5 },
+  momentum: 0.9,
+  weightDecay: 5e-4,
+  weights: { text: 25, image: 10, logits: 1 },
+  gpa: { mean: 15, std: 1 },
+  templates: paperTemplates,
+  zeroshot: ["a photo of a {}."],
+};
+
+/** Across datasets and domains the prompts are shallower (vit_b16_c2_ep20_batch4_4+4ctx_cross_datasets.yaml). */
+const crossDataset: Config = { ...baseToNovel, depth: { text: 3, image: 3 }, gpa: { mean: 6, std: 10 } };
+
+/** vit_b16_c2_ep50_batch4_4+4ctx_few_shot.yaml; `fewShotFine` is its commented pair, for Cars, Flowers, Aircraft, DTD and EuroSAT. */
+const fewShot: Config = { ...baseToNovel, epochs: 50, gpa: { mean: 30, std: 30 } };
+const fewShotFine: Config = { ...fewShot, gpa: { mean: 45, std: 5 } };
+
+/** The paper's settings by benchmark (ViT-B/16). */
+export const paper = { baseToNovel, crossDataset, domainGeneralisation: crossDataset, fewShot, fewShotFine };
+
+/** For the embedded model (6 blocks for images, 4 for text, logit scale about 19). */
+export const embedded: Config = {
+  ...baseToNovel,
+  depth: { text: 4, image: 5 },
+  batch: 32, // a step costs little more than with 4, and 20 epochs take seconds
+  lr: 0.03, // logits are five times less steep than with OpenAI's scale of 100
+};

@@ -1,0 +1,61 @@
+/**
+ * What a method of prompt learning is: parameters, a loss, a classifier. Everything that trains, tests or replays goes through
+ * this type; a method is one file that makes such a record and one line in registry.ts.
+ */
+import type { Clip } from "../clip/model";
+import type { Scalar, Tensor, Tensor2D, Tensor4D } from "../tf";
+import type { Config } from "./config";
+
+/** Learnable tensors by name; for prompts `text.0` (input), `text.i`, `vision.0`, `vision.i` (before block i). */
+export type Params = Record<string, Tensor>;
+
+/** What is to be learnt: a frozen model, class names (with spaces or underscores), numbers, and the seed of the initial parameters. */
+export type Task = { clip: Clip; classNames: string[]; config: Config; seed: number };
+
+/** Normalised pixels [B,3,R,R] and one label each, an index into the class names. */
+export type Batch = { pixels: Tensor4D; labels: Int32Array };
+
+/** Loss terms by name, weights included; `total` is what is minimised. */
+export type Terms = Record<string, Scalar>;
+
+export type Learner = {
+  /**
+   * The loss of one batch in two calls: the first computes what is frozen (image front, targets), the second is differentiable
+   * in the parameters. Both run inside the caller's tf.tidy; only the second inside tf.grads.
+   */
+  loss(batch: Batch): (params: Params) => Terms;
+  /**
+   * How terms become the gradient that the optimiser gets; without it, the gradient of `total`. `of(term)` differentiates the
+   * loss above once. For methods that combine gradients, such as ProGrad.
+   */
+  gradient?(of: (term: string) => Params): Params;
+  /** Frees what `prepare` computed. */
+  dispose(): void;
+};
+
+export type Classifier = {
+  /** Scaled cosines [B,C]; the class with the largest is the answer. */
+  logits(pixels: Tensor4D): Tensor2D;
+  /** Class features [C,E] of unit length, where they do not depend on the image; freed by `dispose`. */
+  text?: Tensor2D;
+  /** Image features [B,E] of unit length; the caller disposes them. */
+  image(pixels: Tensor4D): Tensor2D;
+  dispose(): void;
+};
+
+export type Method = {
+  /** Name in commands and result files. */
+  name: string;
+  /** Name in tables. */
+  title: string;
+  /** Paper, and the official file that the numbers are pinned to. */
+  source: string;
+  /** False for methods without parameters: they are classified with, never trained. */
+  learns: boolean;
+  /** Initial parameters, a function of the task and its seed. */
+  init(task: Task): Params;
+  /** Computes what is frozen for the whole training, such as the text targets. */
+  prepare(task: Task): Learner;
+  /** Encodes the class names once; also for class names that were not trained on. */
+  classify(task: Task, params: Params): Classifier;
+};

@@ -1,0 +1,55 @@
+/** Parity of the frozen model: token ids, text features, image features and zero-shot logits of `common.safetensors`. */
+
+import { encodeImage, imageFront } from "./clip/image";
+import type { Clip } from "./clip/model";
+import { readSafetensors } from "./clip/safetensors";
+import { tokenise } from "./clip/text";
+import { clip as zeroShot } from "./methods/clip";
+import { paper } from "./methods/config";
+import { plainName } from "./methods/ivlp";
+import { frozenTextTarget, templateFeatures } from "./methods/promptsrc";
+import { type Checks, exact } from "./parityCheck";
+import type { Meta } from "./parityMeta";
+import type { Tensor, Tensor4D } from "./tf";
+import { tf } from "./tf";
+
+export function commonParity(path: string, clip: Clip, meta: Meta, checks: Checks): void {
+  const { tensors } = readSafetensors(path);
+  const { classes, templates } = meta;
+  const numbers = (compute: () => Tensor): ArrayLike<number> => {
+    const result = tf.tidy(compute);
+    const values = result.dataSync();
+    result.dispose();
+    return values;
+  };
+  const compare = (name: string, compute: () => ArrayLike<number>) => {
+    if (tensors[name]) checks.same(`common ${name}`, compute(), tensors[name].data);
+  };
+  const pixels = (): Tensor4D => tf.tensor4d(tensors.images.data, tensors.images.shape as [number, number, number, number]);
+
+  if (tensors.prompt_ids) {
+    const { data, shape } = tensors.prompt_ids;
+    const ids = classes.map((name) => tokenise(clip, `${meta.init} ${plainName(name)}.`));
+    const rows = ids.flatMap((all) => Array.from({ length: shape[1] }, (_, i) => all[i] ?? 0));
+    // what stands behind the end token (the largest id) is padding, whatever it is
+    const expected = classes.flatMap((_, c) => {
+      const row = Array.from(data.subarray(c * shape[1], (c + 1) * shape[1]));
+      const end = row.indexOf(Math.max(...row));
+      return row.map((id, i) => (i > end ? 0 : id));
+    });
+    checks.same("common prompt_ids", rows, expected, exact);
+  }
+  compare("template_text_features", () => numbers(() => templateFeatures(clip, classes, templates)));
+  compare("frozen_text_features", () => numbers(() => frozenTextTarget(clip, classes, templates)));
+  if (!tensors.images) return;
+  compare("image_features", () => numbers(() => encodeImage(clip.image, imageFront(clip.image, pixels()), [])));
+  compare("zeroshot_logits", () => {
+    const config = { ...paper.baseToNovel, zeroshot: [templates[0]] };
+    const classifier = zeroShot.classify({ clip, classNames: classes, config, seed: 1 }, {});
+    try {
+      return numbers(() => classifier.logits(pixels()));
+    } finally {
+      classifier.dispose();
+    }
+  });
+}

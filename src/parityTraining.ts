@@ -1,0 +1,101 @@
+/**
+ * Parity of a method: features and logits of the initial parameters, the first step's gradients, every step's losses, the
+ * parameters after every epoch, GPA's weights and result; computed by `train` itself, only that the initial parameters come from
+ * the reference file.
+ */
+import type { Clip } from "./clip/model";
+import { readSafetensors, type Stored } from "./clip/safetensors";
+import type { Config } from "./methods/config";
+import type { Method, Params, Task } from "./methods/method";
+import { type Checks, gradientTolerance, valueTolerance } from "./parityCheck";
+import type { Meta } from "./parityMeta";
+import { tf } from "./tf";
+import { gpaWeights } from "./training/gpa";
+import { type Pictures, train } from "./training/train";
+
+/** @param images of `common.safetensors` [N,3,R,R], labels [N]. */
+export async function trainingParity(
+  path: string,
+  label: string,
+  method: Method,
+  clip: Clip,
+  meta: Meta,
+  config: Config,
+  images: Stored,
+  labels: Float32Array,
+  checks: Checks,
+): Promise<void> {
+  const { tensors: expected } = readSafetensors(path);
+  const gpa = expected["gpa.weights"] ? { mean: meta.gpa_mean, std: meta.gpa_std } : null;
+  const task: Task = { clip, classNames: meta.classes, config: { ...config, gpa }, seed: 1 };
+  const initial = Object.entries(expected).flatMap(([name, stored]) =>
+    name.startsWith("init.") ? [[name.slice(5), stored] as const] : [],
+  );
+  const start = (): Params => Object.fromEntries(initial.map(([name, { data, shape }]) => [name, tf.tensor(data, shape)]));
+  if (!sameShapes(label, method, task, initial, checks)) return;
+
+  const actual: Record<string, ArrayLike<number>> = {};
+  const record = (prefix: string, params: Params) => {
+    for (const [name, p] of Object.entries(params)) actual[`${prefix}.${name}`] = p.dataSync().slice();
+  };
+
+  const params = start();
+  const classifier = method.classify(task, params);
+  tf.tidy(() => {
+    const pixels = tf.tensor4d(images.data, images.shape as [number, number, number, number]);
+    actual.logits = classifier.logits(pixels).dataSync();
+    actual.image_features = classifier.image(pixels).dataSync();
+    if (classifier.text) actual.text_features = classifier.text.dataSync();
+  });
+  classifier.dispose();
+  tf.dispose(params);
+
+  const begin: Method = { ...method, init: start };
+  const trained = await train(begin, task, fixedPictures(images, labels, meta), {
+    onStep: ({ epoch, step, terms, gradients }) => {
+      const k = epoch * meta.steps + step;
+      for (const [term, value] of Object.entries(terms())) actual[`step${k}.loss.${term}`] = [value];
+      if (k === 0) record("step0.grad", gradients);
+    },
+    onEpoch: ({ epoch, params }) => record(`epoch${epoch - 1}`, params),
+  });
+  if (gpa) {
+    record("gpa", trained.params);
+    actual["gpa.weights"] = gpaWeights(meta.epochs, gpa);
+  }
+  tf.dispose([trained.params, trained.last] as any);
+
+  for (const [name, { data }] of Object.entries(expected)) {
+    if (name.startsWith("init.")) continue;
+    const trainedNumbers = /\.grad|^epoch|^gpa\.(?!weights)/.test(name);
+    if (actual[name]) checks.same(`${label} ${name}`, actual[name], data, trainedNumbers ? gradientTolerance(data) : valueTolerance);
+    else checks.fail(`${label} ${name}`, "the replay gives no such number");
+  }
+}
+
+/** The method's own initial parameters must have the names and shapes of the file's. */
+function sameShapes(label: string, method: Method, task: Task, initial: (readonly [string, Stored])[], checks: Checks): boolean {
+  const own = method.init(task);
+  const describe = (entries: (readonly [string, { shape: number[] }])[]) =>
+    entries
+      .map(([name, { shape }]) => `${name} [${shape}]`)
+      .sort()
+      .join(", ");
+  const [ours, theirs] = [describe(Object.entries(own)), describe(initial)];
+  tf.dispose(own);
+  if (ours === theirs) checks.pass(`${label} parameters`, `${initial.length} tensors, same names and shapes`);
+  else checks.fail(`${label} parameters`, `are ${ours}; the file has ${theirs}`);
+  return ours === theirs;
+}
+
+/** Batch s of every epoch is images[s*B : (s+1)*B]. */
+function fixedPictures(images: Stored, labels: Float32Array, { steps, batch }: Meta): Pictures {
+  const size = images.data.length / images.shape[0];
+  return {
+    epoch: () =>
+      Array.from({ length: steps }, (_, s) => ({
+        pixels: images.data.slice(s * batch * size, (s + 1) * batch * size),
+        labels: Int32Array.from(labels.subarray(s * batch, (s + 1) * batch)),
+      })),
+  };
+}
