@@ -167,9 +167,6 @@ function widen(bytes: Buffer, dtype: string, what: string): Float32Array {
     case "I32":
       return Float32Array.from(new Int32Array(memory));
     case "U8":
-      return Float32Array.from(new Uint8Array(memory));
-    case "U8":
-    case "BOOL":
       return Float32Array.from(bytes);
     default:
       throw new Error(`${what} has the type ${dtype}, which holds no weights; expected F32, F16 or BF16`);
