@@ -30,7 +30,7 @@ export function nearNames(name: string, known: string[]): string[] {
   return known
     .map((other) => ({ other, cost: cost(other) }))
     .filter((n) => n.cost <= far)
-    .sort((a, b) => a.cost - b.cost)
+    .sort((a, b) => a.cost - b.cost || distance(word, a.other.toLowerCase()) - distance(word, b.other.toLowerCase()))
     .slice(0, 3)
     .map((n) => n.other);
 }

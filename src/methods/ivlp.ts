@@ -108,6 +108,7 @@ export const ivlp: Method = {
   title: "IVLP",
   source: "Khattak et al. 2023, arXiv 2307.06948, section 3.1; muzairkhattak/PromptSRC trainers/independentVLP.py",
   learns: true,
+  settings: { gpa: null },
   init: initialPrompts,
   prepare(task) {
     const { clip, classNames } = task;

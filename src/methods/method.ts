@@ -52,6 +52,8 @@ export type Method = {
   source: string;
   /** False for methods without parameters: they are classified with, never trained. */
   learns: boolean;
+  /** What the method fixes whatever a named config says; `gpa: null` where the last epoch's parameters are the result. */
+  settings?: Partial<Config>;
   /** Initial parameters, a function of the task and its seed. */
   init(task: Task): Params;
   /** Computes what is frozen for the whole training, such as the text targets. */
