@@ -2,28 +2,16 @@
  * Parity of what comes before the model: pixels against Pillow and torchvision, few-shot draws against Python's generator, token ids
  * against CLIP's tokenizer. Each replays a folder of reference files through the functions that training uses.
  */
-import fs from "node:fs";
 import path from "node:path";
 import { cropPicture, decode, normalise, readPreprocess, testPicture } from "./clip/pixels";
-import { readSafetensors } from "./clip/safetensors";
+import { readSafetensors, type Stored } from "./clip/safetensors";
 import { loadTokenizer } from "./clip/tokenizer";
 import { fewShot } from "./datasets/fewshot";
 import { readJson } from "./datasets/json";
-import type { Dataset } from "./datasets/split";
+import type { Dataset, Item } from "./datasets/split";
+import { Checks, type Report } from "./parityCheck";
 
-export type Counts = { passed: number; failed: number };
 type Print = (line: string) => void;
-
-/** Runs named checks; each gives what it found and whether that is right, or throws. One line is printed for each. */
-async function runChecks(checks: [name: string, check: () => Promise<[right: boolean, found: string]>][], print: Print): Promise<Counts> {
-  const counts = { passed: 0, failed: 0 };
-  for (const [name, check] of checks) {
-    const [right, found] = await check().catch((error): [boolean, string] => [false, (error as Error).message]);
-    counts[right ? "passed" : "failed"]++;
-    print(`${right ? "ok  " : "FAIL"} ${name}: ${found}`);
-  }
-  return counts;
-}
 
 /**
  * Grey levels by which a JPEG may differ: decoders round the inverse cosine transform and the chroma upsampling differently
@@ -31,115 +19,106 @@ async function runChecks(checks: [name: string, check: () => Promise<[right: boo
  */
 export const jpegBound = { mean: 0.5, max: 16 };
 
+type PixelCase = { key: string; file: string; kind: "test" | "crop"; size: number; flip?: boolean } & Record<
+  "top" | "left" | "height" | "width",
+  number
+>;
+
 /** A folder with pictures, cases.json and expected.safetensors, uint8 [size, size, 3] under each case's key. */
-export function preprocessParity(folder: string, print: Print): Promise<Counts> {
-  const cases: any[] = readJson(path.join(folder, "cases.json"));
+export async function preprocessParity(folder: string, print: Print): Promise<Report> {
+  const checks = new Checks(print);
   const { tensors } = readSafetensors(path.join(folder, "expected.safetensors"));
-  return runChecks(
-    cases.map((one) => [
-      `pixels ${one.key}`,
-      async () => {
-        const expected = tensors[one.key];
-        if (!expected) throw new Error(`expected.safetensors has no "${one.key}"`);
-        const file = path.join(folder, one.file);
-        // Grey levels as they are, so that normalise() is compared too.
-        const settings = { size: one.size, crop_size: one.size, do_rescale: false, do_normalize: false };
-        const preprocess = readPreprocess(settings, "cases.json");
-        const picture = await decode(file);
-        const made = one.kind === "test" ? testPicture(picture, preprocess) : cropPicture(picture, one, preprocess);
-        const pixels = new Float32Array(3 * one.size * one.size);
-        normalise(made, preprocess, Boolean(one.flip), pixels, 0);
-        const { max, mean } = compareLevels(pixels, expected.data);
-        const lossy = /\.jpe?g$/i.test(one.file);
-        const right = lossy ? mean <= jpegBound.mean && max <= jpegBound.max : max === 0;
-        const bound = lossy ? `at most ${jpegBound.max} and ${jpegBound.mean} for JPEG` : "must be equal";
-        return [right, `largest difference ${max} of 255 grey levels, mean ${mean.toFixed(4)} (${bound})`];
-      },
-    ]),
-    print,
-  );
+  for (const one of readJson(path.join(folder, "cases.json")) as PixelCase[]) {
+    await checks.group(one.key, async () => {
+      if (!tensors[one.key]) throw new Error(`expected.safetensors has no "${one.key}"`);
+      const { max, mean } = compareLevels(await levels(folder, one), tensors[one.key]);
+      const lossy = /\.jpe?g$/i.test(one.file);
+      const right = lossy ? mean <= jpegBound.mean && max <= jpegBound.max : max === 0;
+      const wanted = lossy ? `JPEG: at most ${jpegBound.max}, mean ${jpegBound.mean}` : "must be equal";
+      checks[right ? "pass" : "fail"](one.key, `largest difference ${max} of 255 grey levels, mean ${mean.toFixed(4)} (${wanted})`);
+    });
+  }
+  return checks.report;
 }
 
-/** planes [3, height * width] against interleaved [height * width, 3]. */
-function compareLevels(planes: Float32Array, interleaved: Float32Array): { max: number; mean: number } {
-  if (planes.length !== interleaved.length) throw new Error(`${planes.length} numbers, the reference has ${interleaved.length}`);
+/** A case's pixels [3, size, size], as grey levels so that normalise() is compared too. */
+async function levels(folder: string, one: PixelCase): Promise<Float32Array> {
+  const settings = { size: one.size, crop_size: one.size, do_rescale: false, do_normalize: false };
+  const preprocess = readPreprocess(settings, "cases.json");
+  const picture = await decode(path.join(folder, one.file));
+  const made = one.kind === "test" ? testPicture(picture, preprocess) : cropPicture(picture, one, preprocess);
+  const pixels = new Float32Array(3 * one.size * one.size);
+  normalise(made, preprocess, Boolean(one.flip), pixels, 0);
+  return pixels;
+}
+
+/** planes [3, height * width] against interleaved [height, width, 3]. */
+function compareLevels(planes: Float32Array, { data }: Stored): { max: number; mean: number } {
+  if (planes.length !== data.length) throw new Error(`${planes.length} numbers, the reference has ${data.length}`);
   const plane = planes.length / 3;
   let max = 0;
   let sum = 0;
-  for (let i = 0; i < planes.length; i++) {
-    const difference = Math.abs(planes[(i % 3) * plane + Math.floor(i / 3)] - interleaved[i]);
+  for (let i = 0; i < data.length; i++) {
+    const difference = Math.abs(planes[(i % 3) * plane + Math.floor(i / 3)] - data[i]);
     max = Math.max(max, difference);
     sum += difference;
   }
-  return { max, mean: sum / planes.length };
+  return { max, mean: sum / data.length };
 }
 
-/** Items per class behind fewshot_draws.json; validation holds the first 30 of each. */
+/** Items per class behind fewshot_draws.json; validation holds the first 30 of each (test/golden/README.md). */
 const drawnFrom: Record<string, number> = { a: 40, b: 13, c: 200, d: 16, e: 1300 };
 
+type Draws = Record<"train" | "val", Record<string, number[]>>;
+
 /** fewshot_draws.json: {seed: {train: {class: indices}, val: {class: indices}}}, drawn by Python's generator. */
-export function drawsParity(folder: string, print: Print): Promise<Counts> {
-  const seeds: Record<string, Record<"train" | "val", Record<string, number[]>>> = readJson(path.join(folder, "fewshot_draws.json"));
-  return runChecks(
-    Object.entries(seeds).map(([seed, expected]) => [
-      `few-shot draws, seed ${seed}`,
-      async () => {
-        const classNames = Object.keys(expected.train);
-        const unknown = classNames.find((name) => !(name in drawnFrom));
-        if (unknown) throw new Error(`how many items class "${unknown}" was drawn from is not known`);
-        const items = (limit: number) =>
-          classNames.flatMap((className, label) =>
-            Array.from({ length: Math.min(limit, drawnFrom[className]) }, (_, i) => ({ path: `${i}`, label, className })),
-          );
-        const dataset: Dataset = {
-          ...{ name: "draws", folder, rule: "draws", fingerprint: "", classNames },
-          ...{ train: items(Number.POSITIVE_INFINITY), val: items(30), test: [] },
-        };
-        const shots = Math.max(...classNames.map((name) => expected.train[name].length));
-        const drawn = fewShot(dataset, shots, Number(seed));
-        let wrong = 0;
-        let count = 0;
-        for (const part of ["train", "val"] as const) {
-          classNames.forEach((name, label) => {
-            const indices = drawn[part].filter((item) => item.label === label).map((item) => Number(item.path));
-            wrong += Math.abs(indices.length - expected[part][name].length);
-            wrong += expected[part][name].filter((index, i) => i < indices.length && indices[i] !== index).length;
-            count += expected[part][name].length;
-          });
+export async function drawsParity(folder: string, print: Print): Promise<Report> {
+  const checks = new Checks(print);
+  const seeds: Record<string, Draws> = readJson(path.join(folder, "fewshot_draws.json"));
+  for (const [seed, expected] of Object.entries(seeds)) {
+    await checks.group(`draws, seed ${seed}`, () => {
+      const classNames = Object.keys(expected.train);
+      const shots = Math.max(...classNames.map((name) => expected.train[name].length));
+      const drawn = fewShot(numberedItems(classNames, folder), shots, Number(seed));
+      let [wrong, count] = [0, 0];
+      for (const part of ["train", "val"] as const) {
+        for (const name of classNames) {
+          const made = drawn[part].filter((item) => item.className === name).map((item) => Number(item.path));
+          const wanted = expected[part][name];
+          wrong += Math.max(made.length - wanted.length, 0) + wanted.filter((index, i) => made[i] !== index).length;
+          count += wanted.length;
         }
-        return [wrong === 0, `${wrong} of ${count} indices differ (${shots} shots, ${classNames.length} classes)`];
-      },
-    ]),
-    print,
-  );
+      }
+      checks[wrong === 0 ? "pass" : "fail"](`draws, seed ${seed}`, `${wrong} of ${count} indices differ (${classNames.length} classes)`);
+    });
+  }
+  return checks.report;
+}
+
+/** A dataset whose items' paths are their indices within the class. */
+function numberedItems(classNames: string[], folder: string): Dataset {
+  const unknown = classNames.find((name) => !(name in drawnFrom));
+  if (unknown) throw new Error(`how many items class "${unknown}" was drawn from is not known`);
+  const items = (most: number): Item[] =>
+    classNames.flatMap((className, label) =>
+      Array.from({ length: Math.min(most, drawnFrom[className]) }, (_, i) => ({ path: `${i}`, label, className })),
+    );
+  const [train, val] = [items(Number.POSITIVE_INFINITY), items(30)];
+  return { name: "draws", folder, rule: "draws", classNames, train, val, test: [], fingerprint: "" };
 }
 
 /** expected_ids.json beside a tokenizer.json: [{text, ids}], ids with start and end token. */
-export function tokenParity(folder: string, print: Print): Promise<Counts> {
+export async function tokenParity(folder: string, print: Print): Promise<Report> {
+  const checks = new Checks(print);
   const texts: { text: string; ids: number[] }[] = readJson(path.join(folder, "expected_ids.json"));
   const tokenizer = loadTokenizer(folder);
-  return runChecks(
-    texts.map(({ text, ids }) => [
-      `tokens ${JSON.stringify(text)}`,
-      async () => {
-        const made = tokenizer.encode(text);
-        const right = made.length === ids.length && made.every((id, i) => id === ids[i]);
-        return [right, right ? `${ids.length} ids equal` : `ids ${made.join(" ")}, expected ${ids.join(" ")}`];
-      },
-    ]),
-    print,
-  );
-}
-
-/** All checks of this file for which the folder holds reference files. */
-export async function dataParity(folder: string, print: Print): Promise<Counts> {
-  const total = { passed: 0, failed: 0 };
-  const checks = { "cases.json": preprocessParity, "fewshot_draws.json": drawsParity, "expected_ids.json": tokenParity };
-  for (const [file, run] of Object.entries(checks)) {
-    if (!fs.existsSync(path.join(folder, file))) continue;
-    const { passed, failed } = await run(folder, print);
-    total.passed += passed;
-    total.failed += failed;
+  for (const { text, ids } of texts) {
+    const made = tokenizer.encode(text);
+    const right = made.join(" ") === ids.join(" ");
+    checks[right ? "pass" : "fail"](
+      JSON.stringify(text),
+      right ? `${ids.length} ids equal` : `ids ${made.join(" ")}, expected ${ids.join(" ")}`,
+    );
   }
-  return total;
+  return checks.report;
 }

@@ -171,8 +171,8 @@ describe("split files", () => {
   });
 
   it("name what there is when asked for what there is not", () => {
-    expect(() => loadDataset(folder(), "none")).toThrow(/no split_none.json; the rules it has: .*renders/);
-    expect(() => loadDataset(path.join(root, "dogs"))).toThrow("holds: pets");
+    expect(() => loadDataset(folder(), "none")).toThrow(/unknown rule of .*pets "none".* There are: .*renders/);
+    expect(() => loadDataset(path.join(root, "dogs"))).toThrow(/unknown dataset of .* "dogs". There are: pets/);
     expect(() => readJson(path.join(root, "x.json"))).toThrow("there is no such file");
   });
 });

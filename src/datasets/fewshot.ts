@@ -25,10 +25,8 @@ export function fewShot(dataset: Dataset, shots: number, seed: number): Dataset 
 
 /** The classes that have fewer training pictures than `shots`, so that a run can say that its few shots are fewer. */
 export function shortClasses(dataset: Dataset, shots: number): { className: string; pictures: number }[] {
-  const counts = dataset.classNames.map((className, label) => ({
-    className,
-    pictures: dataset.train.filter((item) => item.label === label).length,
-  }));
+  const counts = dataset.classNames.map((className) => ({ className, pictures: 0 }));
+  for (const { label } of dataset.train) counts[label].pictures++;
   return counts.filter(({ pictures }) => pictures < shots);
 }
 

@@ -5,6 +5,7 @@
 import { createHash } from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
+import { oneOf, UsageError } from "../suggest";
 import { readJson } from "./json";
 
 /** One labelled picture; `path` is ready to open. */
@@ -29,21 +30,25 @@ export const parts = ["train", "val", "test"] as const;
 /** Reads <folder>/split_<rule>.json, whose paths are relative to <folder>/images. */
 export function loadDataset(folder: string, rule = "renders"): Dataset {
   const rules = listRules(folder);
-  if (!rules.includes(rule)) {
-    throw new Error(`${folder} has no split_${rule}.json; the rules it has: ${rules.join(", ") || "none"}`);
-  }
+  if (rules.length === 0) throw new UsageError(`${folder} has no split file (split_<rule>.json)`);
+  oneOf(`rule of ${folder}`, rule, rules);
   return readSplit({ name: path.basename(path.resolve(folder)), folder, rule, split: `split_${rule}.json`, images: "images" });
 }
 
-/** The rules for which a folder has a split file, sorted. */
+/** The rules for which a folder has a split file, sorted. @throws UsageError naming the folders there are, if this one is not */
 export function listRules(folder: string): string[] {
-  if (!fs.existsSync(folder)) {
-    const parent = path.dirname(folder);
-    const beside = fs.existsSync(parent) ? fs.readdirSync(parent).filter((name) => fs.statSync(path.join(parent, name)).isDirectory()) : [];
-    throw new Error(`there is no dataset folder ${folder}; ${parent} holds: ${beside.join(", ") || "no folders"}`);
-  }
-  const rules = fs.readdirSync(folder).map((file) => /^split_(.+)\.json$/.exec(file)?.[1]);
-  return rules.filter((rule) => rule !== undefined).sort();
+  const parent = path.dirname(path.resolve(folder));
+  if (!fs.existsSync(parent)) throw new UsageError(`there is no folder ${parent}`);
+  const folders = fs.readdirSync(parent, { withFileTypes: true }).filter((entry) => !entry.isFile());
+  oneOf(
+    `dataset of ${parent}`,
+    path.basename(path.resolve(folder)),
+    folders.map((entry) => entry.name),
+  );
+  return fs
+    .readdirSync(folder)
+    .flatMap((file) => /^split_(.+)\.json$/.exec(file)?.[1] ?? [])
+    .sort();
 }
 
 /** Where a dataset's split and pictures lie; `split` and `images` are relative to `folder`. */
