@@ -12,8 +12,15 @@ export type Norm = { gain: Tensor; bias: Tensor; epsilon: number };
 /** True inside `tf.grads`: an operation then has to save what its gradient needs. */
 export const recording = (): boolean => tf.engine().state.gradientDepth > 0;
 
+/** Rows of mean 0: x less the mean of each row. */
+export const centre = <T extends Tensor>(x: T): T =>
+  tf.customGrad((x: any) => ({
+    value: tf.sub(x, tf.mean(x, -1, true)),
+    gradFunc: (dy: any) => tf.tidy(() => tf.sub(dy, tf.mean(dy, -1, true))),
+  }))(x) as T;
+
 /** Rows of mean 0 and variance 1 (biased, as torch's LayerNorm), and the factor 1/sqrt(variance + epsilon) of each: [R,D], [R,1]. */
-export function standardise(x: Tensor, epsilon: number): { y: Tensor; factor: Tensor } {
+function standardise(x: Tensor, epsilon: number): { y: Tensor; factor: Tensor } {
   const centred = tf.sub(x, tf.mean(x, -1, true));
   const factor = tf.rsqrt(tf.add(tf.mean(tf.square(centred), -1, true), epsilon));
   return { y: tf.mul(centred, factor), factor };

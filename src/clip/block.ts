@@ -3,20 +3,22 @@
  *
  *   x <- x + Attention(LayerNorm(x));   x <- x + MLP(LayerNorm(x))
  *
- * Weights are frozen: gradients flow to tokens only. Every multiplication of a row by a constant is moved into the weights at
- * load (`foldBlock`), which changes no number beyond rounding:
- * - LayerNorm's gain and bias go into the linear map that follows; columns of that map are centred, since a standardised row sums to 0
- *   (so the gradient of the row also sums to 0, and LayerNorm's backward pass loses a term);
+ * Weights are frozen: gradients flow to tokens only. What multiplies or shifts every row alike is moved into the weights at load
+ * (`foldBlock`), which changes no number beyond rounding:
+ * - all that reads the stream x is a LayerNorm, which subtracts the row's mean: so the maps that write to the stream write rows
+ *   of mean 0, and LayerNorm is left with a division (`scaleRows`); tokens that enter a tower are centred once (`centre`);
+ * - LayerNorm's gain and bias go into the linear map that follows, and the columns of that map are centred, which changes nothing for a
+ *   row of mean 0 and makes the gradient of each row sum to 0;
  * - attention's 1/sqrt(d) goes into the query map; the key bias adds the same to all scores of a query, and softmax ignores it;
  *   the value bias passes attention unchanged (its weights sum to 1) into the output bias;
  * - QuickGELU's 1.702 goes into both maps of the MLP: 1.702 a sigmoid(1.702 a) = a' sigmoid(a').
  *
  * Shapes: G sequences (images or classes), S tokens each, Q of them ask (all, or one), P prompt tokens, K keys, D width, H heads, d = D/H.
- * Keys and values lie together as [2H,G,K,d]: the first H are keys.
+ * The stream is [G*S, D]; queries, keys and values lie together as [3H,G,S,d], queries first.
  */
 import type { Norm } from "../ops";
-import { recording, standardise } from "../ops";
-import type { Tensor, Tensor1D, Tensor2D, Tensor3D, Tensor4D } from "../tf";
+import { centre, recording } from "../ops";
+import type { Tensor, Tensor1D, Tensor2D, Tensor4D } from "../tf";
 import { tf } from "../tf";
 
 /** y = x weight + bias, weight [in,out]. */
@@ -37,35 +39,34 @@ export type PlainBlock = {
   activation: Activation;
 };
 
-/** A block as it is computed: query [D,D], keyValue [D,2D], out [D,D], up [D,hidden], down [hidden,D]. */
+/** A block as it is computed: qkv [D,3D], out [D,D], up [D,hidden], down [hidden,D]. */
 export type Block = {
-  query: Linear;
-  keyValue: Tensor2D;
+  qkv: Linear;
   out: Linear;
   up: Linear;
   down: Linear;
+  /** [D,1] filled with 1/D: a product with it is the mean of each row. */
+  average: Tensor2D;
   heads: number;
   epsilon1: number;
   epsilon2: number;
   activation: Activation;
 };
 
-/** Queries [H,G,S,d], keys and values [2H,G,S,d] of a block's own tokens. */
-export type Projected = { query: Tensor4D; keyValue: Tensor4D };
-
 export type Surroundings = {
-  /** Tokens that only give keys and values, [1,P,D] for all sequences alike or [G,P,D]; differentiable. */
-  prompts?: Tensor3D;
-  /** Keys and values of frozen tokens, the same for all sequences: [2H,1,K,d]. */
+  /** Tokens that only give keys and values: [P,D] for all sequences alike, or [G*P,D] with `prompted: "each"`; differentiable. */
+  prompts?: Tensor2D;
+  prompted?: "alike" | "each";
+  /** Keys and values of frozen tokens, the same for all sequences: [2H,1,k,d]. */
   constant?: Tensor4D;
   /** Added to the scores, broadcast to [H,G,Q,K]; keys in the order constant, prompts, own. */
   mask?: Tensor;
-  /** The one token of each sequence that asks, as one-hot rows [G,1,S]; without it all ask. */
-  pick?: Tensor3D;
+  /** The one token of each sequence that asks, as rows of the stream, int32 [G]; without it all ask. */
+  pick?: Tensor1D;
   /** The block's tokens do not depend on anything learnt: no gradient is made for them. */
   fixed?: boolean;
   /** What `project` gave for these tokens, if it is known already; only with `fixed` and without `pick`. */
-  projected?: Projected;
+  projected?: Tensor4D;
 };
 
 /** Moves all constants into the weights (see above). The plain weights stay the caller's. */
@@ -73,22 +74,30 @@ export function foldBlock(plain: PlainBlock): Block {
   return tf.tidy(() => {
     const { heads } = plain;
     const width = plain.query.weight.shape[0];
-    const afterNorm = ({ gain, bias }: Norm, linear: Linear): Linear => {
-      const weight = tf.mul(linear.weight, tf.reshape(gain, [-1, 1]));
-      const shift = tf.reshape(tf.matMul(tf.reshape(bias, [1, -1]), linear.weight), [-1]);
-      return { weight: tf.sub(weight, tf.mean(weight, 0, true)), bias: tf.add(shift, linear.bias) };
+    const row = (bias: Tensor) => tf.reshape(bias, [1, -1]) as Tensor2D;
+    const flat = (bias: Tensor) => tf.reshape(bias, [-1]) as Tensor1D;
+    const reading = ({ gain, bias }: Norm, { weight, bias: shift }: Linear, factor = 1): Linear => {
+      const scaled = tf.mul(tf.mul(weight, tf.reshape(gain, [-1, 1])), factor);
+      return {
+        weight: tf.sub(scaled, tf.mean(scaled, 0, true)),
+        bias: tf.mul(tf.add(flat(tf.matMul(row(bias), weight)), shift), factor),
+      };
     };
-    const scaled = ({ weight, bias }: Linear, factor: number): Linear =>
-      factor === 1 ? { weight, bias } : { weight: tf.mul(weight, factor), bias: tf.mul(bias, factor) };
-    const value = afterNorm(plain.norm1, plain.value);
+    const writing = ({ weight, bias }: Linear, factor = 1): Linear => ({
+      weight: tf.mul(centre(weight), factor),
+      bias: flat(centre(row(bias))),
+    });
+    const query = reading(plain.norm1, plain.query, 1 / Math.sqrt(width / heads));
+    const key = reading(plain.norm1, plain.key);
+    const value = reading(plain.norm1, plain.value);
+    const passed = flat(tf.matMul(row(value.bias), plain.out.weight));
     const steepness = plain.activation === "quick_gelu" ? 1.702 : 1;
-    const passed = tf.reshape(tf.matMul(tf.reshape(value.bias, [1, -1]), plain.out.weight), [-1]);
     return {
-      query: scaled(afterNorm(plain.norm1, plain.query), 1 / Math.sqrt(width / heads)),
-      keyValue: tf.concat([afterNorm(plain.norm1, plain.key).weight, value.weight], 1),
-      out: { weight: tf.clone(plain.out.weight), bias: tf.add(plain.out.bias, passed) },
-      up: scaled(afterNorm(plain.norm2, plain.up), steepness),
-      down: { weight: tf.div(plain.down.weight, steepness), bias: tf.clone(plain.down.bias) },
+      qkv: { weight: tf.concat([query.weight, key.weight, value.weight], 1), bias: tf.concat([query.bias, tf.zeros([2 * width])]) },
+      out: writing({ weight: plain.out.weight, bias: tf.add(plain.out.bias, passed) }),
+      up: reading(plain.norm2, plain.up, steepness),
+      down: writing(plain.down, 1 / steepness),
+      average: tf.fill([width, 1], 1 / width),
       heads,
       epsilon1: plain.norm1.epsilon,
       epsilon2: plain.norm2.epsilon,
@@ -97,152 +106,161 @@ export function foldBlock(plain: PlainBlock): Block {
   });
 }
 
-/** [G,S,D] -> [G,S,D], or [G,1,D] with `pick`. Differentiable in x and in `around.prompts`. */
-export function block(w: Block, x: Tensor3D, around: Surroundings = {}): Tensor3D {
-  const { prompts } = around;
-  const inputs: Tensor[] = [...(around.fixed ? [] : [x]), ...(prompts ? [prompts] : [])];
-  if (inputs.length === 0 || !recording()) return tf.tidy(() => forward(w, x, around).value);
+/**
+ * [G*S,D] -> [G*S,D], or [G,D] with `pick`; rows of mean 0. Differentiable in x and in `around.prompts`.
+ * @param groups number G of sequences.
+ */
+export function block(w: Block, x: Tensor2D, groups: number, around: Surroundings = {}): Tensor2D {
+  const inputs: Tensor[] = [...(around.fixed ? [] : [x]), ...(around.prompts ? [around.prompts] : [])];
+  if (inputs.length === 0 || !recording()) return tf.tidy(() => forward(w, x, groups, around).value);
   return tf.customGrad((...args: any[]) => {
     const save = args[args.length - 1];
-    const { value, saved } = forward(w, x, around);
+    const { value, saved } = forward(w, x, groups, around);
     const names = Object.keys(saved);
     save(Object.values(saved));
     const gradFunc = (dvalue: any, tensors: any) =>
-      tf.tidy(() => backward(w, x.shape, around, dvalue, Object.fromEntries(names.map((name, i) => [name, tensors[i]])) as Saved));
+      tf.tidy(() =>
+        backward(w, x.shape[0], groups, around, dvalue, Object.fromEntries(names.map((name, i) => [name, tensors[i]])) as Saved),
+      );
     return { value, gradFunc } as any;
-  })(...(inputs as any)) as Tensor3D;
+  })(...(inputs as any)) as Tensor2D;
 }
 
-/** Queries, keys and values of tokens [G,S,D]. */
-export function project(w: Block, x: Tensor3D): Projected {
-  return tf.tidy(() => {
-    const [sequences, tokens, width] = x.shape;
-    const { y } = standardise(tf.reshape(x, [-1, width]), w.epsilon1);
-    return {
-      query: toHeads(linear(y, w.query), w.heads, sequences, tokens),
-      keyValue: toHeads(tf.matMul(y as Tensor2D, w.keyValue), 2 * w.heads, sequences, tokens),
-    };
-  });
-}
+/** Queries, keys and values [3H,G,S,d] of tokens [G*S,D] with rows of mean 0. */
+export const project = (w: Block, x: Tensor2D, groups: number): Tensor4D =>
+  tf.tidy(() => toHeads(linear(scaleRows(x, w.epsilon1, w.average).y, w.qkv), 3 * w.heads, groups));
 
 /** Attention weights [H,G,Q,K] of a block; for looking at, not differentiable. */
-export function attention(w: Block, x: Tensor3D, around: Surroundings = {}): Tensor4D {
-  return tf.tidy(() => forward(w, x, around).saved.p as Tensor4D);
-}
+export const attention = (w: Block, x: Tensor2D, groups: number, around: Surroundings = {}): Tensor4D =>
+  tf.tidy(() => forward(w, x, groups, around).saved.p as Tensor4D);
 
-type Saved = Record<"p" | "q" | "keys" | "values" | "y2" | "factor2" | "slope", Tensor> &
+type Saved = Record<"p" | "q" | "k" | "v" | "y2" | "factor2" | "slope", Tensor> &
   Partial<Record<"y1" | "factor1" | "yPrompts" | "factorPrompts" | "pick", Tensor>>;
 
-function forward(w: Block, x: Tensor3D, { prompts, constant, mask, pick, projected }: Surroundings): { value: Tensor3D; saved: Saved } {
-  const [G, S, D] = x.shape;
-  const { heads: H } = w;
+function forward(w: Block, x: Tensor2D, G: number, around: Surroundings): { value: Tensor2D; saved: Saved } {
+  const { prompts, constant, mask, pick, projected } = around;
+  const H = w.heads;
   const saved = (pick ? { pick } : {}) as Saved;
 
-  const asking = (pick ? tf.matMul(pick, x) : x) as Tensor3D; // [G,Q,D]
-  const Q = asking.shape[1];
-  let query: Tensor; // [H,G,Q,d]
+  let q: Tensor; // [H,G,Q,d]
   let own: Tensor; // [2H,G,S,d]
   if (projected && !pick) {
-    query = projected.query;
-    own = projected.keyValue;
+    [q, own] = tf.split(projected, [H, 2 * H], 0);
   } else {
-    const { y, factor } = standardise(tf.reshape(x, [G * S, D]), w.epsilon1);
-    const yAsking = pick ? tf.reshape(tf.matMul(pick, tf.reshape(y, [G, S, D])), [G * Q, D]) : y;
-    query = toHeads(linear(yAsking, w.query), H, G, Q);
-    own = toHeads(tf.matMul(y as Tensor2D, w.keyValue), 2 * H, G, S);
+    const { y, factor } = scaleRows(x, w.epsilon1, w.average);
+    const rows = linear(y, w.qkv); // [G*S,3D]
+    if (pick) {
+      own = tf.slice(toHeads(rows, 3 * H, G), H, 2 * H);
+      q = toHeads(tf.slice(tf.gather(rows, pick), [0, 0], [G, x.shape[1]]), H, G);
+    } else {
+      [q, own] = tf.split(toHeads(rows, 3 * H, G), [H, 2 * H], 0);
+    }
     saved.y1 = y;
     saved.factor1 = factor;
   }
   const sources: Tensor[] = [own];
   if (prompts) {
-    const [groups, P] = prompts.shape;
-    const { y, factor } = standardise(tf.reshape(prompts, [groups * P, D]), w.epsilon1);
-    sources.unshift(spread(toHeads(tf.matMul(y as Tensor2D, w.keyValue), 2 * H, groups, P), G));
+    const { y, factor } = scaleRows(centre(prompts), w.epsilon1, w.average);
+    const each = around.prompted === "each";
+    const theirs = tf.slice(toHeads(linear(y, w.qkv), 3 * H, each ? G : 1), H, 2 * H);
+    sources.unshift(each ? theirs : spread(theirs, G));
     saved.yPrompts = y;
     saved.factorPrompts = factor;
   }
   if (constant) sources.unshift(spread(constant, G));
-  const keyValue = sources.length > 1 ? tf.concat(sources, 2) : own;
-  const [keys, values] = tf.split(tf.reshape(keyValue, [2 * H * G, -1, D / H]), 2, 0); // [HG,K,d] each
-  const q = tf.reshape(query, [H * G, Q, D / H]);
-  const K = keys.shape[1] as number;
-  let scores: Tensor = tf.matMul(q, keys, false, true); // [HG,Q,K]
-  if (mask) scores = tf.add(tf.reshape(scores, [H, G, Q, K]), mask);
-  const p = tf.softmax(scores);
-  const mixed = fromHeads(tf.matMul(tf.reshape(p, [H * G, Q, K]), values), H, G * Q); // [GQ,D]
-  const x1 = tf.add(tf.reshape(asking, [G * Q, D]), linear(mixed, w.out));
+  const [k, v] = tf.split(sources.length > 1 ? tf.concat(sources, 2) : own, 2, 0); // [H,G,K,d] each
+  const scores = tf.matMul(q, k, false, true); // [H,G,Q,K]
+  const p = tf.softmax(mask ? tf.add(scores, mask) : scores);
+  const mixed = fromHeads(tf.matMul(p, v)); // [G*Q,D]
+  const asking = pick ? tf.gather(x, pick) : x;
+  const x1 = tf.add(asking, linear(mixed, w.out));
 
-  const { y: y2, factor: factor2 } = standardise(x1, w.epsilon2);
+  const { y: y2, factor: factor2 } = scaleRows(x1, w.epsilon2, w.average);
   const { value: hidden, slope } = activations[w.activation](linear(y2, w.up), recording());
-  const value = tf.reshape(tf.add(x1, linear(hidden, w.down)), [G, Q, D]) as Tensor3D;
-  return { value, saved: { ...saved, p: tf.reshape(p, [H, G, Q, K]), q, keys, values, y2, factor2, slope: slope as Tensor } };
+  const value = tf.add(x1, linear(hidden, w.down)) as Tensor2D;
+  return { value, saved: { ...saved, p, q, k, v, y2, factor2, slope: slope as Tensor } };
 }
 
-/** Gradients of x (unless fixed) and of the prompts (if there are any), in this order. */
-function backward(w: Block, shape: number[], { prompts, constant, fixed }: Surroundings, dvalue: Tensor3D, saved: Saved): Tensor[] {
-  const [G, S, D] = shape;
-  const { heads: H } = w;
-  const [, , Q, K] = saved.p.shape as number[];
-  const pick = saved.pick as Tensor3D | undefined;
-  const dout = tf.reshape(dvalue, [G * Q, D]) as Tensor2D;
+/** Gradients of x (unless fixed) and of the prompts (if there are any), in this order. `rows` is G*S. */
+function backward(w: Block, rows: number, G: number, around: Surroundings, dvalue: Tensor2D, saved: Saved): Tensor[] {
+  const { prompts, constant, fixed } = around;
+  const { p, q, k, v } = saved;
+  const [H, , , K] = p.shape as number[];
+  const D = dvalue.shape[1];
 
-  const dhidden = tf.mul(tf.matMul(dout, w.down.weight, false, true), saved.slope) as Tensor2D;
-  const dx1 = tf.add(dout, unstandardise(tf.matMul(dhidden, w.up.weight, false, true), saved.y2, saved.factor2)) as Tensor2D;
+  const dhidden = tf.mul(tf.matMul(dvalue, w.down.weight, false, true), saved.slope) as Tensor2D;
+  const dx1 = tf.add(dvalue, unscaleRows(tf.matMul(dhidden, w.up.weight, false, true), saved.y2, saved.factor2, w.average)) as Tensor2D;
 
-  const p = tf.reshape(saved.p, [H * G, Q, K]) as Tensor3D;
-  const dmixed = tf.reshape(toHeads(tf.matMul(dx1, w.out.weight, false, true), H, G, Q), [H * G, Q, D / H]);
-  const dp = tf.matMul(dmixed, saved.values, false, true); // [HG,Q,K]
-  const dscores = tf.mul(p, tf.sub(dp, tf.sum(tf.mul(dp, p), -1, true))) as Tensor3D;
-
-  /** Gradient of the tokens behind keys first..first+count: [2H,G,count,d]. */
-  const dkeyValue = (first: number, count: number) => {
-    const part = (t: Tensor3D) => (count === K ? t : tf.slice(t, [0, 0, first], [-1, -1, count]));
-    const pair = [tf.matMul(part(dscores), saved.q, true, false), tf.matMul(part(p), dmixed, true, false)];
-    return tf.reshape(tf.concat(pair, 0), [2 * H, G, count, D / H]);
-  };
-  const intoTokens = (dkv: Tensor, rows: number) => tf.matMul(fromHeads(dkv, 2 * H, rows) as Tensor2D, w.keyValue, false, true);
+  const dmixed = toHeads(tf.matMul(dx1, w.out.weight, false, true), H, G); // [H,G,Q,d]
+  const dp = tf.matMul(dmixed, v, false, true); // [H,G,Q,K]
+  const dscores = tf.mul(p, tf.sub(dp, tf.sum(tf.mul(dp, p), -1, true)));
 
   const gradients: Tensor[] = [];
   if (!fixed) {
-    const dquery = fromHeads(tf.matMul(dscores, saved.keys), H, G * Q) as Tensor2D;
-    const dyAsking = tf.matMul(dquery, w.query.weight, false, true);
-    const back = (t: Tensor) => (pick ? tf.reshape(tf.matMul(pick, tf.reshape(t, [G, Q, D]), true, false), [G * S, D]) : t);
-    const dy = tf.add(intoTokens(dkeyValue(K - S, S), G * S), back(dyAsking));
-    gradients.push(tf.reshape(tf.add(back(dx1), unstandardise(dy, saved.y1 as Tensor, saved.factor1 as Tensor)), [G, S, D]));
+    const S = rows / G;
+    const [dk, dv] = [tf.matMul(dscores, q, true, false), tf.matMul(p, dmixed, true, false)]; // [H,G,K,d]
+    const own = (t: Tensor) => (S === K ? t : tf.slice(t as Tensor4D, [0, 0, K - S, 0], [-1, -1, S, -1]));
+    const dq = tf.matMul(dscores, k);
+    let dx = dx1;
+    let dqkv: Tensor2D;
+    if (saved.pick) {
+      const at = tf.reshape(saved.pick, [G, 1]);
+      const place = (t: Tensor) => tf.scatterND(at, t, [rows, D]) as Tensor2D;
+      dqkv = tf.concat([place(fromHeads(dq)), fromHeads(tf.concat([own(dk), own(dv)], 0))], 1);
+      dx = place(dx1);
+    } else {
+      dqkv = fromHeads(tf.concat([dq, own(dk), own(dv)], 0));
+    }
+    const dy = tf.matMul(dqkv, w.qkv.weight, false, true);
+    gradients.push(tf.add(dx, unscaleRows(dy, saved.y1 as Tensor, saved.factor1 as Tensor, w.average)));
   }
   if (prompts) {
-    const [groups, P] = prompts.shape;
-    const dkv = dkeyValue(constant ? constant.shape[2] : 0, P);
-    const dy = intoTokens(groups === G ? dkv : tf.sum(dkv, 1), groups * P);
-    gradients.push(tf.reshape(unstandardise(dy, saved.yPrompts as Tensor, saved.factorPrompts as Tensor), [groups, P, D]));
+    const first = constant ? constant.shape[2] : 0;
+    const each = around.prompted === "each";
+    const P = prompts.shape[0] / (each ? G : 1);
+    const theirs = (t: Tensor) => tf.slice(t as Tensor4D, [0, 0, 0, first], [-1, -1, -1, P]);
+    const parts = [tf.matMul(theirs(dscores), q, true, false), tf.matMul(theirs(p), dmixed, true, false)];
+    const [dk, dv] = each ? parts : parts.map((t) => tf.sum(t, 1, true)); // [H,1,P,d]
+    const dqkv = fromHeads(tf.concat([tf.zerosLike(dk), dk, dv], 0));
+    const dy = tf.matMul(dqkv, w.qkv.weight, false, true);
+    gradients.push(unscaleRows(dy, saved.yPrompts as Tensor, saved.factorPrompts as Tensor, w.average));
   }
   return gradients;
 }
 
 const linear = (x: Tensor, { weight, bias }: Linear): Tensor2D => tf.add(tf.matMul(x as Tensor2D, weight), bias);
 
-/** Backward pass of `standardise`, where each row of dy sums to 0 (the weights behind it are centred). */
-const unstandardise = (dy: Tensor, y: Tensor, factor: Tensor) => tf.mul(factor, tf.sub(dy, tf.mul(y, tf.mean(tf.mul(dy, y), -1, true))));
-
-/** [G*S, n*d] -> [n,G,S,d]. */
-function toHeads(x: Tensor, n: number, sequences: number, tokens: number): Tensor4D {
-  const rows = sequences * tokens;
-  return tf.reshape(tf.transpose(tf.reshape(x, [rows, n, -1]), [1, 0, 2]), [n, sequences, tokens, x.size / (rows * n)]);
+/** LayerNorm of rows of mean 0, without gain and bias: y = x * factor, factor = 1/sqrt(mean(x^2) + epsilon) [rows,1]. */
+function scaleRows(x: Tensor, epsilon: number, average: Tensor2D): { y: Tensor2D; factor: Tensor } {
+  const factor = tf.rsqrt(tf.add(tf.matMul(tf.square(x) as Tensor2D, average), epsilon));
+  return { y: tf.mul(x, factor), factor };
 }
 
-/** [n,G,S,d] (or [n*G,S,d]) -> [rows, n*d], rows = G*S. */
-const fromHeads = (x: Tensor, n: number, rows: number): Tensor =>
-  tf.reshape(tf.transpose(tf.reshape(x, [n, rows, -1]), [1, 0, 2]), [rows, x.size / rows]);
+/** Its backward pass, for rows of dy that sum to 0. */
+const unscaleRows = (dy: Tensor, y: Tensor, factor: Tensor, average: Tensor2D): Tensor2D =>
+  tf.mul(factor, tf.sub(dy, tf.mul(y, tf.matMul(tf.mul(dy, y) as Tensor2D, average))));
+
+/** [G*S, n*d] -> [n,G,S,d]. */
+function toHeads(x: Tensor2D, n: number, groups: number): Tensor4D {
+  const [rows, width] = x.shape;
+  return tf.transpose(tf.reshape(x, [groups, rows / groups, n, width / n]), [2, 0, 1, 3]);
+}
+
+/** [n,G,S,d] -> [G*S, n*d]. */
+function fromHeads(x: Tensor): Tensor2D {
+  const [n, groups, tokens, d] = x.shape as number[];
+  return tf.reshape(tf.transpose(x, [1, 2, 0, 3]), [groups * tokens, n * d]);
+}
 
 /** [n,1,S,d] repeated for all sequences: [n,G,S,d]. */
-const spread = (x: Tensor, sequences: number): Tensor => (x.shape[1] === sequences ? x : tf.tile(x, [1, sequences, 1, 1]));
+const spread = (x: Tensor, groups: number): Tensor => (groups === 1 ? x : tf.tile(x, [1, groups, 1, 1]));
 
 /** Value, and where it will be needed the derivative, of the MLP's non-linearity. QuickGELU's scale is in the weights. */
 const activations: Record<Activation, (a: Tensor, wantSlope: boolean) => { value: Tensor; slope?: Tensor }> = {
   quick_gelu: (a, wantSlope) => {
     const gate = tf.sigmoid(a);
     const value = tf.mul(a, gate);
-    return { value, slope: wantSlope ? tf.add(value, tf.mul(gate, tf.sub(1, value))) : undefined };
+    return { value, slope: wantSlope ? tf.add(gate, tf.sub(value, tf.mul(value, gate))) : undefined };
   },
   gelu: (a, wantSlope) => {
     const gate = tf.mul(0.5, tf.add(1, tf.erf(tf.mul(a, Math.SQRT1_2)))); // the normal distribution function

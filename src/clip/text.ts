@@ -7,10 +7,9 @@
  *   them, only their keys and values matter; after the last replacement they run once, not once per class;
  * - so per class only the suffix runs (name, full stop, end token), and in the last block only its end token.
  */
-import { layerNorm, permuteRows } from "../ops";
-import type { Tensor2D, Tensor3D } from "../tf";
+import { centre, layerNorm, permuteRows } from "../ops";
+import type { Tensor1D, Tensor2D, Tensor3D, Tensor4D } from "../tf";
 import { tf } from "../tf";
-import type { Projected } from "./block";
 import { block, project } from "./block";
 import type { Clip, TextTower } from "./model";
 
@@ -18,15 +17,15 @@ import type { Clip, TextTower } from "./model";
 export type SuffixGroup = {
   /** Which texts, in the order of the rows. */
   rows: number[];
-  /** Token plus positional embeddings [C,S,D]. */
-  x: Tensor3D;
-  /** One-hot rows [C,1,S] of the end tokens. */
-  pick: Tensor3D;
+  /** Token plus positional embeddings [C*S,D], centred. */
+  x: Tensor2D;
+  /** Rows of the end tokens, int32 [C]. */
+  pick: Tensor1D;
   /** Additive masks over the keys start, P prompts, own: [S,K] for all tokens, [C,1,K] for the end tokens. */
   mask: Tensor2D;
   endMask: Tensor3D;
   /** Block 0's queries, keys and values; computed once where the group is used again and again. */
-  projected?: Projected;
+  projected?: Tensor4D;
 };
 
 /** Deep prompts or contexts by block: entry i [P,D] stands in for the prompt positions before block i. */
@@ -64,23 +63,20 @@ function suffixGroup(tower: TextTower, ids: number[][], rows: number[], prompts:
   const S = Math.max(...lengths);
   const padded = suffixes.flatMap((suffix) => [...suffix, ...new Array(S - suffix.length).fill(0)]);
   const embedded = tf.reshape(tf.gather(tower.tokens, tf.tensor1d(padded, "int32")), [C, S, tower.width]);
-  const x = tf.add(embedded, tf.slice(tower.positions, [1 + prompts, 0], [S, -1])) as Tensor3D;
+  const positioned = tf.add(embedded, tf.slice(tower.positions, [1 + prompts, 0], [S, -1]));
+  const x = centre(tf.reshape(positioned, [C * S, tower.width])) as Tensor2D;
   const K = 1 + prompts + S;
-  const ends = (f: (length: number, s: number) => number, n: number) =>
-    Float32Array.from({ length: C * n }, (_, i) => f(lengths[Math.floor(i / n)], i % n));
+  const beyondEnd = Float32Array.from({ length: C * K }, (_, i) => (i % K >= 1 + prompts + lengths[Math.floor(i / K)] ? hidden : 0));
   return {
     rows,
     x,
-    pick: tf.tensor3d(
-      ends((length, s) => (s === length - 1 ? 1 : 0), S),
-      [C, 1, S],
+    pick: tf.tensor1d(
+      Int32Array.from(lengths, (length, c) => c * S + length - 1),
+      "int32",
     ),
     mask: causalMask(S, 1 + prompts),
-    endMask: tf.tensor3d(
-      ends((length, k) => (k >= 1 + prompts + length ? hidden : 0), K),
-      [C, 1, K],
-    ),
-    projected: keep ? project(tower.blocks[0], x) : undefined,
+    endMask: tf.tensor3d(beyondEnd, [C, 1, K]),
+    projected: keep ? project(tower.blocks[0], x, C) : undefined,
   };
 }
 
@@ -112,25 +108,28 @@ function inOrder(features: Tensor2D[], groups: number[][]): Tensor2D {
   return permuteRows(features.length === 1 ? features[0] : tf.concat(features, 0), place);
 }
 
-/** What stands at the prompt positions before each block, [1,P,D]: a set of its own, or what the block before made of it. */
-function contextTokens(tower: TextTower, prompts: Prompts): Tensor3D[] {
-  const contexts: Tensor3D[] = [];
+/** What stands at the prompt positions before each block, [P,D]: a set of its own, or what the block before made of the last set. */
+function contextTokens(tower: TextTower, prompts: Prompts): Tensor2D[] {
+  const contexts: Tensor2D[] = [];
   if (prompts.length === 0) return contexts;
-  const [P, D] = prompts[0].shape;
+  const P = prompts[0].shape[0];
   const mask = causalMask(P, 1);
   tower.blocks.forEach((_, i) => {
-    if (i === 0) contexts.push(tf.reshape(tf.add(prompts[0], tf.slice(tower.positions, [1, 0], [P, -1])), [1, P, D]));
-    else if (i < prompts.length) contexts.push(tf.reshape(prompts[i], [1, P, D]));
-    else contexts.push(block(tower.blocks[i - 1], contexts[i - 1], { constant: tower.start[i - 1], mask }));
+    if (i === 0) contexts.push(tf.add(prompts[0], tf.slice(tower.positions, [1, 0], [P, -1])));
+    else if (i < prompts.length) contexts.push(prompts[i]);
+    else {
+      const before = i === prompts.length ? centre(contexts[i - 1]) : contexts[i - 1];
+      contexts.push(block(tower.blocks[i - 1], before, 1, { constant: tower.start[i - 1], mask }));
+    }
   });
   return contexts;
 }
 
-function encodeGroup(tower: TextTower, group: SuffixGroup, contexts: Tensor3D[]): Tensor2D {
+function encodeGroup(tower: TextTower, group: SuffixGroup, contexts: Tensor2D[]): Tensor2D {
   let x = group.x;
   tower.blocks.forEach((w, i) => {
     const last = i === tower.blocks.length - 1;
-    x = block(w, x, {
+    x = block(w, x, group.rows.length, {
       constant: tower.start[i],
       prompts: contexts[i],
       mask: last ? group.endMask : group.mask,
@@ -139,22 +138,16 @@ function encodeGroup(tower: TextTower, group: SuffixGroup, contexts: Tensor3D[])
       projected: i === 0 ? group.projected : undefined,
     });
   });
-  return textHead(tower, tf.reshape(x, [group.rows.length, tower.width]));
+  return tf.matMul(layerNorm(x, tower.final), tower.projection);
 }
-
-/** ln_final and projection: [C,D] -> [C,E]. */
-const textHead = (tower: TextTower, x: Tensor2D): Tensor2D => tf.matMul(layerNorm(x, tower.final), tower.projection);
 
 /** Keys and values of the start token in each block. @returns tensors the caller owns. */
 export function startConstants(tower: Omit<TextTower, "start">, startId: number): TextTower["start"] {
   return tf.tidy(() => {
-    let x = tf.reshape(
-      tf.add(tf.slice(tower.tokens, [startId, 0], [1, -1]), tf.slice(tower.positions, [0, 0], [1, -1])),
-      [1, 1, -1],
-    ) as Tensor3D;
+    let x: Tensor2D = centre(tf.add(tf.slice(tower.tokens, [startId, 0], [1, -1]), tf.slice(tower.positions, [0, 0], [1, -1])));
     return tower.blocks.map((w) => {
-      const { keyValue } = project(w, x);
-      x = block(w, x);
+      const keyValue = tf.slice(project(w, x, 1), w.heads, 2 * w.heads);
+      x = block(w, x, 1);
       return keyValue;
     });
   });
