@@ -70,6 +70,7 @@ async function startNative(): Promise<Engine> {
   // All of these are read when the library loads.
   process.env.TF_NUM_INTRAOP_THREADS = String(threads);
   process.env.TF_CPP_MIN_LOG_LEVEL ??= "2";
+  process.env.TF_ENABLE_ONEDNN_OPTS ??= "1"; // attention's many small products run 2-4 times faster than with Eigen
   process.env.TF_FORCE_GPU_ALLOW_GROWTH ??= "true";
   restoreUtilFunctions();
   load("@tensorflow/tfjs-node-gpu"); // registers the backend "tensorflow" and selects it
