@@ -1,0 +1,261 @@
+/**
+ * Which drawing goes where, by seeded lot per concept: some hands' drawings of it to pretraining, others to the
+ * downstream sets. A family (sets drawn over the same outlines) is never on both sides, gender variants of a figure
+ * move together, and a drawing that looks the same in two families is taken out of pretraining.
+ */
+
+import type { Look } from "../src/embedded/render";
+import { seeded } from "../src/random";
+import { type Concept, DRAWING, type Drawing } from "./concepts";
+
+/** One class of one set: its name and the drawings that show it. */
+export type SetClass = { name: string; drawings: { index: number; family: string; mono: boolean }[] };
+/** A downstream set. `renders`: pictures per drawing for train, validation and test; `source`: the set it is a shifted version of. */
+export type SetPlan = {
+  name: string;
+  title: string;
+  look: Look;
+  strength: number;
+  renders: [number, number, number];
+  source: string | null;
+  classes: SetClass[];
+};
+
+const hands = ["noto", "noto-v1", "twemoji", "emojione", "fluent"]; // five families that drew nearly everything
+const flagHands = [...hands, "circle-flags", "flag", "flagpack", "cif"];
+/** Outlines over another family's geometry, and the family they belong with. */
+const tracedFrom: Record<string, string> = { "emojione-monotone": "emojione", "fluent-outline": "fluent" };
+const unseenHands = ["fxemoji", "streamline-emojis"]; // styles that pretraining never sees
+
+const CLASSES = 40;
+const GENERIC_CLASSES = 64;
+
+/** Coarse names: the classes of `kinds`, and category words of captions. */
+export const categories: Record<string, string> = {
+  "animal-bird": "bird",
+  "animal-bug": "insect",
+  "animal-mammal": "mammal",
+  "animal-marine": "sea animal",
+  "animal-reptile": "reptile",
+  "plant-flower": "flower",
+  "plant-other": "plant",
+  "food-fruit": "fruit",
+  "food-vegetable": "vegetable",
+  "food-prepared": "meal",
+  "food-asian": "asian dish",
+  "food-sweet": "dessert",
+  drink: "drink",
+  clothing: "clothes",
+  tool: "tool",
+  "musical-instrument": "musical instrument",
+  "book-paper": "book or paper",
+  office: "office supplies",
+  household: "household item",
+  "light-video": "light or camera",
+  money: "money",
+  mail: "mail",
+  "transport-ground": "land vehicle",
+  "transport-water": "boat",
+  "transport-air": "aircraft",
+  "place-building": "building",
+  "sky-weather": "sky",
+  time: "clock",
+  sport: "sport",
+  game: "game",
+  event: "celebration",
+  heart: "heart",
+  "country-flag": "flag",
+  zodiac: "zodiac sign",
+  "person-role": "worker",
+  "person-fantasy": "fantasy figure",
+  "face-smiling": "happy face",
+  "face-concerned": "sad face",
+  "cat-face": "cat face",
+  "transport-sign": "traffic sign",
+  computer: "computer",
+  medical: "medical item",
+  science: "science",
+  phone: "phone",
+  arrow: "arrow",
+  "animal-amphibian": "amphibian",
+  "place-religious": "place of worship",
+};
+
+/** Gender variants of one figure share their drawing but for hair and clothes. */
+const figure = (name: string) => name.replace(/^(man|woman|men|women|person|people|mx) (in |with |getting )?/, "");
+const isVariant = (c: Concept) => /^(man|woman|men|women) /.test(c.name);
+const group = (c: Concept): string | null => {
+  if (c.subgroup === "country-flag") return "flags";
+  if (isVariant(c) || /skin tone|keycap/.test(c.name)) return null;
+  if (c.group === "food-drink" && c.subgroup !== "dishware") return "food";
+  if (c.group === "animals-nature") return c.subgroup.startsWith("animal") ? "animals" : "generic";
+  if (c.subgroup.startsWith("transport") && c.group === "travel-places") return "vehicles";
+  if (/^(face-|cat-face|monkey-face)/.test(c.subgroup)) return "faces";
+  if (/^(place-|sky-weather|hotel)/.test(c.subgroup)) return "places";
+  if (c.group === "activities" || c.subgroup === "person-sport") return "sports";
+  if (/^person-(role|fantasy|activity|gesture)/.test(c.subgroup)) return "people";
+  if (c.group === "objects") return c.subgroup === "clothing" ? "generic" : "objects";
+  return /^(hand-|body-parts|zodiac|heart)/.test(c.subgroup) ? "generic" : null;
+};
+
+const looks: Record<string, [string, Look]> = {
+  animals: ["Animals", "dusk"],
+  food: ["Food and drink", "warm"],
+  faces: ["Faces", "screen"],
+  flags: ["Flags", "waves"],
+  objects: ["Objects", "clutter"],
+  people: ["People", "print"],
+  places: ["Places and weather", "haze"],
+  sports: ["Sports and festivities", "motion"],
+  vehicles: ["Vehicles", "vignette"],
+};
+
+/** 16 x 16 RGBA means, premultiplied: enough to tell two drawings apart. */
+function thumbnail(pixels: Uint8Array, index: number): Float32Array {
+  const out = new Float32Array(16 * 16 * 4);
+  const from = index * DRAWING * DRAWING * 4;
+  for (let y = 0; y < DRAWING; y++)
+    for (let x = 0; x < DRAWING; x++) {
+      const p = from + 4 * (y * DRAWING + x);
+      const o = 4 * ((y >> 2) * 16 + (x >> 2));
+      const alpha = pixels[p + 3] / 255;
+      for (let c = 0; c < 3; c++) out[o + c] += ((pixels[p + c] / 255) * alpha) / 16;
+      out[o + 3] += alpha / 16;
+    }
+  return out;
+}
+
+/** Drawings of `candidates` that look the same as one of `kept`: mean absolute difference of the thumbnails below 0.02. */
+export function lookalikes(candidates: number[], kept: number[], pixels: Uint8Array): Set<number> {
+  const limit = 0.02 * 16 * 16 * 4;
+  const thumbs = kept.map((i) => thumbnail(pixels, i));
+  const found = new Set<number>();
+  for (const i of candidates) {
+    const a = thumbnail(pixels, i);
+    for (const b of thumbs) {
+      let sum = 0;
+      for (let k = 0; k < a.length && sum < limit; k++) sum += Math.abs(a[k] - b[k]);
+      if (sum < limit) {
+        found.add(i);
+        break;
+      }
+    }
+  }
+  return found;
+}
+
+/** The whole plan: downstream sets, and the drawings left for pretraining. */
+export function planSets(
+  drawings: Drawing[],
+  concepts: Map<string, Concept>,
+  pixels: Uint8Array,
+): { sets: SetPlan[]; pretraining: Drawing[] } {
+  // by[figure name][family] -> drawings, for emoji and flags only
+  const by = new Map<string, Map<string, Drawing[]>>();
+  for (const d of drawings) {
+    if (!d.hex || (!flagHands.includes(d.family) && !(d.family in tracedFrom) && !unseenHands.includes(d.family))) continue;
+    const families = by.get(d.hex) ?? by.set(d.hex, new Map()).get(d.hex)!;
+    families.set(d.family, [...(families.get(d.family) ?? []), d]);
+  }
+  const familiesOf = (c: Concept) => (c.subgroup === "country-flag" ? flagHands : hands).filter((f) => by.get(c.hex)?.has(f));
+
+  const members = new Map<string, Concept[]>();
+  const seen = new Set<string>();
+  for (const c of [...concepts.values()].sort((a, b) => (a.hex < b.hex ? -1 : 1))) {
+    const g = group(c);
+    if (!g || seen.has(figure(c.name)) || familiesOf(c).length < 4) continue;
+    seen.add(figure(c.name));
+    members.set(g, [...(members.get(g) ?? []), c]);
+  }
+
+  /** figure -> families whose drawings of it belong downstream */
+  const downstream = new Map<string, Set<string>>();
+  const lot = seeded("embedded split", 2);
+  const toClass = (c: Concept, families: string[]): SetClass => ({
+    name: c.name,
+    drawings: families.map((family) => {
+      const d = lot.pick(by.get(c.hex)!.get(family)!);
+      return { index: d.index, family, mono: d.mono };
+    }),
+  });
+  const reserve = (c: Concept, families: string[]) => {
+    const held = downstream.get(figure(c.name)) ?? new Set();
+    for (const f of families) held.add(f);
+    downstream.set(figure(c.name), held);
+    return families;
+  };
+  const byName = (a: SetClass, b: SetClass) => (a.name < b.name ? -1 : 1);
+
+  const sets: SetPlan[] = [];
+  const leftovers: Concept[] = [...(members.get("generic") ?? [])];
+  const chosen: Concept[] = [];
+  for (const [name, [title, look]] of Object.entries(looks)) {
+    const order = lot.shuffle(members.get(name) ?? []);
+    const used = order.slice(0, CLASSES);
+    chosen.push(...used);
+    leftovers.push(...order.slice(CLASSES));
+    const classes = used.map((c) => toClass(c, reserve(c, lot.shuffle(familiesOf(c)).slice(0, 3))));
+    sets.push({ name, title, look, strength: 0.5, renders: [6, 3, 7], source: null, classes: classes.sort(byName) });
+  }
+
+  // The generic set: what is left of all groups, five hands each: three for the set, one for its -v2, one for pretraining.
+  const generic = lot
+    .shuffle(leftovers.filter((c) => hands.every((f) => by.get(c.hex)!.has(f)) && c.subgroup !== "country-flag"))
+    .slice(0, GENERIC_CLASSES)
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
+  const shifted = { v2: [] as SetClass[], sketch: [] as SetClass[], rendition: [] as SetClass[] };
+  const genericClasses = generic.map((c) => {
+    const known = lot.pick(["noto", "noto-v1", "twemoji"]);
+    const rest = lot.shuffle(hands.filter((f) => f !== known));
+    reserve(c, rest);
+    shifted.v2.push(toClass(c, rest.slice(3)));
+    const having = (families: string[]) => families.filter((f) => by.get(c.hex)!.has(f));
+    for (const [kind, families] of [
+      ["sketch", Object.keys(tracedFrom)],
+      ["rendition", unseenHands],
+    ] as const)
+      if (having([...families]).length) shifted[kind].push(toClass(c, having([...families])));
+    return toClass(c, rest.slice(0, 3));
+  });
+  const base = { look: "plain" as Look, strength: 0.5, source: null };
+  sets.unshift({ ...base, name: "generic", title: "Generic", renders: [6, 3, 7], classes: genericClasses });
+
+  // Coarse classes: kinds of things, eight drawings each, of concepts that the generic set does not use.
+  const genericNames = new Set(generic.map((c) => c.name));
+  const kinds: SetClass[] = [];
+  for (const [subgroup, name] of Object.entries(categories)) {
+    const of = lot.shuffle([...chosen, ...leftovers].filter((c) => c.subgroup === subgroup && !genericNames.has(c.name)));
+    if (of.length < 8 || subgroup === "country-flag") continue;
+    const drawn = of.slice(0, 8).map((c) => {
+      const held = [...(downstream.get(figure(c.name)) ?? reserve(c, lot.shuffle(familiesOf(c)).slice(0, 3)))].filter((f) =>
+        by.get(c.hex)!.has(f),
+      );
+      return toClass(c, [lot.pick(held)]).drawings[0];
+    });
+    kinds.push({ name, drawings: drawn });
+  }
+  sets.push({ ...base, name: "kinds", title: "Kinds of things", look: "posterised", renders: [3, 1, 3], classes: kinds.sort(byName) });
+
+  const target = { ...base, source: "generic" };
+  sets.push({ ...target, name: "generic-v2", title: "Generic, drawn anew", renders: [0, 0, 10], classes: shifted.v2 });
+  sets.push({ ...target, name: "generic-sketch", title: "Generic, outlines", renders: [0, 0, 10], classes: shifted.sketch });
+  sets.push({ ...target, name: "generic-hard", title: "Generic, adverse pictures", strength: 1, renders: [0, 0, 10], classes: shifted.v2 });
+  sets.push({ ...target, name: "generic-rendition", title: "Generic, unseen hands", renders: [0, 0, 10], classes: shifted.rendition });
+
+  // Pretraining gets everything else.
+  const held = sets.flatMap((s) => s.classes.flatMap((c) => c.drawings.map((d) => d.index)));
+  const free = drawings.filter((d) => {
+    if (unseenHands.includes(d.family)) return false;
+    const concept = d.hex ? concepts.get(d.hex)! : null;
+    return !concept || !downstream.get(figure(concept.name))?.has(tracedFrom[d.family] ?? d.family);
+  });
+  const flags = new Set(drawings.filter((d) => d.hex && concepts.get(d.hex)!.subgroup === "country-flag").map((d) => d.index));
+  // A flag's design is the same in every hand, so flags are left out of this comparison.
+  const comparable = (i: number) => !flags.has(i);
+  const same = lookalikes(
+    free.filter((d) => d.hex && comparable(d.index)).map((d) => d.index),
+    held.filter(comparable),
+    pixels,
+  );
+  return { sets, pretraining: free.filter((d) => !same.has(d.index)) };
+}
