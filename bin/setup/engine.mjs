@@ -126,7 +126,10 @@ for file in glob.glob(sys.argv[1] + "/*.whl"):
 `;
 
 const flags = ["-std=c++17", "-O2", "-fPIC", "-shared", "-DNAPI_VERSION=8", "-Wl,-rpath,$ORIGIN/../../../../../.engine/tensorflow"];
-const sources = () => ["tfjs_backend.cc", "tfjs_binding.cc"].map((name) => join(binder, "binding", name));
+const sources = () => [
+  ...["tfjs_backend.cc", "tfjs_binding.cc"].map((name) => join(binder, "binding", name)),
+  path("bin", "setup", "quiet.cc"),
+];
 
 function bindingKey() {
   if (!sources().every(existsSync)) return "";

@@ -24,7 +24,18 @@ async function make(say) {
   }
   await say.during(
     "pip installs JupyterLab and the Plotly renderer",
-    run(python, ["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check", "--no-deps", "--no-compile", "-r", "requirements.txt"]),
+    run(python, [
+      "-m",
+      "pip",
+      "install",
+      "--quiet",
+      "--no-input",
+      "--disable-pip-version-check",
+      "--no-deps",
+      "--no-compile",
+      "-r",
+      "requirements.txt",
+    ]),
   );
   // JupyterLab asks the network for news at every start; this kit does not.
   writeWhole(

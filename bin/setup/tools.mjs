@@ -67,6 +67,7 @@ export function run(program, args, options = {}) {
     const child = spawn(program, args, {
       cwd: root,
       stdio: ["ignore", "pipe", "pipe"],
+      detached: true, // a process group of its own, so that an interrupt ends a compiler's linker too
       ...options,
       env: { ...process.env, TMPDIR: temporary, ...options.env },
     });
@@ -94,6 +95,14 @@ export function run(program, args, options = {}) {
 
 function lastLines(text) {
   return text.trimEnd().split("\n").slice(-15).join("\n");
+}
+
+function endGroup(child, signal) {
+  try {
+    process.kill(-child.pid, signal);
+  } catch {
+    child.kill(signal); // it has ended already, or never began
+  }
 }
 
 /** Standard output of a quick program, or undefined when it is missing or fails. */
@@ -125,7 +134,7 @@ export async function locked(task) {
   }
   const alive = setInterval(() => utimesSync(lock, new Date(), new Date()), 5_000);
   const stop = (signal) => {
-    for (const child of children) child.kill(signal);
+    for (const child of children) endGroup(child, signal);
     rmSync(lock, { force: true });
     console.error("\nset-up interrupted; the same command goes on from here");
     process.exit(130);
