@@ -77,9 +77,15 @@ export function classSuffixes({ clip, classNames, config }: Task, keep = false):
 export const textFeatures = (clip: Clip, suffixes: SuffixGroup[], params: Params): Tensor2D =>
   normalise(encodeText(clip.text, suffixes, promptsOf(params, "text")));
 
-/** One-hot rows [B,C]. */
-export const oneHot = (labels: Int32Array, classes: number): Tensor2D =>
-  tf.oneHot(tf.tensor1d(labels, "int32"), classes, 1, 0, "float32") as Tensor2D;
+/** One-hot rows [B,C] (tf.oneHot refuses a single class). */
+export const oneHot = (labels: Int32Array, classes: number): Tensor2D => {
+  const values = new Float32Array(labels.length * classes);
+  labels.forEach((label, b) => {
+    if (!(label >= 0 && label < classes)) throw new Error(`label ${label} of picture ${b} is none of the ${classes} classes`);
+    values[b * classes + label] = 1;
+  });
+  return tf.tensor2d(values, [labels.length, classes]);
+};
 
 /** Classifier with prompted encoders, shared by all methods with independent prompts. */
 export function classifyPrompted(task: Task, params: Params): Classifier {

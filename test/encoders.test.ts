@@ -1,0 +1,108 @@
+/** The encoders with their savings against the plain way: features and gradients, for all depths, lengths and shapes of towers. */
+import { describe, expect, test } from "vitest";
+import { encodeImage, imageFront } from "../src/clip/image";
+import { loadClip } from "../src/clip/load";
+import { encodeText, encodeTexts, groupByLength, suffixGroups, tokenise } from "../src/clip/text";
+import { seeded } from "../src/random";
+import { type Tensor, type Tensor2D, tf } from "../src/tf";
+import { plainClip } from "./plain";
+import { writeRandomClip } from "./randomClip";
+
+const random = seeded("encoders");
+const gaussian = (shape: number[], std = 1) =>
+  tf.tensor(
+    Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => std * random.normal()),
+    shape,
+  ) as any;
+
+function close(actual: Tensor, expected: Tensor, tolerance: number) {
+  expect(actual.shape).toEqual(expected.shape);
+  const difference = tf.tidy(() => tf.max(tf.abs(tf.sub(actual, expected))).dataSync()[0]);
+  const largest = tf.tidy(() => tf.max(tf.abs(expected)).dataSync()[0]);
+  expect(difference / largest).toBeLessThan(tolerance);
+}
+
+/** Features, and the gradients of a random combination of them, with both encoders. */
+function compare(fast: (prompts: Tensor2D[]) => Tensor2D, plain: (prompts: Tensor2D[]) => Tensor2D, prompts: Tensor2D[]) {
+  tf.tidy(() => {
+    const a = fast(prompts);
+    const b = plain(prompts);
+    close(a, b, 2e-5);
+    if (prompts.length === 0) return;
+    const mix = gaussian(b.shape);
+    const gradients = (f: (p: Tensor2D[]) => Tensor2D) => tf.grads((...p: Tensor[]) => tf.sum(tf.mul(f(p as Tensor2D[]), mix)))(prompts);
+    const [ours, theirs] = [gradients(fast), gradients(plain)];
+    ours.forEach((gradient, i) => {
+      close(gradient, theirs[i], 1e-4);
+    });
+  });
+}
+
+describe.each([
+  ["5 text and 3 image blocks", {}],
+  ["2 text and 4 image blocks, GELU, a rest of pixels", { textLayers: 2, visionLayers: 4, activation: "gelu", size: 20 }],
+  ["single blocks", { textLayers: 1, visionLayers: 1 }],
+])("%s", (_, changes) => {
+  const folder = writeRandomClip(changes);
+  const plain = plainClip(folder);
+  const loaded = loadClip(folder);
+
+  test("image tower at every depth, 1 to 3 tokens", async () => {
+    const { image } = await loaded;
+    const pixels = gaussian([3, 3, image.size, image.size]);
+    for (let depth = 0; depth <= image.blocks.length; depth++) {
+      const prompts = Array.from({ length: depth }, () => gaussian([1 + (depth % 3), image.width], 0.5));
+      compare(
+        (p) => encodeImage(image, imageFront(image, pixels), p),
+        (p) => plain.image(pixels, p),
+        prompts,
+      );
+    }
+  });
+
+  test.each([
+    ["names of one token and of many", ["a", "snow leopard of the golden tree", "cat", "i"]],
+    ["a single class", ["sunflower"]],
+  ])("text tower at every depth: %s", async (_, names) => {
+    const clip = await loaded;
+    for (const tokens of [1, 3]) {
+      const ids = names.map((name) => tokenise(clip, `a a a ${name}.`));
+      for (let depth = 0; depth <= clip.text.blocks.length; depth++) {
+        const groups = suffixGroups(clip.text, ids, depth ? tokens : 0, true);
+        const prompts = Array.from({ length: depth }, () => gaussian([tokens, clip.text.width], 0.5));
+        compare(
+          (p) => encodeText(clip.text, groups, p),
+          (p) => plain.text(ids, p),
+          prompts,
+        );
+      }
+    }
+  });
+
+  test("many groups of texts come back in order", async () => {
+    const clip = await loaded;
+    const texts = ["cat", "a photo of a golden oak tree", "i", "a cat", "air plane"];
+    const ids = texts.map((text) => tokenise(clip, text));
+    tf.tidy(() => {
+      const expected = plain.text(ids, []);
+      close(encodeTexts(clip, texts), expected, 2e-5);
+      const apart = ids.map((_, row) => suffixGroups(clip.text, [ids[row]], 0)[0]).map((group, row) => ({ ...group, rows: [row] }));
+      const shuffled = [apart[3], apart[0], apart[4], apart[2], apart[1]];
+      close(encodeText(clip.text, shuffled, []), expected, 2e-5);
+    });
+  });
+});
+
+test("a text beyond the context names itself", async () => {
+  const clip = await loadClip(writeRandomClip());
+  expect(() => tokenise(clip, "a ".repeat(40))).toThrow(/has 42 tokens, the model takes at most 24/);
+});
+
+test("grouping by length weighs padding against another group", () => {
+  expect(groupByLength([3, 9, 3, 9], 100)).toEqual([[0, 2, 1, 3]]);
+  expect(groupByLength([3, 9, 3, 9], 5)).toEqual([
+    [0, 2],
+    [1, 3],
+  ]);
+  expect(groupByLength([4, 4, 4], 5, 8)).toEqual([[0, 1], [2]]);
+});

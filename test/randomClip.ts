@@ -1,0 +1,87 @@
+/** Writes a random CLIP of any size in Hugging Face's layout, with the tokenizer of test/golden. */
+import { copyFileSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Stored, writeSafetensors } from "../src/clip/safetensors";
+import { seeded } from "../src/random";
+
+export const sizes = {
+  vision: 48,
+  visionLayers: 3,
+  visionHeads: 3,
+  text: 32,
+  textLayers: 5,
+  textHeads: 4,
+  embed: 24,
+  size: 18,
+  patch: 6,
+  context: 24,
+  activation: "quick_gelu",
+};
+
+export function randomTensors(s: typeof sizes): Record<string, Stored> {
+  const random = seeded("random clip");
+  const tensors: Record<string, Stored> = {};
+  const put = (name: string, shape: number[], std: number, mean = 0) => {
+    const count = shape.reduce((a, b) => a * b, 1);
+    tensors[name] = { shape, data: Float32Array.from({ length: count }, () => mean + std * random.normal()) };
+  };
+  const linear = (name: string, out: number, into: number) => {
+    put(`${name}.weight`, [out, into], into ** -0.5);
+    put(`${name}.bias`, [out], 0.1);
+  };
+  const norm = (name: string, width: number) => {
+    put(`${name}.weight`, [width], 0.2, 1);
+    put(`${name}.bias`, [width], 0.2);
+  };
+  for (const [prefix, width, layers] of [
+    ["text_model", s.text, s.textLayers],
+    ["vision_model", s.vision, s.visionLayers],
+  ] as const) {
+    for (let i = 0; i < layers; i++) {
+      const layer = `${prefix}.encoder.layers.${i}`;
+      norm(`${layer}.layer_norm1`, width);
+      norm(`${layer}.layer_norm2`, width);
+      for (const map of ["q_proj", "k_proj", "v_proj", "out_proj"]) linear(`${layer}.self_attn.${map}`, width, width);
+      linear(`${layer}.mlp.fc1`, 4 * width, width);
+      linear(`${layer}.mlp.fc2`, width, 4 * width);
+    }
+  }
+  put("logit_scale", [], 0, Math.log(15));
+  put("text_model.embeddings.token_embedding.weight", [369, s.text], 0.5);
+  put("text_model.embeddings.position_embedding.weight", [s.context, s.text], 0.2);
+  norm("text_model.final_layer_norm", s.text);
+  put("text_projection.weight", [s.embed, s.text], s.text ** -0.5);
+  put("vision_model.embeddings.class_embedding", [s.vision], 0.5);
+  put("vision_model.embeddings.patch_embedding.weight", [s.vision, 3, s.patch, s.patch], 0.1);
+  put("vision_model.embeddings.position_embedding.weight", [Math.floor(s.size / s.patch) ** 2 + 1, s.vision], 0.2);
+  norm("vision_model.pre_layrnorm", s.vision);
+  norm("vision_model.post_layernorm", s.vision);
+  put("visual_projection.weight", [s.embed, s.vision], s.vision ** -0.5);
+  return tensors;
+}
+
+/** @returns the folder. */
+export function writeRandomClip(changes: Partial<typeof sizes> = {}): string {
+  const s = { ...sizes, ...changes };
+  const folder = mkdtempSync(join(tmpdir(), "clip-"));
+  writeSafetensors(join(folder, "model.safetensors"), randomTensors(s));
+  const tower = (width: number, layers: number, heads: number) => ({
+    hidden_size: width,
+    intermediate_size: 4 * width,
+    num_hidden_layers: layers,
+    num_attention_heads: heads,
+    hidden_act: s.activation,
+  });
+  const text_config = { ...tower(s.text, s.textLayers, s.textHeads), vocab_size: 369, max_position_embeddings: s.context, eos_token_id: 2 };
+  const vision_config = { ...tower(s.vision, s.visionLayers, s.visionHeads), image_size: s.size, patch_size: s.patch };
+  writeFileSync(join(folder, "config.json"), JSON.stringify({ model_type: "clip", projection_dim: s.embed, text_config, vision_config }));
+  copyFileSync("test/golden/tokenizer.json", join(folder, "tokenizer.json"));
+  const preprocess = JSON.parse(readFileSync("test/golden/preprocessor_config.json", "utf8"));
+  const square = { height: s.size, width: s.size };
+  writeFileSync(
+    join(folder, "preprocessor_config.json"),
+    JSON.stringify({ ...preprocess, size: { shortest_edge: s.size }, crop_size: square }),
+  );
+  return folder;
+}
