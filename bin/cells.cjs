@@ -25,7 +25,7 @@ exports.createSession = function createSession() {
   let failures = [];
 
   const convert = (declarations, code) => {
-    const converted = node.convert(declarations, code);
+    const converted = node.convert(declarations, writeOutShorthands(code));
     cells.push({ source, lines: (converted.output ?? "").split("\n") });
     for (const { path: file, data } of converted.sideOutputs ?? []) modules.set(file, data);
     return converted;
@@ -56,6 +56,22 @@ exports.createSession = function createSession() {
     describe: (value) => thrown(value, cells, modules),
   };
 };
+
+/**
+ * `{ clip, seeds }` as `{ clip: clip, seeds: seeds }`, in the text of a cell: tslab compiles the short form to names that do not exist
+ * when the variable comes from an earlier cell (wrapPrevIdentifier in tslab/dist/converter.js asks for the property's symbol).
+ */
+function writeOutShorthands(code) {
+  const file = ts.createSourceFile("cell.ts", code, ts.ScriptTarget.ES2022);
+  const names = [];
+  const visit = (node) => {
+    if (ts.isShorthandPropertyAssignment(node)) names.push(node.name);
+    ts.forEachChild(node, visit);
+  };
+  visit(file);
+  const before = (text, name) => `${text.slice(0, name.getStart(file))}${name.text}: ${text.slice(name.getStart(file))}`;
+  return names.sort((a, b) => b.pos - a.pos).reduce(before, code);
+}
 
 /** The value of a cell's last expression. */
 function showValue(value) {
@@ -114,7 +130,9 @@ function inCell(row, cells) {
     const text = plain(lines[row - 1] ?? "");
     if (text.length < 4) continue;
     const written = source.split("\n");
-    const at = written.findIndex((line) => plain(line) === text);
+    const at = writeOutShorthands(source)
+      .split("\n")
+      .findIndex((line) => plain(line) === text);
     if (at >= 0) return `cell, line ${at + 1}: ${written[at].trim()}`;
   }
   return undefined;

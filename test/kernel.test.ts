@@ -91,6 +91,7 @@ test("an interrupt lets an asynchronous cell that listens end by itself", async 
     const stop = new AbortController();
     process.once("SIGINT", () => stop.abort());
     let steps = 0;
+    await new Promise((resolve) => setTimeout(resolve, 100)); // an interrupt in the very moment when synchronous code ends can be lost in Node
     console.log("begun");
     while (!stop.signal.aborted) { steps++; await new Promise((resolve) => setTimeout(resolve, 5)); }
     console.log("ended by itself");`);
@@ -102,7 +103,9 @@ test("an interrupt lets an asynchronous cell that listens end by itself", async 
 });
 
 test("an interrupt gives up an asynchronous cell that does not listen", async () => {
-  const running = kernel.run('console.log("begun");\nawait new Promise(() => {});');
+  const running = kernel.run(
+    'await new Promise((resolve) => setTimeout(resolve, 100));\nconsole.log("begun");\nawait new Promise(() => {});',
+  );
   await kernel.printed("begun");
   kernel.interrupt();
   expect(error(await running)).toMatchObject({ ename: "Interrupted", evalue: "the cell was stopped" });

@@ -1,0 +1,99 @@
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, expect, test } from "vitest";
+
+const folder = mkdtempSync(join(tmpdir(), "runner-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** Writes a notebook of code cells; the first is tagged `parameters`. */
+function notebook(name: string, sources: string[]): string {
+  const file = join(folder, name);
+  const cells = sources.map((source, i) => ({
+    cell_type: "code",
+    metadata: { ...(i === 0 ? { tags: ["parameters"] } : {}), execution: { "iopub.execute_input": "2026-01-01" } },
+    execution_count: 40 + i,
+    outputs: [],
+    source,
+  }));
+  writeFileSync(file, JSON.stringify({ cells, metadata: { widgets: {} }, nbformat: 4, nbformat_minor: 5 }));
+  return file;
+}
+
+function run(...args: string[]) {
+  return spawnSync(process.execPath, ["bin/run-notebook.cjs", ...args], { encoding: "utf8" });
+}
+
+const cellsOf = (file: string) => JSON.parse(readFileSync(file, "utf8")).cells;
+
+test("parameters, streams, displays updated by id, rich last values; the same bytes each time", () => {
+  const file = notebook("good.ipynb", [
+    'let steps = 1;\nlet name = "a";',
+    'import * as tslab from "tslab";\nconst view = tslab.newDisplay();\nview.text("0 %");\nconsole.log(steps + 1, name);\nprocess.stdout.write("10 %\\r20 %\\n");',
+    'view.html("<b>100 %</b>\\n<i>done</i>");',
+    '({ [Symbol.for("Jupyter.display")]: () => ({ "application/json": { a: 1 }, "text/plain": "a" }) })',
+  ]);
+  const [first, second] = [join(folder, "first.ipynb"), join(folder, "second.ipynb")];
+  const ended = run(file, "steps=5", "name=flowers", "--out", first);
+  expect(ended.status, ended.stdout + ended.stderr).toBe(0);
+  expect(run(first, "steps=5", "name=flowers", "--out", second).status).toBe(0);
+  expect(readFileSync(second, "utf8")).toBe(readFileSync(first, "utf8"));
+
+  const cells = cellsOf(first);
+  expect(cells.map((cell: any) => cell.execution_count)).toEqual([1, 2, 3, 4, 5]);
+  expect(cells[1].source).toEqual(["steps = 5;\n", 'name = "flowers";']);
+  expect(cells[1].metadata).toEqual({ tags: ["injected-parameters"] });
+  expect(cells[2].outputs).toEqual([
+    { output_type: "display_data", data: { "text/html": ["<b>100 %</b>\n", "<i>done</i>"] }, metadata: {} },
+    { output_type: "stream", name: "stdout", text: ["6 flowers\n", "20 %\n"] },
+  ]);
+  expect(cells[4].outputs[0].data).toEqual({ "application/json": { a: 1 }, "text/plain": ["a"] });
+  expect(readFileSync(first, "utf8")).not.toContain("2026-01-01");
+});
+
+test("shorthand properties of variables from earlier cells", () => {
+  const file = notebook("shorthand.ipynb", [
+    'let n = 1;\nlet name = "é";',
+    "function f({ n, name }: { n: number; name: string }) { return n + name; }",
+    'const made = { n, nested: { name }, text: `${f({ n, name })}` };\nconsole.log(JSON.stringify(made));\n({ n, name } = { n: 5, name: "five" });',
+    "console.log(n, name);",
+  ]);
+  const out = join(folder, "shorthand.out.ipynb");
+  const ended = run(file, "--out", out);
+  expect(ended.status, ended.stdout).toBe(0);
+  const texts = cellsOf(out).flatMap((cell: any) => cell.outputs.flatMap((output: any) => output.text ?? []));
+  expect(texts).toContain('{"n":1,"nested":{"name":"é"},"text":"1é"}\n');
+});
+
+test("a failing cell ends the run with status 1, its error in the output, and an in-place file as it was", () => {
+  const file = notebook("bad.ipynb", ["let n = 1;", 'throw new RangeError("n is " + n);', 'console.log("not reached");']);
+  const before = readFileSync(file, "utf8");
+  const inPlace = run(file, "--in-place");
+  expect(inPlace.status).toBe(1);
+  expect(inPlace.stdout).toContain("RangeError");
+  expect(readFileSync(file, "utf8")).toBe(before);
+  const out = join(folder, "bad.out.ipynb");
+  expect(run(file, "--out", out).status).toBe(1);
+  const cells = cellsOf(out);
+  expect(cells[1].outputs[0]).toMatchObject({ output_type: "error", ename: "RangeError", evalue: "n is 1" });
+  expect(cells[2].execution_count).toBe(null);
+});
+
+test("type errors, rejected promises and late errors fail too", () => {
+  for (const source of [
+    "const text: string = n;",
+    'await Promise.reject(new Error("rejected"));',
+    'setTimeout(() => { throw new Error("late"); }, 5);\nawait new Promise((resolve) => setTimeout(resolve, 100));',
+    'Promise.reject(new Error("forgotten"));\nawait new Promise((resolve) => setTimeout(resolve, 50));',
+  ]) {
+    expect(run(notebook("fails.ipynb", ["let n = 1;", source])).status, source).toBe(1);
+  }
+});
+
+test("a wrong call says what is wrong", () => {
+  const file = notebook("plain.ipynb", ["let n = 1;"]);
+  expect(run().stderr).toContain("usage:");
+  expect(run(file, "n").stderr).toContain('"n" is not of the form key=value');
+  expect(run(join(folder, "absent.ipynb")).stderr).toContain("is not a notebook");
+});
