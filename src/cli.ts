@@ -14,6 +14,7 @@ import { addPictures } from "./notebook/pictures";
 import { override } from "./override";
 import { loadPaper } from "./paper";
 import { parity } from "./parity";
+import { differencesTable } from "./results/differences";
 import { type Environment, environment } from "./results/environment";
 import { pretty, resultsFolder, writeAtomic } from "./results/store";
 import { baseToNovelTable, tableText } from "./results/table";
@@ -125,6 +126,8 @@ async function runBaseToNovel(args: string[]): Promise<number> {
   if (result.runs.length > 0) {
     const table = baseToNovelTable(scoresOf(result.runs), chosen, loadPaper());
     console.log(`\n${tableText({ ...table, title: `${table.title}, rule ${values.rule}, ${split} pictures` })}`);
+    if (chosen.length > 1 && result.runs.length > 3 * chosen.length)
+      console.log(`\n${tableText(differencesTable(scoresOf(result.runs), chosen))}`);
   }
   if (values.json) {
     writeAtomic(fromHere(values.json), `${pretty(report(result, made))}\n`);
@@ -158,9 +161,7 @@ async function replay([folder, ...rest]: string[]): Promise<number> {
   if (folder === undefined || rest.length > 0) throw new UsageError("parity needs one folder of reference vectors");
   const path = fromHere(folder);
   if (!existsSync(path)) throw new UsageError(`there is no folder ${folder}`);
-  console.log(engineLine(await startEngine()));
-  const { passed, failed } = await parity(path, console.log);
-  console.log(`${passed} passed, ${failed} failed`);
+  const { failed } = await parity(path, console.log);
   return failed === 0 ? 0 : 1;
 }
 

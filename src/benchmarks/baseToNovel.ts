@@ -5,7 +5,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Clip } from "../clip/model";
-import { fewShot } from "../datasets/fewshot";
+import { fewShot, shortClasses } from "../datasets/fewshot";
 import { stepsPerEpoch, trainPictures } from "../datasets/pictures";
 import { baseNovel, type Dataset } from "../datasets/split";
 import type { Config } from "../methods/config";
@@ -59,6 +59,7 @@ export function baseToNovelJob(options: BaseToNovel): Job {
       model: clip.fingerprint,
     },
     place: `${dataset.name} \u00b7 ${method.title} \u00b7 seed ${seed}`,
+    note: method.learns ? fewer(dataset, shots) : undefined,
     work: training + testing,
     suffices: (run) => !perEpoch || !method.learns || run.epochs.every((e) => e.metrics !== undefined),
     run: (hooks) => run(options, { trained, tests, steps }, hooks),
@@ -80,6 +81,13 @@ export const baseToNovelJobs = ({ datasets, methods, seeds, config, change = (c)
       seeds.map((seed) => baseToNovelJob({ ...rest, dataset, method, seed, config: change({ ...config, ...method.settings }) })),
     ),
   );
+
+function fewer(dataset: Dataset, shots: number): string | undefined {
+  const short = shortClasses(dataset, shots);
+  if (short.length === 0) return undefined;
+  const some = short.slice(0, 3).map((c) => `${c.className} ${c.pictures}`);
+  return `${dataset.name}: ${short.length} classes have fewer than ${shots} training pictures (${some.join(", ")}${short.length > 3 ? " ..." : ""})`;
+}
 
 /** What an interrupted run leaves beside its training state. */
 type Partial = { epochs: EpochResult[]; seconds: number };

@@ -15,6 +15,8 @@ export type Job = {
   identity: Omit<Identity, "numerics">;
   /** Where it runs, for people: "food . PromptSRC . seed 1". */
   place: string;
+  /** Something about the data that a reader of the results should know. */
+  note?: string;
   /** Pictures through the encoders, weighted by cost: what the whole job takes. */
   work: number;
   /** Whether a stored run holds all that is asked for (accuracies per epoch may be missing). */
@@ -51,6 +53,7 @@ export async function runGrid(jobs: Job[], options: GridOptions): Promise<GridRe
   });
   const reused = found.flatMap((run) => (run ? [run.key] : []));
   if (reused.length > 0) meter.say(`${reused.length} of ${jobs.length} runs are stored in ${root} and reused`);
+  for (const note of new Set(jobs.flatMap((job) => job.note ?? []))) meter.say(note);
   const todo = jobs.map((_, k) => k).filter((k) => !found[k]);
   const total = todo.reduce((sum, k) => sum + jobs[k].work, 0);
   const result = (interrupted: boolean): GridResult => ({

@@ -2,9 +2,13 @@
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { delimiter, extname, join } from "node:path";
-import type { Browser, Page } from "playwright-core";
 import { writeAtomic } from "../results/store";
 import { type Figure, figureWidth } from "./style";
+
+// As much of playwright-core's types as is used: all of them take a notebook two seconds to check.
+type Page = { addScriptTag(options: { content: string }): Promise<unknown>; evaluate(script: string): Promise<unknown> };
+type Browser = { newPage(): Promise<Page>; close(): Promise<void> };
+type Playwright = { chromium: { launch(options: { executablePath: string; args: string[] }): Promise<Browser> } };
 
 const load = createRequire(join(process.cwd(), "package.json"));
 
@@ -38,7 +42,7 @@ function installedBrowser(): string | undefined {
 
 /** Starts a browser: an installed one, else the Chromium that @sparticuz/chromium carries (Linux, x64). */
 async function launch(): Promise<Browser> {
-  const { chromium } = load("playwright-core") as typeof import("playwright-core");
+  const { chromium } = load("playwright-core") as Playwright;
   const quiet = [
     "--no-sandbox",
     "--disable-gpu",
@@ -75,10 +79,8 @@ const still = ({ data, layout }: Figure): { data: unknown; layout: unknown } => 
 
 async function draw(page: Page, figure: Figure, format: "svg" | "png", scale: number): Promise<Buffer> {
   const options = { format, width: figure.layout.width ?? figureWidth, height: figure.layout.height ?? 420, scale };
-  const uri = await page.evaluate(
-    // Runs in the page; a string, so that no loader rewrites it.
-    `Plotly.toImage(${JSON.stringify(still(figure))}, ${JSON.stringify(options)})` as string,
-  );
+  // Runs in the page; a string, so that no loader rewrites it.
+  const uri = await page.evaluate(`Plotly.toImage(${JSON.stringify(still(figure))}, ${JSON.stringify(options)})`);
   const text = String(uri);
   const body = text.slice(text.indexOf(",") + 1);
   return text.includes(";base64,") ? Buffer.from(body, "base64") : Buffer.from(decodeURIComponent(body), "utf8");

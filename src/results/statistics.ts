@@ -76,7 +76,11 @@ export function pairedBootstrap(ours: Score[], theirs: Score[], metric: "base" |
 
   const difference = ([b1, n1, b2, n2]: number[]): number =>
     metric === "base" ? b1 - b2 : metric === "novel" ? n1 - n2 : harmonicMean(b1, n1) - harmonicMean(b2, n2);
-  const averageOf = (rows: number[][]) => [0, 1, 2, 3].map((k) => mean(rows.map((r) => r[k])));
+  const averageOf = (rows: number[][]) => {
+    const sums = [0, 0, 0, 0];
+    for (const row of rows) for (let k = 0; k < 4; k++) sums[k] += row[k];
+    return sums.map((sum) => sum / rows.length);
+  };
   const random = seeded("paired bootstrap", metric);
   const resample = () => groups.map(() => random.pick(groups)).map((group) => averageOf(group.map(() => random.pick(group))));
   const values = Array.from({ length: draws }, () => difference(averageOf(resample()))).sort((a, b) => a - b);

@@ -21,12 +21,14 @@ export type Table = {
 const numeric = (value: Value): number | undefined =>
   typeof value === "number" ? value : value !== undefined && typeof value === "object" ? value.mean : undefined;
 
-/** A cell as text: `73.4 +- 0.9` with the real sign, one decimal unless the column says otherwise, empty if absent. */
+/** A cell as text: `73.4 +- 0.9` with the real sign, one decimal unless the column says otherwise; empty if absent. Seeds that all agree show no deviation. */
 export function cellText(value: Value, digits = 1): string {
   if (value === undefined) return "";
   if (typeof value === "string") return value;
   if (typeof value === "number") return value.toFixed(digits);
-  return value.sd === undefined ? value.mean.toFixed(digits) : `${value.mean.toFixed(digits)} \u00b1 ${value.sd.toFixed(digits)}`;
+  return value.sd === undefined || value.sd < 1e-9
+    ? value.mean.toFixed(digits)
+    : `${value.mean.toFixed(digits)} \u00b1 ${value.sd.toFixed(digits)}`;
 }
 
 const sameGroup = (table: Table, a: Record<string, Value>, b: Record<string, Value>): boolean =>
