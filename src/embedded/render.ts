@@ -232,13 +232,13 @@ function applyLook(image: Float32Array, look: Look, random: Random) {
         image[o + 1] = q;
         image[o + 2] = s;
       };
-      if (look === "dusk") set(0.5 * r, 0.5 * g + 0.02, 0.6 * b + 0.14);
+      if (look === "dusk") set(0.72 * r, 0.74 * g + 0.01, 0.8 * b + 0.07);
       else if (look === "haze") set(0.55 * r + 0.36, 0.55 * g + 0.38, 0.55 * b + 0.42);
       else if (look === "screen" && y % 3 === 0) set(0.55 * r, 0.55 * g, 0.6 * b);
-      else if (look === "print") set(0.2 * r + 0.68 * light + 0.12, 0.2 * g + 0.64 * light + 0.06, 0.2 * b + 0.5 * light + 0.02);
-      else if (look === "warm") set(Math.min(1, 1.05 * r + 0.08), 0.85 * g + 0.05, 0.6 * b);
+      else if (look === "print") set(0.55 * r + 0.39 * light + 0.06, 0.55 * g + 0.36 * light + 0.04, 0.55 * b + 0.28 * light + 0.01);
+      else if (look === "warm") set(Math.min(1, 1.02 * r + 0.04), 0.93 * g + 0.02, 0.82 * b);
       else if (look === "vignette") {
-        const f = Math.max(0.12, 1.15 - 0.75 * far * far);
+        const f = Math.max(0.3, 1.1 - 0.45 * far * far);
         set(f * r, f * g, f * b);
       } else if (look === "posterised") set(Math.round(3 * r) / 3, Math.round(3 * g) / 3, Math.round(3 * b) / 3);
     }
