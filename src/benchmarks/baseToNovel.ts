@@ -131,7 +131,7 @@ async function run(options: BaseToNovel, { trained, tests, steps }: Pictures, { 
   work = epochs.length * steps * perStep + (perEpoch ? epochs.length * (tests.base[split].length + tests.novel[split].length) : 0);
   let loss: number | undefined;
   let read = Number.NEGATIVE_INFINITY;
-  const pictures = trainPictures(trained.train, clip.preprocess, { batch: config.batch, seed });
+  const pictures = trainPictures(trained.train, clip.preprocess, { batch: config.batch, augmentation: config.augmentation, seed });
   const result = await train(method, task, pictures, {
     signal,
     resume: left?.state,

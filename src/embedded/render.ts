@@ -261,7 +261,7 @@ export function renderPicture(drawing: Uint8Array, mono: boolean, scene: Scene, 
 
   // A dark ink on black would show nothing.
   const paper = (ink || scene.sketched) && scene.background === "black" ? colours.white : colours[scene.background];
-  let image = new Float32Array(S * S * 3);
+  let image: Float32Array = new Float32Array(S * S * 3);
   const tint = [0, 1, 2].map((c) => Math.min(1, Math.max(0, paper[c] / 255 + random.normal() * 0.05)));
   for (let i = 0; i < image.length; i++) image[i] = tint[i % 3];
   if (scene.textured) texture(random, 6, 0.12, image);

@@ -1,6 +1,7 @@
 /**
  * The numbers of an experiment as one record; an ablation is a spread of it: `{ ...paper.baseToNovel, gpa: null }`.
  */
+import { type Augmentation, officialAugmentation } from "../datasets/pictures";
 import { paperTemplates } from "./templates";
 
 export type Config = {
@@ -15,6 +16,8 @@ export type Config = {
   init: string;
   epochs: number;
   batch: number;
+  /** Random crops and mirroring of training pictures. */
+  augmentation: Augmentation;
   /** Learning rate after the warm-up. */
   lr: number;
   /** The first epochs run at a constant rate. */
@@ -39,6 +42,7 @@ const baseToNovel: Config = {
   init: "a photo of a",
   epochs: 20,
   batch: 4,
+  augmentation: officialAugmentation,
   lr: 0.0025,
   warmup: { epochs: 1, lr: 1e-5 },
   momentum: 0.9,
@@ -64,5 +68,7 @@ export const embedded: Config = {
   ...baseToNovel,
   depth: { text: 4, image: 5 },
   batch: 32, // a step costs little more than with 4, and 20 epochs take seconds
+  // A tenth of a 48-pixel picture shows nothing.
+  augmentation: { ...officialAugmentation, scale: [0.5, 1] },
   lr: 0.03, // logits are five times less steep than with OpenAI's scale of 100
 };
