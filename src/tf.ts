@@ -99,11 +99,11 @@ function wantedThreads(): number {
   return threads;
 }
 
-/** tfjs-node 4.22 calls two functions that Node 23 removed from `util` (tensorflow/tfjs#8609). */
+/** tfjs-node 4.22 calls two functions of `util` that Node 22 warns about and Node 23 removed (tensorflow/tfjs#8609). */
 function restoreUtilFunctions(): void {
   const util = load("node:util");
-  util.isNullOrUndefined ??= (value: unknown) => value === null || value === undefined;
-  util.isArray ??= Array.isArray;
+  util.isNullOrUndefined = (value: unknown) => value === null || value === undefined;
+  util.isArray = Array.isArray;
 }
 
 function cpuName(): string {

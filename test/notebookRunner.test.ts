@@ -30,7 +30,7 @@ const cellsOf = (file: string) => JSON.parse(readFileSync(file, "utf8")).cells;
 test("parameters, streams, displays updated by id, rich last values; the same bytes each time", () => {
   const file = notebook("good.ipynb", [
     'let steps = 1;\nlet name = "a";',
-    'import * as tslab from "tslab";\nconst view = tslab.newDisplay();\nview.text("0 %");\nconsole.log(steps + 1, name);\nprocess.stdout.write("10 %\\r20 %\\n");',
+    'import * as tslab from "tslab";\nconst view = tslab.newDisplay();\nview.text("0 %");\nconsole.log(steps + 1, name);\nprocess.stdout.write("10 %\\r20 %\\n");\nlet end = 0;',
     'view.html("<b>100 %</b>\\n<i>done</i>");',
     '({ [Symbol.for("Jupyter.display")]: () => ({ "application/json": { a: 1 }, "text/plain": "a" }) })',
   ]);
@@ -56,7 +56,7 @@ test("shorthand properties of variables from earlier cells", () => {
   const file = notebook("shorthand.ipynb", [
     'let n = 1;\nlet name = "é";',
     "function f({ n, name }: { n: number; name: string }) { return n + name; }",
-    'const made = { n, nested: { name }, text: `${f({ n, name })}` };\nconsole.log(JSON.stringify(made));\n({ n, name } = { n: 5, name: "five" });',
+    'const made = { n, nested: { name }, text: f({ n, name }) };\nconsole.log(JSON.stringify(made));\n({ n, name } = { n: 5, name: "five" });',
     "console.log(n, name);",
   ]);
   const out = join(folder, "shorthand.out.ipynb");
