@@ -36,7 +36,7 @@ export const faintInk = "#626872";
 const grid = "#e6e8eb";
 const family = '"Inter", "Helvetica Neue", Arial, "Liberation Sans", sans-serif';
 
-/** Width in CSS pixels at which figures are drawn and saved. */
+/** Width in CSS pixels at which figures are saved; in a notebook they fill the width there is. */
 export const figureWidth = 900;
 
 export const axis = {
@@ -70,7 +70,7 @@ export const baseLayout = (title: string, height: number): Partial<Layout> => ({
   font: { family, size: 13, color: ink },
   paper_bgcolor: "#ffffff",
   plot_bgcolor: "#ffffff",
-  width: figureWidth,
+  autosize: true,
   height,
   margin: { l: 58, r: 18, ...around },
   hoverlabel: { font: { family, size: 13 }, align: "left", namelength: -1 },
@@ -85,9 +85,10 @@ export const baseLayout = (title: string, height: number): Partial<Layout> => ({
   },
 });
 
-/** The mode bar: camera button saves SVG, no advertising. */
+/** The mode bar: the camera saves SVG; no button that uploads the figure (Plotly 4 has one unless told otherwise). */
 export const baseConfig = (name: string): Partial<Config> => ({
   displaylogo: false,
+  showSendToCloud: false,
   responsive: true,
   toImageButtonOptions: { format: "svg", filename: name },
   modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],

@@ -23,10 +23,17 @@ async function strip(items: Item[]): Promise<Buffer> {
     .toBuffer();
 }
 
-/** A row per class: its name and its first training pictures. */
+/** `count` of the items, evenly spaced: their neighbours show the same drawing. */
+const spaced = <T>(items: T[], count: number): T[] =>
+  items.length <= count ? items : Array.from({ length: count }, (_, k) => items[Math.floor(((k + 0.5) * items.length) / count)]);
+
+/** A row per class: its name and some of its training pictures. */
 async function column(dataset: Dataset, classes: number, perClass: number): Promise<string> {
   const rows = dataset.classNames.slice(0, classes).map(async (name, label) => {
-    const items = dataset.train.filter((item) => item.label === label).slice(0, perClass);
+    const items = spaced(
+      dataset.train.filter((item) => item.label === label),
+      perClass,
+    );
     const source = `data:image/jpeg;base64,${(await strip(items)).toString("base64")}`;
     const cell = "padding:2px 8px;background:none;text-align:left";
     return `<tr style="background:none"><td style="${cell}">${name}</td><td style="${cell}"><img alt="${name}" src="${source}"></td></tr>`;
