@@ -41,7 +41,7 @@ describe("notebooks/00-quickstart.ipynb", () => {
     expect([types("table"), types("frame")]).toEqual([["text/html"], ["text/html"]]);
     for (const id of ["figure", "forgetting"]) expect(types(id)).toEqual(["application/vnd.plotly.v1+json"]);
     for (const name of ["accuracy", "forgetting"]) {
-      expect(readFileSync(join(folder, "figures", `quickstart-${name}.svg`), "utf8")).toMatch(/^<svg[^]*PromptSRC/);
+      expect(readFileSync(join(folder, "figures", `quickstart-${name}.svg`), "utf8")).toMatch(/^<svg[\s\S]*PromptSRC/);
       expect(
         readFileSync(join(folder, "figures", `quickstart-${name}.png`))
           .subarray(1, 4)
