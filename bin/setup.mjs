@@ -32,6 +32,7 @@ export async function setup(steps = everything) {
         if (!(error instanceof SetupError)) throw error;
         if (step.optional) console.warn(`\nMISSING ${step.name}: ${error.message}\n${step.optional}\n`);
         else missing.push(`${step.name}: ${error.message}`);
+        if (step === packages) break; // nothing else works without them
       }
     }
     if (missing.length > 0)

@@ -59,7 +59,7 @@ export function reporter(prefix) {
 
 const children = new Set();
 
-/** Runs a program, returns its standard output; throws SetupError with its last lines when it fails or does not exist. */
+/** Runs a program, returns its standard output; throws SetupError with what it said when it fails or does not exist. */
 export function run(program, args, options = {}) {
   const temporary = join(work, "tmp");
   mkdirSync(temporary, { recursive: true });
@@ -88,13 +88,15 @@ export function run(program, args, options = {}) {
     child.on("close", (code, signal) => {
       children.delete(child);
       if (code === 0) resolve(output);
-      else reject(new SetupError(`${[program, ...args].join(" ")}\nended with ${signal ?? `status ${code}`}:\n${lastLines(everything)}`));
+      else reject(new SetupError(`${[program, ...args].join(" ")}\nended with ${signal ?? `status ${code}`}:\n${ends(everything)}`));
     });
   });
 }
 
-function lastLines(text) {
-  return text.trimEnd().split("\n").slice(-15).join("\n");
+/** What a failed program said: programs name the reason first or last. */
+function ends(text) {
+  const lines = text.trimEnd().split("\n");
+  return (lines.length <= 24 ? lines : [...lines.slice(0, 12), "...", ...lines.slice(-12)]).join("\n");
 }
 
 function endGroup(child, signal) {
