@@ -6,6 +6,8 @@ import type { Random } from "../random";
 
 export const DRAWING = 64; // pixels per side of a drawing
 export const PICTURE = 48; // pixels per side of a picture
+/** Version of the camera: counted up when its pictures change, so that they are made anew and old results are not mistaken for new. */
+export const CAMERA = 1;
 const S = PICTURE;
 
 export const colours = {
@@ -119,7 +121,7 @@ function place(rgba: Float32Array, scene: Scene, look: Look, phase: number, out:
       for (let m = 0; m < motion; m++) {
         const u = (2 * x + 1) / S - 1 + (motion > 1 ? (m - 1.5) * 0.07 : 0);
         let v = (2 * y + 1) / S - 1;
-        if (look === "waves") v += 0.13 * Math.sin(4.5 * u + phase);
+        if (look === "waves") v += 0.1 * Math.sin(4.5 * u + phase);
         const px = ((a * u + b * v - scene.shift[0] + 1) * n - 1) / 2;
         const py = ((d * u + e * v - scene.shift[1] + 1) * n - 1) / 2;
         if (px <= -1 || py <= -1 || px >= n || py >= n) continue;
@@ -219,7 +221,7 @@ function rectangle(random: Random, image: Float32Array, side: number) {
       for (let c = 0; c < 3; c++) image[3 * (y * S + x) + c] = colour[c];
 }
 
-/** The dataset's own character, applied to the finished picture, in place. */
+/** The dataset's own character: the picture half mixed with its altered self, in place. */
 function applyLook(image: Float32Array, look: Look, random: Random) {
   for (let y = 0; y < S; y++)
     for (let x = 0; x < S; x++) {
@@ -228,9 +230,9 @@ function applyLook(image: Float32Array, look: Look, random: Random) {
       const light = 0.3 * r + 0.59 * g + 0.11 * b;
       const far = Math.hypot((2 * x) / S - 1, (2 * y) / S - 1);
       const set = (p: number, q: number, s: number) => {
-        image[o] = p;
-        image[o + 1] = q;
-        image[o + 2] = s;
+        image[o] = (r + p) / 2;
+        image[o + 1] = (g + q) / 2;
+        image[o + 2] = (b + s) / 2;
       };
       if (look === "dusk") set(0.72 * r, 0.74 * g + 0.01, 0.8 * b + 0.07);
       else if (look === "haze") set(0.55 * r + 0.36, 0.55 * g + 0.38, 0.55 * b + 0.42);
