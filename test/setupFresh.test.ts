@@ -1,4 +1,4 @@
-/** The set-up on a fresh clone: interrupted, taken up again by two at once, and repeated. Uses npm's and pip's caches; takes one to two minutes. */
+/** The set-up on a fresh clone: interrupted, taken up again by two at once, and repeated. Uses npm's and pip's caches; takes about two minutes. */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { homedir, hostname, tmpdir } from "node:os";
@@ -38,7 +38,9 @@ function environment(): NodeJS.ProcessEnv {
   env.PIP_CACHE_DIR = execFileSync(join(".venv", "bin", "python"), ["-m", "pip", "cache", "dir"], { encoding: "utf8" }).trim();
   for (const file of [".config/pip/pip.conf", ".pip/pip.conf"])
     if (existsSync(join(homedir(), file))) env.PIP_CONFIG_FILE ??= join(homedir(), file);
+  // Version managers whose launchers look into the home: python3 may be pyenv's, and pip asks rustc for its version.
   if (existsSync(join(homedir(), ".pyenv"))) env.PYENV_ROOT ??= join(homedir(), ".pyenv");
+  env.RUSTUP_HOME ??= join(homedir(), ".rustup");
   return env;
 }
 
@@ -56,7 +58,9 @@ function setup(until?: RegExp): Promise<Ended> {
   let output = "";
   const collect = (data: Buffer) => {
     output += data;
-    if (until?.test(output)) child.kill("SIGTERM");
+    if (!until?.test(output)) return;
+    until = undefined;
+    child.kill("SIGTERM");
   };
   child.stdout.on("data", collect);
   child.stderr.on("data", collect);
