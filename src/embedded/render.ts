@@ -7,7 +7,7 @@ import type { Random } from "../random";
 export const DRAWING = 64; // pixels per side of a drawing
 export const PICTURE = 48; // pixels per side of a picture
 /** Version of the camera: counted up when its pictures change, so that they are made anew and old results are not mistaken for new. */
-export const CAMERA = 1;
+export const CAMERA = 2;
 const S = PICTURE;
 
 export const colours = {
@@ -99,7 +99,7 @@ function sketch(rgba: Float32Array) {
       const i = y * n + x;
       const dx = light[y * n + Math.min(x + 1, n - 1)] - light[y * n + Math.max(x - 1, 0)];
       const dy = light[Math.min(y + 1, n - 1) * n + x] - light[Math.max(y - 1, 0) * n + x];
-      const line = Math.min(1, 2.2 * Math.hypot(dx, dy));
+      const line = Math.min(1, 2.2 * Math.sqrt(dx * dx + dy * dy));
       rgba[4 * i] = rgba[4 * i + 1] = rgba[4 * i + 2] = 0.08 * line;
       rgba[4 * i + 3] = line;
     }
@@ -221,28 +221,56 @@ function rectangle(random: Random, image: Float32Array, side: number) {
       for (let c = 0; c < 3; c++) image[3 * (y * S + x) + c] = colour[c];
 }
 
-/** The dataset's own character: the picture half mixed with its altered self, in place. */
+/** How much of a look is in a picture: 0 none, 1 all of it. */
+const LOOK = 0.75;
+
+/** The dataset's own character: the picture mixed with its altered self, in place. */
 function applyLook(image: Float32Array, look: Look, random: Random) {
   for (let y = 0; y < S; y++)
     for (let x = 0; x < S; x++) {
       const o = 3 * (y * S + x);
-      const [r, g, b] = [image[o], image[o + 1], image[o + 2]];
-      const light = 0.3 * r + 0.59 * g + 0.11 * b;
-      const far = Math.hypot((2 * x) / S - 1, (2 * y) / S - 1);
-      const set = (p: number, q: number, s: number) => {
-        image[o] = (r + p) / 2;
-        image[o + 1] = (g + q) / 2;
-        image[o + 2] = (b + s) / 2;
-      };
-      if (look === "dusk") set(0.72 * r, 0.74 * g + 0.01, 0.8 * b + 0.07);
-      else if (look === "haze") set(0.55 * r + 0.36, 0.55 * g + 0.38, 0.55 * b + 0.42);
-      else if (look === "screen" && y % 3 === 0) set(0.55 * r, 0.55 * g, 0.6 * b);
-      else if (look === "print") set(0.55 * r + 0.39 * light + 0.06, 0.55 * g + 0.36 * light + 0.04, 0.55 * b + 0.28 * light + 0.01);
-      else if (look === "warm") set(Math.min(1, 1.02 * r + 0.04), 0.93 * g + 0.02, 0.82 * b);
-      else if (look === "vignette") {
-        const f = Math.max(0.3, 1.1 - 0.45 * far * far);
-        set(f * r, f * g, f * b);
-      } else if (look === "posterised") set(Math.round(3 * r) / 3, Math.round(3 * g) / 3, Math.round(3 * b) / 3);
+      const r = image[o];
+      const g = image[o + 1];
+      const b = image[o + 2];
+      let red = r;
+      let green = g;
+      let blue = b;
+      if (look === "dusk") {
+        red = 0.72 * r;
+        green = 0.74 * g + 0.01;
+        blue = 0.8 * b + 0.07;
+      } else if (look === "haze") {
+        red = 0.55 * r + 0.36;
+        green = 0.55 * g + 0.38;
+        blue = 0.55 * b + 0.42;
+      } else if (look === "screen" && y % 3 === 0) {
+        red = 0.55 * r;
+        green = 0.55 * g;
+        blue = 0.6 * b;
+      } else if (look === "print") {
+        const light = 0.3 * r + 0.59 * g + 0.11 * b;
+        red = 0.55 * r + 0.39 * light + 0.06;
+        green = 0.55 * g + 0.36 * light + 0.04;
+        blue = 0.55 * b + 0.28 * light + 0.01;
+      } else if (look === "warm") {
+        red = Math.min(1, 1.02 * r + 0.04);
+        green = 0.93 * g + 0.02;
+        blue = 0.82 * b;
+      } else if (look === "vignette") {
+        const u = (2 * x) / S - 1;
+        const v = (2 * y) / S - 1;
+        const f = Math.max(0.3, 1.1 - 0.45 * (u * u + v * v));
+        red = f * r;
+        green = f * g;
+        blue = f * b;
+      } else if (look === "posterised") {
+        red = Math.round(3 * r) / 3;
+        green = Math.round(3 * g) / 3;
+        blue = Math.round(3 * b) / 3;
+      }
+      image[o] += LOOK * (red - r);
+      image[o + 1] += LOOK * (green - g);
+      image[o + 2] += LOOK * (blue - b);
     }
   if (look === "clutter") for (let i = 0; i < 5; i++) rectangle(random, image, 4 + random.int(6));
 }
