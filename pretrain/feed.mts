@@ -6,7 +6,8 @@
  *   tsx pretrain/feed.ts batches <steps> <batch> <seed>
  */
 import { once } from 'node:events';
-import { drawScene, renderPicture } from '../src/embedded/render';
+import { renderPicture } from '../src/embedded/render';
+import { drawScene } from '../src/embedded/scene';
 import { seeded, type Random } from '../src/random';
 import { caption } from './captions';
 import { collectDrawings, DRAWING, type Concept, type Drawing } from './concepts';

@@ -4,7 +4,7 @@
  * move together, and a drawing that looks the same in two families is taken out of pretraining.
  */
 
-import type { Look } from "../src/embedded/render";
+import type { Look } from "../src/embedded/scene";
 import { seeded } from "../src/random";
 import { type Concept, DRAWING, type Drawing } from "./concepts";
 

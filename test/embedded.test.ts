@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { readAtlas } from "../src/embedded/materialise";
-import { drawScene, PICTURE, renderPicture } from "../src/embedded/render";
+import { PICTURE, renderPicture } from "../src/embedded/render";
+import { drawScene } from "../src/embedded/scene";
 import { seeded } from "../src/random";
 
 const atlas = readAtlas();

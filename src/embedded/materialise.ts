@@ -10,7 +10,8 @@ import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync 
 import { join } from "node:path";
 import sharp from "sharp";
 import { seeded } from "../random";
-import { CAMERA, DRAWING, drawScene, type Look, PICTURE, renderPicture } from "./render";
+import { CAMERA, DRAWING, PICTURE, renderPicture } from "./render";
+import { drawScene, type Look } from "./scene";
 
 /** `data/atlas/atlas.json`. A set's classes point into `drawings`; drawing i is on sheet i / 256, row by row. */
 export type Atlas = {
