@@ -6,8 +6,7 @@ InfoNCE (Radford et al. 2021) over batches of distinct subjects, half of the pat
 steps (Li et al. 2023, FLIP). In the last 30 % all patches are seen, and in half of the steps random deep prompts, as
 prompt learning inserts them before its first step, stand in both towers: a large CLIP bears them unasked, a small one
 has to be used to them, or "novel accuracy falls" would be an effect of the initialisation and not of the training.
-PyTorch rather than TypeScript: all weights are trained here, and fused attention and AdamW make a step
-about half as long as in TensorFlow.js.
+PyTorch rather than TypeScript: all weights are trained here, and it has fused attention and AdamW with all gradients.
 """
 
 import argparse, json, math, os, random, subprocess, sys, time

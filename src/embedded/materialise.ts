@@ -71,7 +71,7 @@ function fingerprint(root: string, sheets: number): string {
 
 /**
  * Makes the picture folders of all sets under `root` that are not there yet; a set that was cut short is made again.
- * About 25,000 pictures, half a minute on two cores. `progress` gets the set's name and pictures made of all pictures.
+ * About 25,000 pictures, half a minute to a minute on two cores. `progress` gets the set's name and pictures made of all pictures.
  */
 export async function materialise(progress: (set: string, done: number, total: number) => void = () => {}, root = "data"): Promise<void> {
   const atlas = readAtlas(root);
