@@ -20,7 +20,7 @@ const jupyter = require("tslab/dist/jupyter.js");
 exports.createSession = function createSession() {
   const node = createConverter({ isJS: false, isBrowser: false });
   const cells = []; // { source, lines: compiled lines } of every cell run so far
-  const modules = new Map(); // compiled text of the src/ modules by tslab's name for them, /root/src/x.js
+  const modules = new Map(); // compiled text of the src/ modules by tslab's name for them
   let source = "";
   let failures = [];
 
