@@ -3,6 +3,7 @@ import { mkdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { readConfig } from "../src/clip/config";
 import { encodeImage, imageFront } from "../src/clip/image";
+import { forgetImages } from "../src/clip/imageMemory";
 import { loadClip } from "../src/clip/load";
 import type { Clip } from "../src/clip/model";
 import { type Stored, writeSafetensors } from "../src/clip/safetensors";
@@ -79,6 +80,7 @@ function stepTimer(
   let [now, velocity]: [Params, Params | null] = [params, null];
   let first: Record<string, number> | undefined;
   const repeat = () => {
+    forgetImages(); // the pictures are the same in each repeat
     const { mark, times } = stopwatch();
     const watched: Learner = {
       ...learner,

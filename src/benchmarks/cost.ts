@@ -3,6 +3,7 @@
  * (PromptSRC, appendix: SUN397, its set of most classes). Times are this machine's, the operations of matrix products are counted as
  * they are done; TensorFlow's native engine alone can count them.
  */
+import { forgetImages } from "../clip/imageMemory";
 import { fewShot } from "../datasets/fewshot";
 import { type PixelBatch, testBatches, trainPictures } from "../datasets/pictures";
 import type { Dataset } from "../datasets/split";
@@ -67,6 +68,7 @@ async function measure(task: Task, method: Method, dataset: Dataset, split: "tes
       const seconds: number[] = [];
       let velocity: Params | null = null;
       const step = ({ pixels, labels }: PixelBatch) => {
+        forgetImages();
         const before = performance.now();
         const { gradients, terms } = gradientStep(learner, params, () => ({ ...tensors(task, pixels, labels), at: [0, seconds.length] }));
         const next = sgdStep(params, velocity, gradients, config);
@@ -104,6 +106,7 @@ async function measure(task: Task, method: Method, dataset: Dataset, split: "tes
           signal?.throwIfAborted();
           if (rates.length === timed + warmup) break;
           const test = () => tf.tidy(() => classifier.logits(tensors(task, pixels, labels).pixels).dataSync());
+          forgetImages();
           const before = performance.now();
           if (rates.length === 0) metrics["GFLOP a picture"] = giga(test) / labels.length;
           else test();

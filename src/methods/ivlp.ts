@@ -63,7 +63,10 @@ export function promptedEncoders(task: Task, { text, image }: TowerPrompts): Enc
   return {
     text: (params) => (text ? normalise(encodeText(clip.text, suffixes, text(params))) : tf.clone(still as Tensor2D)),
     image({ front, features }) {
-      if (image) return (params) => normalise(encodeImage(clip.image, front, image(params)));
+      if (image) {
+        const shared = front();
+        return (params) => normalise(encodeImage(clip.image, shared, image(params)));
+      }
       const f = features();
       return () => f;
     },

@@ -5,6 +5,7 @@
  * Shapes: B images, C classes, E joint embedding.
  */
 import { encodeImage, type ImageFront, imageFront } from "../clip/image";
+import { rememberImages } from "../clip/imageMemory";
 import type { Clip } from "../clip/model";
 import { cosineLogits, crossEntropy } from "../losses";
 import { normalise } from "../ops";
@@ -12,9 +13,11 @@ import type { Tensor2D, Tensor4D } from "../tf";
 import { tf } from "../tf";
 import type { Classifier, Learner, Method, Params, Task, Terms } from "./method";
 
-/** What is frozen of a batch. `features()` are the frozen CLIP's [B,E], of unit length, computed when they are first asked for.
- * `at` is the batch's epoch and step, for what is drawn by lot. */
-export type Frozen = { front: ImageFront; features(): Tensor2D; at: [number, number] };
+/**
+ * What is frozen of a batch, computed when it is first asked for; `features()` are the frozen CLIP's [B,E], of unit length.
+ * `at` is the batch's epoch and step, for what is drawn by lot.
+ */
+export type Frozen = { front(): ImageFront; features(): Tensor2D; at: [number, number] };
 
 export type Encoders = {
   /** g [C,E] of unit length, differentiable. */
@@ -110,15 +113,16 @@ export function classifier(clip: Clip, text: Tensor2D, encode: (pixels: Tensor4D
 
 /** Of normalised pixels [B,3,R,R]; freed by the caller's tf.tidy. */
 export function frozen(clip: Clip, pixels: Tensor4D, at: [number, number] = [0, 0]): Frozen {
-  const front = imageFront(clip.image, pixels);
-  let features: Tensor2D | undefined;
-  return {
-    front,
-    at,
-    features() {
-      features ??= normalise(encodeImage(clip.image, front, []));
-      return features;
-    },
+  const front = once(() => imageFront(clip.image, pixels));
+  const features = once(() => rememberImages(clip, pixels, () => normalise(encodeImage(clip.image, front(), []))));
+  return { front, features, at };
+}
+
+function once<T>(make: () => T): () => T {
+  let made: T | undefined;
+  return () => {
+    made ??= make();
+    return made;
   };
 }
 
