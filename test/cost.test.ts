@@ -3,6 +3,7 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { readConfig } from "../src/clip/config";
+import { forgetImages } from "../src/clip/imageMemory";
 import { disposeClip, loadClip } from "../src/clip/load";
 import { tokenise } from "../src/clip/text";
 import { exactStepCost, officialStepCost, officialTestCost, type Setting, totalCost, trainableParameters } from "../src/cost";
@@ -80,6 +81,7 @@ describe.runIf(tf.getBackend() === "tensorflow")("the products of a real step", 
     const params = promptsrc.init(task);
     const learner = promptsrc.prepare(task);
     const batch = () => ({ pixels: tf.zeros([3, 3, size, size]) as any, labels: Int32Array.from([0, 1, 2]) });
+    forgetImages();
     const counted = operations(() => {
       const { terms, gradients } = gradientStep(learner, params, batch);
       tf.dispose([terms, gradients] as any);
