@@ -1,9 +1,10 @@
 /** Base, novel and harmonic-mean accuracy of each method as grouped bars, beside the averages that the paper prints. */
 import type { Data, Layout } from "plotly.js-dist-min";
 import { type Paper, paperBaseToNovel, paperTitle } from "../paper";
-import { type Score, type Summary, summarise, summariseAverage } from "../results/statistics";
+import type { Summary } from "../results/statistics";
 import type { MethodScore, Named } from "../results/table";
-import { axis, baseConfig, baseLayout, colourOf, type Figure, faintInk, panelTitle } from "./style";
+import { axis, baseConfig, baseLayout, colourOf, type Figure, panelTitle } from "./style";
+import { menu, type View, views } from "./views";
 
 const metrics = ["base", "novel", "hm"] as const;
 const labels = ["base", "novel", "harmonic mean"];
@@ -49,21 +50,6 @@ function bars(
 
 const values = (summary: Summary | undefined) => metrics.map((m) => summary?.[m].mean);
 const deviations = (summary: Summary | undefined) => metrics.map((m) => summary?.[m].sd || undefined);
-
-/** The views of the left panel: the average where there are several datasets, then each dataset. */
-function views(scores: MethodScore[]): { label: string; of: (method: string) => Summary | undefined }[] {
-  const own = (list: MethodScore[], method: string, how: (s: Score[]) => Summary) => {
-    const mine = list.filter((s) => s.method === method);
-    return mine.length > 0 ? how(mine) : undefined;
-  };
-  const datasets = [...new Set(scores.map((s) => s.dataset))];
-  const each = datasets.map((d) => {
-    const list = scores.filter((s) => s.dataset === d);
-    return { label: d, of: (method: string) => own(list, method, summarise) };
-  });
-  const average = { label: `mean of ${datasets.length} datasets`, of: (method: string) => own(scores, method, summariseAverage) };
-  return datasets.length > 1 ? [average, ...each] : each;
-}
 
 /**
  * Left our runs (with several datasets: their mean, and a menu for each), right the paper's averages over its 11 datasets for the
@@ -132,28 +118,12 @@ export function baseNovelFigure(scores: MethodScore[], methods: Named[], paper: 
       panelTitle(heading(all[0].label), panels.ours),
       panelTitle(`<b>Paper</b>: mean of 11 datasets, ViT-B/16 (${paperTitle.split(",")[0]})`, panels.paper),
     ],
-    ...(all.length > 1
-      ? {
-          updatemenus: [
-            {
-              buttons,
-              x: 1,
-              xanchor: "right",
-              y: 1.3,
-              yanchor: "top",
-              showactive: true,
-              bgcolor: "#ffffff",
-              bordercolor: "#b9bec6",
-              font: { color: faintInk },
-            },
-          ],
-        }
-      : {}),
+    ...menu(buttons),
   } as unknown as Partial<Layout>;
   return { data: [...ours, ...theirs], layout, config: baseConfig("base-novel"), alt: describe(shown, all[0]) };
 }
 
-const describe = (methods: Named[], view: { label: string; of: (method: string) => Summary | undefined }): string =>
+const describe = (methods: Named[], view: View): string =>
   `Base, novel and harmonic-mean accuracy (%), ${view.label}: ${methods
     .map(
       (m) =>

@@ -5,7 +5,7 @@ import { mean } from "simple-statistics";
 import { spread } from "../results/statistics";
 import type { Run } from "../results/store";
 import type { Named } from "../results/table";
-import { axis, baseConfig, baseLayout, colourOf, type Figure, faintInk, panelTitle, translucent } from "./style";
+import { axis, baseConfig, baseLayout, colourOf, equalSpans, type Figure, faintInk, panelTitle, translucent } from "./style";
 
 const panels: { key: "base" | "novel"; title: string; domain: [number, number] }[] = [
   { key: "base", title: "<b>Base</b>: the classes that were trained", domain: [0, 0.475] },
@@ -43,13 +43,6 @@ export function forgettingFigure(runs: Run[], methods: Named[], zeroShot: Named)
     annotations: panels.map((p) => panelTitle(p.title, p.domain)),
   } as unknown as Partial<Layout>;
   return { data, layout, config: baseConfig("forgetting"), alt: describe(runs, methods) };
-}
-
-/** One range per panel, of the same length in all, so that a gain and a loss of one point look alike. */
-function equalSpans(panelValues: number[][]): [number, number][] {
-  const ends = panelValues.map((v) => [Math.min(...v), Math.max(...v)]);
-  const span = Math.max(...ends.map(([low, high]) => high - low), 5) * 1.12;
-  return ends.map(([low, high]) => [(low + high - span) / 2, (low + high + span) / 2]);
 }
 
 /** The legend's entry for the diamonds. */

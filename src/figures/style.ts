@@ -7,17 +7,21 @@ export type Figure = { data: Data[]; layout: Partial<Layout>; config?: Partial<C
 /** Told apart by colour-blind readers too (after Okabe and Ito), and by lightness in grey print. */
 const colours: Record<string, string> = {
   clip: "#8a8f98",
-  "linear-probe": "#5c4b3c",
+  clip60: "#a9adb5",
+  clip80: "#6c7179",
+  probe: "#5c4b3c",
   coop: "#c75146",
   cocoop: "#cc79a7",
   kgcoop: "#b8962e",
   prograd: "#7b5ea7",
   proda: "#5a7d2a",
-  vpt: "#4aa8c0",
-  dlp: "#a05a2c",
+  vision: "#4aa8c0",
+  language: "#a05a2c",
   ivlp: "#e08e0b",
   maple: "#009e73",
   promptsrc: "#1f5fa8",
+  "coop-src": "#8f2d3f",
+  "maple-src": "#00604a",
 };
 const spare = ["#3b4a9b", "#a83279", "#2f7f7f", "#8c6d1f", "#666a73"];
 
@@ -93,6 +97,13 @@ export const baseConfig = (name: string): Partial<Config> => ({
   toImageButtonOptions: { format: "svg", filename: name },
   modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
 });
+
+/** One range per panel, of the same length in all, so that a gain and a loss of one point look alike. */
+export function equalSpans(panelValues: number[][]): [number, number][] {
+  const ends = panelValues.map((v) => [Math.min(...v), Math.max(...v)]);
+  const span = Math.max(...ends.map(([low, high]) => high - low), 5) * 1.12;
+  return ends.map(([low, high]) => [(low + high - span) / 2, (low + high + span) / 2]);
+}
 
 /** A heading over one panel, `at` being the panel's share of the width. */
 export const panelTitle = (text: string, at: [number, number]): Record<string, unknown> => ({
