@@ -1,11 +1,22 @@
 /** What the menu over a figure chooses among: the average over the datasets, one of them, or the paper's numbers. */
-import type { Triple } from "../paper";
-import { type Score, type Summary, summarise, summariseAverage } from "../results/statistics";
+import { paperTitle, type Triple } from "../paper";
+import { type Score, type Spread, type Summary, summarise, summariseAverage } from "../results/statistics";
 import type { MethodScore, Named } from "../results/table";
 import { faintInk } from "./style";
 
 /** `of` gives a method's accuracies, if it has any here. */
 export type View = { label: string; of(method: string): Summary | undefined };
+
+/** Panels of base, novel and HM side by side. */
+export const metricPanels: { key: keyof Summary; title: string; domain: [number, number] }[] = [
+  { key: "base", title: "<b>Base</b> (%)", domain: [0, 0.313] },
+  { key: "novel", title: "<b>Novel</b> (%)", domain: [0.343, 0.657] },
+  { key: "hm", title: "<b>Harmonic mean</b> (%)", domain: [0.687, 1] },
+];
+
+/** For hovering: two decimals, and the deviation if there is one. */
+export const exact = (value: Spread | undefined): string =>
+  value === undefined ? "" : `${value.mean.toFixed(2)}${value.sd ? ` \u00b1 ${value.sd.toFixed(2)}` : ""}`;
 
 /** The average where there are several datasets, then each dataset. */
 export function views(scores: MethodScore[]): View[] {
@@ -23,13 +34,35 @@ export function views(scores: MethodScore[]): View[] {
 }
 
 /** The numbers that the paper prints; none if it prints none of these rows. */
-export function paperView<Row extends Named>(rows: Row[], paper: (row: Row) => Triple | undefined): View[] {
-  const printed = new Map(rows.flatMap((row) => [[row.name, paper(row)] as const]).filter(([, triple]) => triple));
+function printed<Row extends Named>(rows: Row[], paper: (row: Row) => Triple | undefined): View[] {
+  const found = rows.flatMap((row): [string, Triple][] => {
+    const triple = paper(row);
+    return triple ? [[row.name, triple]] : [];
+  });
+  const triples = new Map(found);
   const of = (method: string): Summary | undefined => {
-    const triple = printed.get(method);
+    const triple = triples.get(method);
     return triple && { base: { mean: triple.base, n: 1 }, novel: { mean: triple.novel, n: 1 }, hm: { mean: triple.hm, n: 1 } };
   };
-  return printed.size > 0 ? [{ label: "the paper: mean of 11 datasets, ViT-B/16", of }] : [];
+  return found.length > 0 ? [{ label: "the paper's numbers", of }] : [];
+}
+
+/** Our average, the paper's where it prints any of the rows, then each dataset; `heading` says what is seen. */
+export function oursAndPaper<Row extends Named>(
+  scores: MethodScore[],
+  rows: Row[],
+  paper: (row: Row) => Triple | undefined,
+): (View & { heading: string })[] {
+  const seeds = new Set(scores.map((s) => s.seed)).size;
+  const own = views(scores).map((view) => ({
+    ...view,
+    heading: `<b>Ours</b>: ${view.label}, ${seeds > 1 ? `${seeds} seeds, \u00b1 standard deviation` : "one seed"}`,
+  }));
+  const theirs = printed(rows, paper).map((view) => ({
+    ...view,
+    heading: `<b>Paper</b>: mean of 11 datasets, ViT-B/16 (${paperTitle.split(",")[0]})`,
+  }));
+  return [own[0], ...theirs, ...own.slice(1)];
 }
 
 /** A drop-down list at the top right of a figure; nothing if there is nothing to choose. */
