@@ -15,10 +15,10 @@ const step = (shape: Partial<Shape>): ModelJob => ({ what: "step", ...big, ...sh
 
 /** The shapes of the sweep: one of classes, batch, depth and name length changes, the rest stays. The peer measures fewer of them. */
 export const sweep: Record<"classes" | "batch" | "depth" | "nameTokens", { ours: number[]; pytorch: number[] }> = {
-  classes: { ours: [1, 10, 25, 50, 100, 250, 500, 1000], pytorch: [10, 50, 100, 500] },
-  batch: { ours: [1, 2, 4, 8, 16, 32], pytorch: [1, 4, 16] },
+  classes: { ours: [1, 10, 50, 100, 500, 1000], pytorch: [10, 50, 100, 500] },
+  batch: { ours: [1, 2, 4, 8, 16], pytorch: [1, 4, 8] },
   depth: { ours: [1, 3, 6, 9, 12], pytorch: [1, 9, 12] },
-  nameTokens: { ours: [1, 2, 4, 8, 16, 32], pytorch: [1, 32] },
+  nameTokens: { ours: [1, 4, 16, 32], pytorch: [1, 32] },
 };
 
 const plans: Record<Section, Planned[]> = {

@@ -36,6 +36,9 @@ export type Surroundings = {
   frugal?: boolean;
 };
 
+/** Sees what goes into each block of a tower, for looking inside (src/inside/attention.ts). */
+export type Watch = (w: Block, x: Tensor2D, groups: number, around: Surroundings) => void;
+
 /**
  * How many blocks of a tower may keep what their gradient needs, about nine arrays of the size of the stream; the others are `frugal`.
  * @param megabytes that all of them may take.

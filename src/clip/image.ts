@@ -8,7 +8,7 @@
 import { centre, layerNorm, repeat } from "../ops";
 import type { Tensor1D, Tensor2D, Tensor4D } from "../tf";
 import { tf } from "../tf";
-import { block, blocksThatKeep, project } from "./block";
+import { block, blocksThatKeep, project, type Watch } from "./block";
 import type { ImageTower } from "./model";
 import type { Prompts } from "./text";
 
@@ -44,7 +44,7 @@ export function imageFront(tower: ImageTower, pixels: Tensor4D): ImageFront {
  * @param prompts one set [V,D] per prompted block, the first for the input (ln_pre is applied to it here, no position is added);
  *   none for plain CLIP.
  */
-export function encodeImage(tower: ImageTower, { x: front, images: B, projected }: ImageFront, prompts: Prompts): Tensor2D {
+export function encodeImage(tower: ImageTower, { x: front, images: B, projected }: ImageFront, prompts: Prompts, watch?: Watch): Tensor2D {
   const depth = prompts.length;
   const frugal = tower.blocks.length - blocksThatKeep(front.shape[0], tower.width, keptMegabytes);
   let x = front;
@@ -58,13 +58,15 @@ export function encodeImage(tower: ImageTower, { x: front, images: B, projected 
     }
     const own = x === front;
     const before = x;
-    x = block(w, x, B, {
+    const around = {
       prompts: keyValueOnly,
       pick: last ? firstRows(B, x.shape[0] / B) : undefined,
       fixed: depth === 0 || own,
       projected: own ? projected : undefined,
       frugal: i < frugal,
-    });
+    };
+    watch?.(w, x, B, around);
+    x = block(w, x, B, around);
     if (!own) before.dispose(); // what the gradient needs of it is kept by the block
   });
   return tf.matMul(layerNorm(x, tower.post), tower.projection);

@@ -10,7 +10,7 @@
 import { centre, layerNorm, permuteRows } from "../ops";
 import type { Tensor1D, Tensor2D, Tensor3D, Tensor4D } from "../tf";
 import { tf } from "../tf";
-import { block, blocksThatKeep, project } from "./block";
+import { block, blocksThatKeep, project, type Watch } from "./block";
 import type { Clip, TextTower } from "./model";
 
 /** Texts of similar length, padded to S tokens each; what precedes them (start token, prompts) is shared. */
@@ -148,14 +148,14 @@ export function encodeGroup(
   tower: TextTower,
   group: SuffixGroup,
   contexts: Tensor2D[],
-  { sets = 1, learnt = false, tokens = group.x.shape[0] } = {},
+  { sets = 1, learnt = false, tokens = group.x.shape[0], watch }: { sets?: number; learnt?: boolean; tokens?: number; watch?: Watch } = {},
 ): Tensor2D {
   const frugal = tower.blocks.length - blocksThatKeep(tokens, tower.width, keptMegabytes);
   let x = group.x;
   tower.blocks.forEach((w, i) => {
     const last = i === tower.blocks.length - 1;
     const before = x;
-    x = block(w, x, group.pick.shape[0], {
+    const around = {
       constant: tower.start[i],
       prompts: contexts[i],
       sets,
@@ -164,7 +164,9 @@ export function encodeGroup(
       fixed: !learnt && (i === 0 || contexts.length === 0),
       projected: i === 0 ? group.projected : undefined,
       frugal: i < frugal,
-    });
+    };
+    watch?.(w, x, group.pick.shape[0], around);
+    x = block(w, x, group.pick.shape[0], around);
     if (i > 0) before.dispose(); // what the gradient needs of it is kept by the block
   });
   return tf.matMul(layerNorm(x, tower.final), tower.projection);
