@@ -1,4 +1,5 @@
 /** What the menu over a figure chooses among: the average over the datasets, one of them, or the paper's numbers. */
+import type { Layout } from "plotly.js-dist-min";
 import { paperTitle, type Triple } from "../paper";
 import { type Score, type Spread, type Summary, summarise, summariseAverage } from "../results/statistics";
 import type { MethodScore, Named } from "../results/table";
@@ -13,6 +14,18 @@ export const metricPanels: { key: keyof Summary; title: string; domain: [number,
   { key: "novel", title: "<b>Novel</b> (%)", domain: [0.343, 0.657] },
   { key: "hm", title: "<b>Harmonic mean</b> (%)", domain: [0.687, 1] },
 ];
+
+/** `x`, `x2`, `x3`: Plotly's name of the axis of panel k. */
+export const axisName = (name: string, k: number): string => (k === 0 ? name : `${name}${k + 1}`);
+
+/** The title of a layout at the left edge, with what is seen under it. */
+export const underTitle = ({ title }: Partial<Layout>, heading: string): Partial<Layout>["title"] => ({
+  ...(title as object),
+  x: 0,
+  xref: "container",
+  pad: { t: 14, l: 18 },
+  subtitle: { text: heading, font: { size: 13, color: faintInk } },
+});
 
 /** For hovering: two decimals, and the deviation if there is one. */
 export const exact = (value: Spread | undefined): string =>
@@ -56,6 +69,7 @@ export function oursAndPaper<Row extends Named>(
   const seeds = new Set(scores.map((s) => s.seed)).size;
   const own = views(scores).map((view) => ({
     ...view,
+    label: `ours: ${view.label}`,
     heading: `<b>Ours</b>: ${view.label}, ${seeds > 1 ? `${seeds} seeds, \u00b1 standard deviation` : "one seed"}`,
   }));
   const theirs = printed(rows, paper).map((view) => ({

@@ -98,3 +98,22 @@ export function pairedBootstrap(ours: Score[], theirs: Score[], metric: "base" |
     pairs: pairs.length,
   };
 }
+
+/**
+ * Of an unfinished grid, what can be compared: the datasets and seeds that all methods have. A method that shares none with the fuller
+ * ones is left out.
+ */
+export function comparable<S extends Score & { method: string }>(scores: S[]): S[] {
+  const runs = new Map(unique(scores.map((s) => s.method)).map((method) => [method, scores.filter((s) => s.method === method)]));
+  const pair = ({ dataset, seed }: Score) => `${dataset} ${seed}`;
+  const fullest = [...runs.values()].sort((a, b) => b.length - a.length);
+  const shared = fullest.reduce(
+    (kept, own) => {
+      const both = own.map(pair).filter((name) => kept.includes(name));
+      return both.length > 0 ? both : kept;
+    },
+    (fullest[0] ?? []).map(pair),
+  );
+  const whole = (method: string) => shared.every((name) => runs.get(method)?.some((s) => pair(s) === name));
+  return scores.filter((s) => shared.includes(pair(s)) && whole(s.method));
+}

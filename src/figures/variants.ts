@@ -1,0 +1,127 @@
+/** Rows of dots: base, novel and harmonic-mean accuracy of many methods or variants, ours or the paper's. */
+import type { Data, Layout } from "plotly.js-dist-min";
+import type { Triple } from "../paper";
+import type { MethodScore, Named } from "../results/table";
+import { axis, baseConfig, baseLayout, colourOf, equalSpans, type Figure, faintInk, ink, panelTitle } from "./style";
+import { axisName, exact, menu, metricPanels, oursAndPaper, underTitle, type View } from "./views";
+
+/** A row of the figure, in the colour of its method where it is a variant of one. */
+export type VariantRow = Named & { method?: { name: string } };
+
+const rowHeight = 36; // pixels
+
+/**
+ * A row per variant; a panel each for base, novel and HM, with axes of the same length. Dots are means, bars standard deviations over
+ * seeds; a dotted line stands at the first row. The menu has the mean over the datasets, the paper's numbers where it prints any of
+ * these rows, and each dataset.
+ * @throws when there is no run of the named rows
+ */
+export function variantsFigure<Row extends VariantRow>(
+  title: string,
+  scores: MethodScore[],
+  rows: Row[],
+  paper: (row: Row) => Triple | undefined = () => undefined,
+): Figure {
+  const shown = rows.filter((row) => scores.some((s) => s.method === row.name));
+  if (shown.length === 0) throw new Error(`no run of ${rows.map((row) => row.name).join(", ")} to draw`);
+  const all = oursAndPaper(
+    scores.filter((s) => shown.some((row) => row.name === s.method)),
+    shown,
+    paper,
+  );
+  const drawn = all.map((view) => placed(view, shown));
+  const names = shown.map((row) => (row.method ?? row).name);
+  const data = drawn[0].panels.map(
+    (panel, k) =>
+      ({
+        type: "scatter",
+        mode: "text+markers",
+        name: metricPanels[k].key,
+        showlegend: false,
+        xaxis: axisName("x", k),
+        y: shown.map((row) => row.title),
+        ...panel.points,
+        error_x: { type: "data", array: panel.deviations, color: "#3d434c", thickness: 1.2, width: 3 },
+        marker: { color: names.map((name) => colourOf(name, names)), size: 10 },
+        textposition: "top center",
+        textfont: { size: 11, color: ink },
+        hovertemplate: "<b>%{y}</b><br>%{customdata} %<extra></extra>",
+        cliponaxis: false,
+      }) as unknown as Data,
+  );
+  const buttons = drawn.map(({ panels, lines }, v) => ({
+    label: all[v].label,
+    method: "update",
+    args: [
+      {
+        x: panels.map(({ points }) => points.x),
+        text: panels.map(({ points }) => points.text),
+        customdata: panels.map(({ points }) => points.customdata),
+        "error_x.array": panels.map(({ deviations }) => deviations),
+      },
+      {
+        "title.subtitle.text": all[v].heading,
+        shapes: lines,
+        ...Object.fromEntries(panels.map(({ range }, k) => [`${axisName("xaxis", k)}.range`, range])),
+      },
+    ],
+  }));
+  const base = baseLayout(title, 150 + rowHeight * shown.length);
+  const layout = {
+    ...base,
+    title: underTitle(base, all[0].heading),
+    ...Object.fromEntries(
+      metricPanels.map(({ domain }, k) => [axisName("xaxis", k), { ...axis, domain, range: drawn[0].panels[k].range, nticks: 5 }]),
+    ),
+    yaxis: {
+      ...axis,
+      range: [shown.length - 0.4, -0.7],
+      ticks: "",
+      tickfont: { size: 13, color: ink },
+      showline: false,
+      ticklabelstandoff: 8,
+    },
+    shapes: drawn[0].lines,
+    annotations: metricPanels.map(({ title: panel, domain }) => panelTitle(panel, domain)),
+    ...menu(buttons, 1 + 88 / (rowHeight * shown.length)),
+  } as unknown as Partial<Layout>;
+  return { data, layout, config: baseConfig("variants"), alt: describe(title, all[0], shown) };
+}
+
+/** What a view puts into each panel. */
+function placed(view: View, rows: Named[]) {
+  const values = metricPanels.map(({ key }) => rows.map((row) => view.of(row.name)?.[key]));
+  const reach = values.map((list) => list.flatMap((v) => (v ? [v.mean - (v.sd ?? 0), v.mean + (v.sd ?? 0)] : [])));
+  const ranges = equalSpans(reach);
+  const panels = values.map((list, k) => ({
+    points: { x: list.map((v) => v?.mean ?? null), text: list.map((v) => v?.mean.toFixed(1) ?? ""), customdata: list.map(exact) },
+    deviations: list.map((v) => v?.sd ?? 0),
+    range: ranges[k],
+  }));
+  const lines = values.flatMap(([first], k) =>
+    first === undefined
+      ? []
+      : [
+          {
+            type: "line",
+            layer: "below",
+            xref: axisName("x", k),
+            yref: "y",
+            x0: first.mean,
+            x1: first.mean,
+            y0: 0,
+            y1: rows.length - 0.4,
+            line: { color: faintInk, width: 1.2, dash: "dot" },
+          },
+        ],
+  );
+  return { panels, lines };
+}
+
+const describe = (title: string, view: View, rows: Named[]): string =>
+  `${title}; base, novel and harmonic-mean accuracy (%), ${view.label}: ${rows
+    .map((row) => {
+      const summary = view.of(row.name);
+      return `${row.title} ${metricPanels.map(({ key }) => summary?.[key].mean.toFixed(1)).join(" / ")}`;
+    })
+    .join("; ")}`;
