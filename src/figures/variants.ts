@@ -3,7 +3,7 @@ import type { Data, Layout } from "plotly.js-dist-min";
 import type { Triple } from "../paper";
 import type { MethodScore, Named } from "../results/table";
 import { axis, baseConfig, baseLayout, colourOf, equalSpans, type Figure, faintInk, ink, panelTitle } from "./style";
-import { axisName, exact, menu, metricPanels, oursAndPaper, underTitle, type View } from "./views";
+import { axisName, ends, exact, inWords, menu, metricPanels, oursAndPaper, underTitle, type View } from "./views";
 
 /** A row of the figure, in the colour of its method where it is a variant of one. */
 export type VariantRow = Named & { method?: { name: string } };
@@ -85,14 +85,13 @@ export function variantsFigure<Row extends VariantRow>(
     annotations: metricPanels.map(({ title: panel, domain }) => panelTitle(panel, domain)),
     ...menu(buttons, 1 + 88 / (rowHeight * shown.length)),
   } as unknown as Partial<Layout>;
-  return { data, layout, config: baseConfig("variants"), alt: describe(title, all[0], shown) };
+  return { data, layout, config: baseConfig("variants"), alt: inWords(title, all[0], shown) };
 }
 
 /** What a view puts into each panel. */
 function placed(view: View, rows: Named[]) {
   const values = metricPanels.map(({ key }) => rows.map((row) => view.of(row.name)?.[key]));
-  const reach = values.map((list) => list.flatMap((v) => (v ? [v.mean - (v.sd ?? 0), v.mean + (v.sd ?? 0)] : [])));
-  const ranges = equalSpans(reach);
+  const ranges = equalSpans(values.map((list) => list.flatMap(ends)));
   const panels = values.map((list, k) => ({
     points: { x: list.map((v) => v?.mean ?? null), text: list.map((v) => v?.mean.toFixed(1) ?? ""), customdata: list.map(exact) },
     deviations: list.map((v) => v?.sd ?? 0),
@@ -117,11 +116,3 @@ function placed(view: View, rows: Named[]) {
   );
   return { panels, lines };
 }
-
-const describe = (title: string, view: View, rows: Named[]): string =>
-  `${title}; base, novel and harmonic-mean accuracy (%), ${view.label}: ${rows
-    .map((row) => {
-      const summary = view.of(row.name);
-      return `${row.title} ${metricPanels.map(({ key }) => summary?.[key].mean.toFixed(1)).join(" / ")}`;
-    })
-    .join("; ")}`;

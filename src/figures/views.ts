@@ -46,6 +46,9 @@ export function views(scores: MethodScore[]): View[] {
   return datasets.length > 1 ? [average, ...each] : each;
 }
 
+/** Both ends of a value's error bar. */
+export const ends = (value: Spread | undefined): number[] => (value ? [value.mean - (value.sd ?? 0), value.mean + (value.sd ?? 0)] : []);
+
 /** The numbers that the paper prints; none if it prints none of these rows. */
 function printed<Row extends Named>(rows: Row[], paper: (row: Row) => Triple | undefined): View[] {
   const found = rows.flatMap((row): [string, Triple][] => {
@@ -78,6 +81,15 @@ export function oursAndPaper<Row extends Named>(
   }));
   return [own[0], ...theirs, ...own.slice(1)];
 }
+
+/** What a figure of rows shows, for those who do not see it. */
+export const inWords = (title: string, view: View, rows: Named[]): string =>
+  `${title}; base, novel and harmonic-mean accuracy (%), ${view.label}: ${rows
+    .map((row) => {
+      const summary = view.of(row.name);
+      return `${row.title} ${metricPanels.map(({ key }) => summary?.[key].mean.toFixed(1)).join(" / ")}`;
+    })
+    .join("; ")}`;
 
 /** A drop-down list at the top right of a figure; nothing if there is nothing to choose. */
 export const menu = (buttons: Record<string, unknown>[], y = 1.3): Record<string, unknown> =>
