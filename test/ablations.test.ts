@@ -61,6 +61,9 @@ describe("ablations", () => {
     const table = ablations[name].paper;
     for (const { paper: row } of variants) if (row && table) expect(Object.keys(paper[table].rows)).toContain(row);
 
+    const every = ablations[name].variants.map((variant) => variant.name);
+    expect(every).toEqual(expect.arrayContaining((ablations[name].pairs ?? []).flat()));
+
     const pictures = trainPictures(fewShot(shapes, 1, 1).train, clip.preprocess, { batch: 4, seed: 1 });
     for await (const { pixels, labels } of pictures.epoch(1)) {
       for (const [k, { method, change }] of variants.entries()) {

@@ -7,8 +7,9 @@ import type { Config } from "../methods/config";
 import type { Method } from "../methods/method";
 import { methods } from "../methods/registry";
 import { paperTemplates } from "../methods/templates";
-import { type Paper, paperTriple } from "../paper";
-import { differencesTable } from "../results/differences";
+import { type Paper, paperTriple, type Triple } from "../paper";
+import { differencesTable, type Pair } from "../results/differences";
+import { comparable } from "../results/statistics";
 import { baseNovelTable, type Table } from "../results/table";
 import { baseToNovelJobs, scoresOfRows } from "./baseToNovel";
 import type { Grid, Row } from "./benchmark";
@@ -35,6 +36,8 @@ export type Ablation = {
   datasets?: string[];
   /** What the paper says of it, where it prints no numbers (its figures are of ImageNet). */
   said?: string;
+  /** Which variants are compared, the second subtracted from the first; each with each unless given. */
+  pairs?: Pair[];
   /** The paper's table of it. */
   paper?: keyof Pick<Paper, "components" | "consistencyLoss" | "ensembling" | "textualDiversity" | "baseToNovel">;
 };
@@ -50,6 +53,9 @@ const src = (name: string, title: string, change?: Variant["change"], more: Part
   change,
   ...more,
 });
+/** Several variants against one. */
+const against = (one: string, others: (string | number)[]): Pair[] => others.map((other) => [`${other}`, one]);
+
 /** Consistency of features and logits alone: one template, the last epoch's prompts. */
 const bare = (config: Config): Config => ({ ...config, gpa: null, templates: one });
 
@@ -73,6 +79,7 @@ const consistency: Ablation = {
   question: "How should prompted features be held to the frozen ones, and do the logits have to be held too?",
   datasets: some,
   paper: "consistencyLoss",
+  pairs: [...against("none", ["cosine", "mse", "l1"]), ...against("l1", ["cosine", "mse", "l1-logits"])],
   variants: [
     { name: "none", title: "none (IVLP)", method: ivlp, paper: "IVLP" },
     ...[false, true].flatMap((logits) =>
@@ -99,6 +106,7 @@ const ensemble: Ablation = {
   question: "Which prompts of a training should be the result: the last epoch's, or an average of all?",
   datasets: some,
   paper: "ensembling",
+  pairs: against("gpa", ["last", "ema-0.5", "ema-0.7", "ema-0.9", "equal"]),
   variants: [
     src("last", "last epoch", (config) => ({ ...config, gpa: null })),
     ...[0.5, 0.7, 0.9].map((decay) =>
@@ -120,6 +128,10 @@ const gpa: Ablation = {
   question: "Which epochs should count, and how many of them?",
   said: "The deviation matters little; a later mean raises base and slightly lowers novel accuracy.",
   datasets: some,
+  pairs: against("mean-15-std-1", [
+    ...[2, 5, 10, 20].map((mean) => `mean-${mean}-std-1`),
+    ...[2, 5, 10].flatMap((std) => [6, 15].map((mean) => `mean-${mean}-std-${std}`)),
+  ]),
   variants: [
     ...[2, 5, 10, 15, 20].map((mean) => gpaVariant(mean, 1)),
     ...[2, 5, 10].flatMap((std) => [6, 15].map((mean) => gpaVariant(mean, std))),
@@ -133,6 +145,7 @@ const diversity: Ablation = {
   said: "More templates are generally better.",
   datasets: some,
   paper: "textualDiversity",
+  pairs: against("60", [1, 5, 10, 20, 40, "one-a-step"]),
   variants: [
     ...[1, 5, 10, 20, 40, 60].map((count) =>
       src(
@@ -154,6 +167,7 @@ const length: Ablation = {
   question: "How many tokens does a prompt need?",
   said: "Accuracy grows with length; 4 tokens in each tower have the highest harmonic mean.",
   datasets: some,
+  pairs: against("4", [1, 2, 8, 16]),
   variants: [1, 2, 4, 8, 16].map((count) =>
     src(`${count}`, count === 1 ? "1 token" : `${count} tokens`, (config) => ({ ...config, tokens: { text: count, image: count } })),
   ),
@@ -165,6 +179,7 @@ const depth: Ablation = {
   title: "Prompt depth",
   question: "How many blocks should have prompts of their own?",
   datasets: some,
+  pairs: against("1", depths.slice(1)),
   variants: depths.map((count) =>
     src(`${count}`, count === 1 ? "input only" : `${count} blocks`, (config) => ({ ...config, depth: { text: count, image: count } }), {
       fits: ({ text, image }) => count <= Math.max(text.blocks.length, image.blocks.length),
@@ -182,6 +197,10 @@ const weights: Ablation = {
   title: "Loss weights",
   question: "How much does each consistency term matter, and how fine is the balance?",
   datasets: some,
+  pairs: against("own", [
+    ...["text", "image", "logits"].flatMap((term) => [0, 0.25, 4].map((factor) => `${term}-x${factor}`)),
+    "logits-x32",
+  ]),
   variants: [
     src("own", "as configured"),
     ...(["text", "image", "logits"] as const).flatMap((term) => [0, 0.25, 4].map((factor) => weighted(term, factor))),
@@ -196,6 +215,11 @@ const hosts: Ablation = {
   question: "Do PromptSRC's regularisers help prompts of other kinds?",
   datasets: some,
   paper: "baseToNovel",
+  pairs: [
+    ["coop-src", "coop"],
+    ["maple-src", "maple"],
+    ["promptsrc", "ivlp"],
+  ],
   variants: [
     host("coop", "CoOp"),
     host("coop-src"),
@@ -226,13 +250,18 @@ export const ablationJobs = (variants: Variant[], { change = (config) => config,
     ),
   );
 
-/** Base, novel and HM of the variants, the paper's beside, and their differences. */
+/** The paper's numbers of a variant, where it prints them. */
+export const paperOf =
+  (ablation: Ablation, paper: Paper) =>
+  (variant: Variant): Triple | undefined =>
+    ablation.paper && variant.paper ? paperTriple(paper[ablation.paper], variant.paper) : undefined;
+
+/** Base, novel and HM of the variants on the datasets and seeds that all have, the paper's beside, and their differences. */
 export function ablationTables(ablation: Ablation, rows: Row[], paper: Paper): Table[] {
-  const scores = scoresOfRows(rows);
-  const theirs = ablation.paper && paper[ablation.paper];
-  const beside = theirs && ((variant: Variant) => (variant.paper ? paperTriple(theirs, variant.paper) : undefined));
+  const scores = comparable(scoresOfRows(rows));
+  const beside = ablation.paper && paperOf(ablation, paper);
   return [
     baseNovelTable(`${ablation.title}: accuracy (%)`, scores, ablation.variants, beside),
-    differencesTable(scores, ablation.variants),
+    differencesTable(scores, ablation.variants, ablation.pairs),
   ];
 }

@@ -17,16 +17,21 @@ export type Compared = { title: string; scores: MethodScore[]; metric: "base" | 
 /** Up to this many methods each is compared with each; more are compared with one. */
 const fewMethods = 4;
 
+/** Names of two methods: the second is subtracted from the first. */
+export type Pair = [ours: string, theirs: string];
+
 /**
- * Each later method against each earlier one, or, of many methods, PromptSRC (else the last one) against each; a column for each of
- * `compared`, on the datasets and seeds that both have; in percentage points.
+ * The given pairs; else each later method against each earlier one, or, of many methods, PromptSRC (else the last one) against each. A
+ * column for each of `compared`, on the datasets and seeds that both have; in percentage points.
  */
-export function differencesOf(compared: Compared[], methods: Named[]): Table {
+export function differencesOf(compared: Compared[], methods: Named[], given?: Pair[]): Table {
   const has = (method: Named, { scores }: Compared) => scores.some((s) => s.method === method.name);
   const shown = methods.filter((method) => compared.some((column) => has(method, column)));
   const reference = shown.find((method) => method.name === "promptsrc") ?? shown[shown.length - 1];
-  const pairs =
-    shown.length <= fewMethods
+  const named = (name: string) => shown.filter((method) => method.name === name);
+  const pairs = given
+    ? given.flatMap(([a, b]) => named(a).flatMap((ours) => named(b).map((theirs) => ({ ours, theirs }))))
+    : shown.length <= fewMethods
       ? shown.flatMap((ours, i) => shown.slice(0, i).map((theirs) => ({ ours, theirs })))
       : shown.filter((method) => method !== reference).map((theirs) => ({ ours: reference, theirs }));
   const rows = pairs.map(({ ours, theirs }) => {
@@ -43,8 +48,9 @@ export function differencesOf(compared: Compared[], methods: Named[]): Table {
 }
 
 /** Of base, novel and HM. */
-export const differencesTable = (scores: MethodScore[], methods: Named[]): Table =>
+export const differencesTable = (scores: MethodScore[], methods: Named[], pairs?: Pair[]): Table =>
   differencesOf(
     (["base", "novel", "hm"] as const).map((metric) => ({ title: metric === "hm" ? "HM" : metric, scores, metric })),
     methods,
+    pairs,
   );

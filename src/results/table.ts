@@ -85,6 +85,12 @@ export function tableHtml(table: Table): string {
   );
 }
 
+/** The last block of a table of datasets: their average, or the only one. */
+export const lastBlock = (table: Table): Table => ({
+  ...table,
+  rows: table.rows.filter((row) => sameGroup(table, row, table.rows[table.rows.length - 1])),
+});
+
 const titleOf = (column: Column): string => (column.group ? `${column.group} ${column.title}` : column.title);
 
 export function tableMarkdown(table: Table): string {
