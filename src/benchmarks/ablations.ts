@@ -250,11 +250,13 @@ export const ablationJobs = (variants: Variant[], { change = (config) => config,
     ),
   );
 
-/** The paper's numbers of a variant, where it prints them. */
+/** The paper's numbers of a variant by its name, where it prints them. */
 export const paperOf =
-  (ablation: Ablation, paper: Paper) =>
-  (variant: Variant): Triple | undefined =>
-    ablation.paper && variant.paper ? paperTriple(paper[ablation.paper], variant.paper) : undefined;
+  ({ paper: table, variants }: Ablation, paper: Paper) =>
+  ({ name }: { name: string }): Triple | undefined => {
+    const row = variants.find((variant) => variant.name === name)?.paper;
+    return table && row ? paperTriple(paper[table], row) : undefined;
+  };
 
 /** Base, novel and HM of the variants on the datasets and seeds that all have, the paper's beside, and their differences. */
 export function ablationTables(ablation: Ablation, rows: Row[], paper: Paper): Table[] {

@@ -197,3 +197,17 @@ export function baseNovelTable<Row extends Named>(
       `HM: harmonic mean of base and novel.${paper ? ` Paper: ${paperTitle}, CLIP ViT-B/16, mean of its 11 datasets.` : ""}`,
   };
 }
+
+/** The harmonic mean of each method on each dataset and on average, where a table of all three accuracies would be long. */
+export function harmonicMeansTable(scores: MethodScore[], methods: Named[]): Table {
+  const datasets = [...new Set(scores.map((s) => s.dataset))];
+  const rows = methods.flatMap((method) => {
+    const own = scores.filter((s) => s.method === method.name);
+    if (own.length === 0) return [];
+    const each = datasets.map((dataset) => [dataset, summarise(own.filter((s) => s.dataset === dataset)).hm.mean]);
+    return [{ method: method.title, ...Object.fromEntries(each), average: summariseAverage(own).hm.mean }];
+  });
+  const columns = [...datasets, "average"].map((name): Column => ({ key: name, title: name, best: true }));
+  const note = "Means over seeds; average: the HM of the mean base and the mean novel accuracy.";
+  return { title: "Harmonic mean of base and novel accuracy (%)", columns: [{ key: "method", title: "method" }, ...columns], rows, note };
+}
