@@ -204,8 +204,8 @@ const keptMegabytes = 96;
 /** Tokens of one group: the largest array of a block then takes 8 MB, and more at once are no faster. */
 const tokensAtOnce = (width: number) => Math.ceil(2 ** 19 / width);
 
-/** What another group costs, in tokens: the overhead of its operations over the arithmetic of a token (both measured on CPUs). */
-export const groupCost = (width: number) => Math.ceil(3e6 / width ** 2);
+/** What another group costs, in tokens of padding: small products run at half the rate of large ones, and every call has its overhead. */
+export const groupCost = (width: number) => Math.ceil(30e6 / width ** 2);
 
 /**
  * Splits texts into groups of similar length with the least padding: sum over groups of (texts x longest + cost) is minimal.
