@@ -55,6 +55,9 @@ async function main([command = "help", ...rest]: string[]): Promise<number> {
   return commands[oneOf("command", command, Object.keys(commands))](rest);
 }
 
+// A reader that has seen enough, such as `head`, is no error.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
+
 main(process.argv.slice(2)).then(
   (status) => process.exit(status),
   (error: Error) => {

@@ -1,11 +1,13 @@
 /** `npm run promptsrc -- run <benchmark|ablation> ...` and `list`: from options to jobs, from finished runs to tables. */
+import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { type Ablation, ablationJobs, ablations, ablationTables, variantsOf } from "./benchmarks/ablations";
 import type { Benchmark, Grid } from "./benchmarks/benchmark";
 import { type GridResult, type Job, rowsOf, runGrid } from "./benchmarks/grid";
-import { meter, terminalScreen } from "./benchmarks/progress";
+import { type Meter, meter, terminalScreen } from "./benchmarks/progress";
 import { benchmarks } from "./benchmarks/registry";
 import { loadClip } from "./clip/load";
 import { type Dataset, datasetNames, loadDataset } from "./datasets/split";
@@ -34,6 +36,7 @@ export const runHelp = `  run <name>          run a benchmark or an ablation and
     --config embedded settings by name: embedded or paper
     --set key=value   changes one setting, such as lr=0.02 or gpa=null; may be repeated
     --per-epoch       also test every third picture after every epoch
+    --processes 1     how many processes share the runs and the threads; for small models as many as there are cores
     --fresh           compute again what is stored
     --json out.json   accuracies, seeds, versions and seconds as JSON
     --data folder     datasets in the CoOp layout (data)
@@ -57,6 +60,7 @@ const runOptions = {
   config: { type: "string", default: "embedded" },
   set: { type: "string", multiple: true },
   "per-epoch": { type: "boolean", default: false },
+  processes: { type: "string", default: "1" },
   fresh: { type: "boolean", default: false },
   json: { type: "string" },
   data: { type: "string" },
@@ -155,13 +159,24 @@ export async function run([name, ...rest]: string[]): Promise<number> {
   const model = fromHere(values.model, join("weights", "mini-clip"));
   if (!existsSync(model)) throw new UsageError(`there is no model folder ${model}`);
 
+  const [processes, ...more] = wholeNumbers("processes", values.processes);
+  if (more.length > 0) throw new UsageError(`--processes ${values.processes}: expected one whole number`);
+  const threads = Number(process.env.PROMPTSRC_THREADS || availableParallelism());
+  if (processes > 1) process.env.PROMPTSRC_THREADS = `${Math.max(1, Math.floor(threads / processes))}`;
   const engine = await startEngine();
   console.log(engineLine(engine));
+  startOthers(processes - 1, rest);
   const clip = await loadClip(model);
   const jobs = plan.jobs({ clip, datasets, source, seeds, shots, config, change, split, perEpoch: values["per-epoch"] });
   const made = environment(engine);
   const root = fromHere(values.results, resultsFolder);
-  const result = await runGrid(jobs, { meter: meter(terminalScreen()), signal: onSigint(), fresh: values.fresh, environment: made, root });
+  const result = await runGrid(jobs, {
+    meter: shared(meter(terminalScreen()), processes),
+    signal: onSigint(),
+    fresh: values.fresh,
+    environment: made,
+    root,
+  });
   if (result.runs.length > 0) {
     const which = `rule ${values.rule}, ${split} pictures`;
     for (const table of plan.tables(jobs, result.runs)) {
@@ -174,6 +189,22 @@ export async function run([name, ...rest]: string[]): Promise<number> {
   }
   return result.interrupted ? 130 : 0;
 }
+
+/** More processes at the same command, silent; they share its grid by locks and end with it. */
+function startOthers(count: number, args: string[]): void {
+  const own = args.filter((arg, k) => !arg.startsWith("--json") && args[k - 1] !== "--json");
+  const command = [...process.execArgv, ...process.argv.slice(1, process.argv.length - args.length), ...own, "--processes", "1"];
+  const others = Array.from({ length: count }, () => spawn(process.execPath, command, { stdio: "ignore" }));
+  process.on("exit", () => {
+    for (const other of others) other.kill();
+  });
+}
+
+/** Of several processes at the same work: what is left goes as many times faster. */
+const shared = (meter: Meter, processes: number): Meter => ({
+  ...meter,
+  report: ({ work, total, ...status }) => meter.report({ ...status, work, total: work + (total - work) / processes }),
+});
 
 function report(name: string, jobs: Job[], { runs, reused, seconds, interrupted }: GridResult, made: Environment): Record<string, unknown> {
   const rows = rowsOf(jobs, runs).map(({ row, run }) => {

@@ -56,6 +56,12 @@ describe("command line", () => {
       expect(run.seconds).toBeGreaterThan(0);
     }
     expect(Object.keys(report.versions)).toEqual(expect.arrayContaining(["kit", "node", "tfjs"]));
+
+    const both = cli(...args, "--results", "shared", "--processes", "2", "--json", "both.json");
+    expect([both.status, both.out.split("\n")[0]]).toEqual([0, expect.stringMatching(/ 1 thread$/)]);
+    const { runs } = JSON.parse(readFileSync(join(folder, "both.json"), "utf8"));
+    const accuracies = ({ key, base, novel }: Record<string, unknown>) => ({ key, base, novel });
+    expect(runs.map(accuracies)).toEqual(report.runs.map(accuracies));
   });
 });
 
