@@ -3,9 +3,13 @@
  * two settings, see `fewShotSettings`. Zero-shot CLIP is the run with 0 shots.
  */
 import { fewShotSettings } from "../methods/config";
-import { accuracyDifferences, fewShotTable } from "../results/accuracy";
-import { type Benchmark, configOf } from "./benchmark";
+import { type AccuracyScore, accuracyDifferences, fewShotTable } from "../results/accuracy";
+import { type Benchmark, configOf, type Row } from "./benchmark";
 import { trainTestJob } from "./trainTest";
+
+/** The accuracies of runs by the rows of a table, a column for each number of shots. */
+export const scoresByShots = (rows: Row[]): AccuracyScore[] =>
+  rows.map(({ row, run }) => ({ ...run, method: row, accuracy: run.metrics.accuracy, column: `${run.shots}` }));
 
 export const fewShot: Benchmark = {
   name: "few-shot",
@@ -34,7 +38,7 @@ export const fewShot: Benchmark = {
       ),
     ),
   tables(rows, named, paper) {
-    const scores = rows.map(({ row, run }) => ({ ...run, method: row, accuracy: run.metrics.accuracy, column: `${run.shots}` }));
+    const scores = scoresByShots(rows);
     return [fewShotTable(scores, named, paper), accuracyDifferences(scores, named)];
   },
 };

@@ -61,6 +61,9 @@ const storedRun = (job: Job, root: string): Run | undefined => {
   return run && job.suffices(run) ? run : undefined;
 };
 
+/** Where a training is stored, by its key. */
+export const trainedFile = (key: string, root = resultsFolder): string => join(root, ".trained", `${key}.safetensors`);
+
 /** The runs of these jobs that are stored, in their order. */
 export const storedRuns = (jobs: Job[], root = resultsFolder): Run[] => jobs.flatMap((job) => storedRun(job, root) ?? []);
 
@@ -81,8 +84,10 @@ export async function runGrid(jobs: Job[], options: GridOptions): Promise<GridRe
     const run = storedRun(job, root);
     return run && isNew(Date.parse(run.finished)) ? run : undefined;
   };
-  const trainedFile = (key: string) => join(root, ".trained", `${key}.safetensors`);
-  const isTrained = (key: string) => existsSync(trainedFile(key)) && isNew(statSync(trainedFile(key)).mtimeMs);
+  const isTrained = (key: string) => {
+    const file = trainedFile(key, root);
+    return existsSync(file) && isNew(statSync(file).mtimeMs);
+  };
 
   const found = jobs.map(stored);
   const reused = found.flatMap((run) => (run ? [run.key] : []));
@@ -108,7 +113,7 @@ export async function runGrid(jobs: Job[], options: GridOptions): Promise<GridRe
   const compute = async (k: number, lock: Lock): Promise<void> => {
     const job = jobs[k];
     const key = runKey(identityOf(job));
-    const [partial, trained] = [join(root, ".partial", key), trainedFile(job.training?.key ?? key)];
+    const [partial, trained] = [join(root, ".partial", key), trainedFile(job.training?.key ?? key, root)];
     if (job.training && !isTrained(job.training.key)) rmSync(trained, { force: true });
     const skipped = job.training && isTrained(job.training.key) ? job.training.work : 0;
     const total = done + left(open);

@@ -5,8 +5,8 @@
  */
 import type { Dataset } from "../datasets/split";
 import type { Paper, PaperTable } from "../paper";
-import { accuracyDifferences, transferTable } from "../results/accuracy";
-import { type Benchmark, configOf, type Grid } from "./benchmark";
+import { type AccuracyScore, accuracyDifferences, transferTable } from "../results/accuracy";
+import { type Benchmark, configOf, type Grid, type Row } from "./benchmark";
 import type { Job } from "./grid";
 import { trainTestJob } from "./trainTest";
 
@@ -31,6 +31,10 @@ function jobs(grid: Grid, benchmark: string, settings: "crossDataset" | "domainG
   );
 }
 
+/** The accuracies of runs by the rows of a table, a column for each tested dataset. */
+export const scoresByTarget = (rows: Row[]): AccuracyScore[] =>
+  rows.map(({ row, run }) => ({ ...run, method: row, accuracy: run.metrics.accuracy, column: run.dataset }));
+
 function benchmark(
   about: Omit<Benchmark, "transfers" | "sameClasses" | "jobs" | "tables">,
   settings: "crossDataset" | "domainGeneralisation",
@@ -45,7 +49,7 @@ function benchmark(
     jobs: (grid) => jobs(grid, about.name, settings),
     tables(rows, named, paper) {
       const source = rows.flatMap(({ run }) => run.source?.dataset ?? [])[0] ?? rows[0].run.dataset;
-      const scores = rows.map(({ row, run }) => ({ ...run, method: row, accuracy: run.metrics.accuracy, column: run.dataset }));
+      const scores = scoresByTarget(rows);
       const targets = scores.filter((score) => score.dataset !== source).map((score) => ({ ...score, column: "targets" }));
       const table = theirs(paper);
       return [transferTable(about.title, scores, source, named, table, beside(table)), accuracyDifferences(targets, named)];
