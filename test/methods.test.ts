@@ -13,7 +13,7 @@ import { seeded } from "../src/random";
 import { type Tensor, type Tensor2D, tf } from "../src/tf";
 import { gradientStep, train } from "../src/training/train";
 import { plainClip } from "./plain";
-import { writeRandomClip } from "./randomClip";
+import { quickConfig as base, writeRandomClip } from "./randomClip";
 
 const random = seeded("methods test");
 const gaussian = (shape: number[], std = 1): any =>
@@ -29,14 +29,6 @@ const otherNames = ["golden retriever", "oak tree", "bicycle", "an air plane"];
 const labels = Int32Array.from([0, 1, 2, 2]);
 let clip: Clip;
 let pixels: Float32Array;
-const base: Config = {
-  ...paper.baseToNovel,
-  depth: { text: 3, image: 2 },
-  epochs: 2,
-  lr: 0.05,
-  gpa: { mean: 2, std: 1 },
-  templates: ["a {}.", "the {}"],
-};
 beforeAll(async () => {
   clip = await loadClip(folder);
   pixels = gaussian([4 * 3 * clip.image.size ** 2]).dataSync();

@@ -3,6 +3,7 @@ import { copyFileSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Stored, writeSafetensors } from "../src/clip/safetensors";
+import { type Config, paper } from "../src/methods/config";
 import { seeded } from "../src/random";
 
 export const sizes = {
@@ -95,3 +96,13 @@ export function writeRandomClip(
   );
   return folder;
 }
+
+/** Settings of a training that takes a second on such a model. */
+export const quickConfig: Config = {
+  ...paper.baseToNovel,
+  depth: { text: 3, image: 2 },
+  epochs: 2,
+  lr: 0.05,
+  gpa: { mean: 2, std: 1 },
+  templates: ["a {}.", "the {}"],
+};

@@ -18,7 +18,7 @@ import { gpaWeights } from "../src/training/gpa";
 import { learningRate } from "../src/training/schedule";
 import { sgdStep } from "../src/training/sgd";
 import { gradientStep, type TrainState, train } from "../src/training/train";
-import { writeRandomClip } from "./randomClip";
+import { quickConfig, writeRandomClip } from "./randomClip";
 
 const random = seeded("training test");
 const gaussian = (...shape: number[]): any =>
@@ -121,14 +121,7 @@ describe("the loop on a random model", () => {
   };
   beforeAll(async () => {
     clip = await loadClip(writeRandomClip());
-    const config = {
-      ...paper.baseToNovel,
-      depth: { text: 3, image: 2 },
-      epochs: 4,
-      lr: 0.05,
-      gpa: { mean: 3, std: 1 },
-      templates: ["a {}.", "the {}"],
-    };
+    const config = { ...quickConfig, epochs: 4, gpa: { mean: 3, std: 1 } };
     task = { clip, classNames: ["cat", "snow_leopard", "tree"], config, seed: 1 };
   });
 
