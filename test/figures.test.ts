@@ -2,13 +2,16 @@ import { describe, expect, it } from "vitest";
 import { baseNovelFigure } from "../src/figures/baseNovel";
 import { forgettingFigure } from "../src/figures/forgetting";
 import { saveFigure } from "../src/figures/save";
+import { settingFigure } from "../src/figures/setting";
 import { colourOf } from "../src/figures/style";
+import { variantsFigure } from "../src/figures/variants";
 import { bundleOf } from "../src/notebook/show";
-import { loadPaper } from "../src/paper";
+import { loadPaper, paperBaseToNovel } from "../src/paper";
 import { differencesTable, intervalText } from "../src/results/differences";
 import { tableFrame } from "../src/results/frame";
+import { harmonicMean } from "../src/results/statistics";
 import type { Run } from "../src/results/store";
-import { baseToNovelTable, tableHtml, tableMarkdown, tableText } from "../src/results/table";
+import { baseToNovelTable, harmonicMeansTable, lastBlock, tableHtml, tableMarkdown, tableText } from "../src/results/table";
 
 const methods = [
   { name: "clip", title: "CLIP" },
@@ -51,6 +54,30 @@ describe("figures", () => {
     );
   });
 
+  it("of variants: rows of dots, with views of the paper's numbers and each dataset", async () => {
+    const paper = loadPaper();
+    const figure = variantsFigure("All", scores, methods, ({ title }) => paperBaseToNovel(paper, title));
+    await expect(JSON.stringify(figure, null, 1)).toMatchFileSnapshot("snapshots/variants.json");
+    const [{ buttons }] = figure.layout.updatemenus as unknown as { buttons: { label: string; args: [{ x: number[][] }] }[] }[];
+    expect(buttons.map(({ label }) => label)).toEqual(["ours: mean of 2 datasets", "the paper's numbers", "ours: food", "ours: flags"]);
+    expect(buttons[1].args[0].x[2]).toEqual([71.7, 77.51, 79.97]);
+  });
+
+  it("of a setting: a line per series, over the values that were run", async () => {
+    const series = [
+      { title: "one", points: methods.map(({ name }, k) => ({ at: 2 ** k, row: name })) },
+      { title: "two", points: [{ at: 0.5, row: "clip" }] },
+      { title: "three", points: [{ at: 9, row: "not run" }] },
+    ];
+    const figure = settingFigure({ title: "Setting", axis: "tokens", series, chosen: { at: 2, label: "paper" } }, scores);
+    await expect(JSON.stringify(figure, null, 1)).toMatchFileSnapshot("snapshots/setting.json");
+    expect(figure.data.map(({ name, x }: any) => [name, x]).slice(0, 2)).toEqual([
+      ["one", ["1", "2", "4"]],
+      ["two", ["0.5"]],
+    ]);
+    expect((figure.layout.xaxis as any).categoryarray).toEqual(["0.5", "1", "2", "4"]);
+  });
+
   it("have one colour per method", () => {
     expect(new Set(methods.map((m) => colourOf(m.name))).size).toBe(3);
     expect(colourOf("new", ["clip", "new", "newer"])).not.toBe(colourOf("newer", ["clip", "new", "newer"]));
@@ -59,6 +86,7 @@ describe("figures", () => {
   it("say what is missing", async () => {
     expect(() => forgettingFigure([{ ...runs[2], epochs: [] }], [methods[1]], methods[0])).toThrow("IVLP hold no accuracy per epoch");
     expect(() => baseNovelFigure([], methods, loadPaper())).toThrow("no run of clip, ivlp, promptsrc");
+    expect(() => variantsFigure("All", [], methods)).toThrow("no run of clip, ivlp, promptsrc");
     await expect(saveFigure(baseNovelFigure(scores, methods, loadPaper()), "figure.jpg")).rejects.toThrow("end the name in .svg or .png");
   });
 });
@@ -93,6 +121,20 @@ describe("tables", () => {
     expect(rows.map((r) => r.pair)).toEqual(["IVLP \u2212 CLIP", "PromptSRC \u2212 CLIP", "PromptSRC \u2212 IVLP"]);
     expect(rows[2].novel).toBe("+11.0 [+11.0, +11.0] *");
     expect(intervalText({ mean: -0.2, low: -1, high: 0.6, pairs: 4 })).toBe("\u22120.2 [\u22121.0, +0.6]");
+  });
+
+  it("compare given pairs only", () => {
+    const rows = differencesTable(scores, methods, [
+      ["ivlp", "clip"],
+      ["unknown", "clip"],
+    ]).rows;
+    expect(rows.map((r) => r.pair)).toEqual(["IVLP \u2212 CLIP"]);
+  });
+
+  it("of harmonic means: a column per dataset", () => {
+    const table = harmonicMeansTable(scores, methods);
+    expect(table.rows[1]).toMatchObject({ method: "IVLP", food: harmonicMean(71.5, 40), average: harmonicMean(76.5, 45) });
+    expect(lastBlock(baseToNovelTable(scores, methods)).rows.map((r) => r.dataset)).toEqual(["average", "average", "average"]);
   });
 
   it("show as one MIME bundle each", () => {

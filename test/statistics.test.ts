@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { loadPaper, paperBaseToNovel } from "../src/paper";
-import { harmonicMean, pairedBootstrap, type Score, summarise, summariseAverage } from "../src/results/statistics";
+import { comparable, harmonicMean, pairedBootstrap, type Score, summarise, summariseAverage } from "../src/results/statistics";
 
 const score = (dataset: string, seed: number, base: number, novel: number): Score => ({ dataset, seed, base, novel });
 
@@ -35,6 +35,19 @@ describe("statistics", () => {
       expect(Math.abs(ours.novel.mean - printed.novel)).toBeLessThan(0.011);
       expect(Math.abs(ours.hm.mean - printed.hm)).toBeLessThan(0.011);
     }
+  });
+
+  it("compares what all methods of an unfinished grid have, without a method that shares nothing", () => {
+    const runs = (method: string, ...at: [string, number][]) => at.map(([dataset, seed]) => ({ method, ...score(dataset, seed, 50, 50) }));
+    const whole = runs("whole", ["a", 1], ["a", 2], ["b", 1]);
+    const kept = comparable([...whole, ...runs("begun", ["b", 1], ["a", 2]), ...runs("elsewhere", ["c", 1])]);
+    expect(kept.map(({ method, dataset, seed }) => `${method} ${dataset} ${seed}`)).toEqual([
+      "whole a 2",
+      "whole b 1",
+      "begun b 1",
+      "begun a 2",
+    ]);
+    expect(comparable([])).toEqual([]);
   });
 
   it("bootstraps paired differences", () => {
