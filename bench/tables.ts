@@ -153,7 +153,10 @@ export function sweepTable({ records }: BenchFile): Table {
       const [our, peer] = [of("ours"), of("pytorch")];
       if (!our) return [];
       const changed = key === "nameTokens" ? "tokens of a name" : key;
-      return [{ changed, value, seconds: our.seconds, peer: peer?.seconds, memory: gigabytes(our), peerMemory: gigabytes(peer) }];
+      const range = { fastest: our.fastest, slowest: our.slowest, peerFastest: peer?.fastest, peerSlowest: peer?.slowest };
+      return [
+        { changed, value, seconds: our.seconds, peerSeconds: peer?.seconds, memory: gigabytes(our), peerMemory: gigabytes(peer), ...range },
+      ];
     });
     return lines.length > 1 ? lines : []; // a single point shows no change
   });
@@ -164,7 +167,7 @@ export function sweepTable({ records }: BenchFile): Table {
       { key: "changed", title: "" },
       { key: "value", title: "", digits: 0 },
       { key: "seconds", title: "ours s", digits: 2 },
-      { key: "peer", title: "PyTorch s", digits: 2 },
+      { key: "peerSeconds", title: "PyTorch s", digits: 2 },
       { key: "memory", title: "ours GB", digits: 2 },
       { key: "peerMemory", title: "PyTorch GB", digits: 2 },
     ],

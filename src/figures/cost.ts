@@ -1,42 +1,96 @@
-/** Time and memory of a training step as one thing changes, beside plain PyTorch. */
-import type { Table } from "../results/table";
-import { type Line, linesFigure, type Panel } from "./lines";
-import type { Figure } from "./style";
+/** What methods cost on the same classes: bars for each of four measures, ours or the paper's. */
+import type { Data, Layout } from "plotly.js-dist-min";
+import { paperTitle } from "../paper";
+import type { Named, Table } from "../results/table";
+import { choiceFigure } from "./choice";
+import { axis, baseConfig, baseLayout, colourOf, type Figure, faintInk, ink, panelTitle } from "./style";
 
-const sides = [
-  { title: "this kit", name: "promptsrc", prefix: "" },
-  { title: "plain PyTorch", name: "coop", prefix: "peer" },
+/** Columns of the cost table and how their numbers are written. */
+type Measure = { key: string; title: string; digits: number };
+
+const ours: Measure[] = [
+  { key: "parameters", title: "numbers learnt", digits: 0 },
+  { key: "GFLOP a step", title: "GFLOP a step", digits: 1 },
+  { key: "ms a step", title: "ms a step", digits: 0 },
+  { key: "pictures a second", title: "pictures/s tested", digits: 0 },
 ];
-const titled = (changed: string): string => `${changed[0].toUpperCase()}${changed.slice(1)}`;
+const theirs: Measure[] = [
+  { key: "paperParameters", title: "numbers learnt", digits: 0 },
+  { key: "paperTrain", title: "GFLOP, training", digits: 1 },
+  { key: "paperMinutes", title: "training, min", digits: 1 },
+  { key: "paperRate", title: "pictures/s tested", digits: 0 },
+];
 
 /**
- * A column of panels for each thing that changes, seconds above, memory below.
- * @param table the bench's `sweepTable`: rows with `changed`, `value` and, for both sides, seconds, their range, and peak memory in GB
+ * @param table the cost benchmark's, of one dataset
+ * @throws when it has no row of these methods
  */
-export function sweepFigure({ rows }: Table): Figure {
-  const changes = [...new Set(rows.map((row) => `${row.changed}`))];
-  const lines = (changed: string, key: string): Line[] =>
-    sides.flatMap(({ prefix, ...side }) => {
-      const of = (row: Table["rows"][number], what: string) => row[prefix ? `${prefix}${what[0].toUpperCase()}${what.slice(1)}` : what];
-      const measured = rows.filter((row) => row.changed === changed && typeof of(row, key) === "number");
-      if (measured.length === 0) return [];
-      const numbers = (what: string) => measured.map((row) => of(row, what) as number);
-      const band = key === "seconds" ? numbers("fastest").map((low, k): [number, number] => [low, numbers("slowest")[k]]) : undefined;
-      return [{ ...side, x: measured.map((row) => row.value as number), y: numbers(key), band }];
-    });
-  const panels: Panel[] = [
-    ...changes.map((changed) => ({
-      title: `<b>${titled(changed)}</b>: s`,
-      x: "",
-      digits: 2,
-      lines: lines(changed, "seconds"),
-      fromZero: true,
-    })),
-    ...changes.map((changed) => ({ title: "GB", x: changed, digits: 2, lines: lines(changed, "memory"), fromZero: true })),
-  ];
-  return linesFigure("One training step of PromptSRC, ViT-B/16", "cost", panels, {
-    height: 560,
-    columns: changes.length,
-    alt: `Seconds and memory of a training step against ${changes.join(", ")}, this kit beside plain PyTorch`,
+export function costFigure(table: Table, methods: Named[]): Figure {
+  const rows = methods.flatMap((method) => table.rows.filter((row) => row.method === method.title).map((row) => ({ method, row })));
+  if (rows.length === 0) throw new Error(`no cost of ${methods.map((m) => m.name).join(", ")} to draw`);
+  const view = (heading: string, measures: Measure[]) => {
+    const shown = rows.filter(({ row }) => measures.some(({ key }) => row[key] !== undefined));
+    return barsFigure(heading, measures, shown);
+  };
+  const choices = [{ label: "our numbers", figure: view(`<b>Ours</b>: ${rows[0].row.dataset}, this computer`, ours) }];
+  if (rows.some(({ row }) => row.paperTrain !== undefined)) {
+    const heading = `<b>Paper</b>: SUN397, ViT-B/16, one A100 (${paperTitle.split(",")[0]})`;
+    choices.push({ label: "the paper's numbers", figure: view(heading, theirs) });
+  }
+  return choiceFigure(choices);
+}
+
+function barsFigure(heading: string, measures: Measure[], rows: { method: Named; row: Table["rows"][number] }[]): Figure {
+  const gap = 0.05;
+  const width = (1 - gap * (measures.length - 1)) / measures.length;
+  const domains = measures.map((_, k): [number, number] => [k * (width + gap), k * (width + gap) + width]);
+  const names = rows.map(({ method }) => method.title);
+  const values = measures.map(({ key }) => rows.map(({ row }) => row[key] as number | undefined));
+  const text = (value: number | undefined, digits: number) =>
+    value === undefined ? "" : value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  const data = measures.map(
+    ({ title, digits }, k) =>
+      ({
+        type: "bar",
+        orientation: "h",
+        name: title,
+        showlegend: false,
+        x: values[k].map((value) => value ?? null),
+        y: names,
+        xaxis: `x${k === 0 ? "" : k + 1}`,
+        marker: { color: rows.map(({ method }) => colourOf(method.name)) },
+        text: values[k].map((value) => text(value, digits)),
+        textposition: "outside",
+        textfont: { size: 12, color: ink },
+        cliponaxis: false,
+        hovertemplate: `<b>%{y}</b><br>${title}: %{text}<extra></extra>`,
+      }) as unknown as Data,
+  );
+  const xaxes = values.map((list, k) => {
+    const most = Math.max(...list.map((value) => value ?? 0));
+    return [
+      `xaxis${k === 0 ? "" : k + 1}`,
+      { ...axis, domain: domains[k], range: [0, most * 1.5 || 1], showgrid: false, showticklabels: false, ticks: "", showline: false },
+    ];
   });
+  const base = baseLayout("Cost of a method", 150 + 36 * rows.length);
+  const layout = {
+    ...base,
+    title: { ...base.title, subtitle: { text: heading, font: { size: 13, color: faintInk } } },
+    margin: { ...base.margin, b: 16 },
+    bargap: 0.3,
+    ...Object.fromEntries(xaxes),
+    yaxis: {
+      ...axis,
+      autorange: "reversed",
+      showgrid: false,
+      ticks: "",
+      ticklabelstandoff: 6,
+      showline: false,
+      tickfont: { size: 13, color: ink },
+    },
+    annotations: measures.map(({ title }, k) => panelTitle(`<b>${title}</b>`, domains[k])),
+  } as unknown as Partial<Layout>;
+  const said = rows.map(({ method }, i) => `${method.title} ${measures.map(({ digits }, k) => text(values[k][i], digits)).join(" / ")}`);
+  return { data, layout, config: baseConfig("cost"), alt: `${measures.map(({ title }) => title).join(" / ")}: ${said.join("; ")}` };
 }

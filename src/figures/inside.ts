@@ -1,7 +1,9 @@
 /** What happens inside while prompts learn: features that leave the frozen ones, loss terms, weights of the epochs, attention, predictions. */
 import type { Data, Layout } from "plotly.js-dist-min";
 import type { Angles } from "../inside/look";
+import type { Config } from "../methods/config";
 import type { Named } from "../results/table";
+import { ensembleWeights } from "../training/gpa";
 import { type Line, linesFigure } from "./lines";
 import { axis, baseConfig, baseLayout, type Figure, faintInk, panelTitle } from "./style";
 
@@ -65,9 +67,12 @@ export function termsFigure(measured: { method: Named; terms: Record<string, num
   });
 }
 
-/** Weights of the epochs for some Gaussians, and how far each epoch's prompts are from the result, as a share of the way from the start. */
-export function gpaFigure(weights: { title: string; colour: string; weights: number[] }[], method: Named, distances: number[]): Figure {
-  const lines = weights.map(({ title, colour, weights: y }): Line => ({ name: title, title, colour, x: upTo(y.length), y }));
+/** Weights of the epochs in some settings, and how far each epoch's prompts are from the result, as a share of the way from the start. */
+export function gpaFigure(settings: { title: string; colour: string; config: Config }[], method: Named, distances: number[]): Figure {
+  const lines = settings.map(({ title, colour, config: { epochs, gpa } }): Line => {
+    const numbers = gpa && "mean" in gpa ? ` (${gpa.mean}, ${gpa.std})` : "";
+    return { name: title, title: `${title}${numbers}`, colour, x: upTo(epochs), y: ensembleWeights(epochs, gpa) };
+  });
   const path: Line = { ...method, title: `${method.title}'s prompts`, x: upTo(distances.length, 0), y: distances };
   const near = distances.indexOf(Math.min(...distances));
   return linesFigure(
@@ -77,7 +82,7 @@ export function gpaFigure(weights: { title: string; colour: string; weights: num
       { title: "<b>Weight</b> of each epoch", x: "epoch", digits: 3, lines, fromZero: true },
       { title: "<b>Distance</b> to the result (start: 1)", x: "epoch", digits: 3, lines: [path], fromZero: true },
     ],
-    { height: 360, alt: `Weights of the epochs; the prompts of epoch ${near} are nearest to the weighted average` },
+    { alt: `Weights of the epochs; the prompts of epoch ${near} are nearest to the weighted average` },
   );
 }
 
@@ -118,7 +123,7 @@ export function attentionFigure(measured: { method: Named; dash?: Line["dash"]; 
   );
 }
 
-/** Mean predicted probabilities, a row for the pictures of each class; the heading of each panel has the mean of the true class. */
+/** Mean predicted probabilities, a row for the pictures of each class; the heading of each panel has the mean of the true classes. */
 export function confusionFigure(title: string, classNames: string[], measured: { method: Named; rows: number[][] }[]): Figure {
   const gap = 0.04;
   const width = (1 - gap * (measured.length - 1)) / measured.length;
@@ -169,7 +174,7 @@ export function confusionFigure(title: string, classNames: string[], measured: {
       ],
       colorbar: { ticksuffix: " %", thickness: 12, outlinewidth: 0, tickfont: { color: faintInk } },
     },
-    annotations: measured.map(({ method }, k) => panelTitle(`<b>${method.title}</b>: right ${truth[k].toFixed(0)} %`, domains[k])),
+    annotations: measured.map(({ method }, k) => panelTitle(`<b>${method.title}</b>: true class ${truth[k].toFixed(0)} %`, domains[k])),
   } as unknown as Partial<Layout>;
   const said = measured.map(({ method }, k) => `${method.title} ${truth[k].toFixed(1)}`);
   return { data, layout, config: baseConfig("predictions"), alt: `${title}; mean probability of the true class (%): ${said.join(", ")}` };

@@ -44,7 +44,8 @@ export function linesFigure(
   { height = 400, columns = panels.length, alt }: LinesLayout,
 ): Figure {
   const rows = Math.ceil(panels.length / columns);
-  const layout: Record<string, unknown> = { ...baseLayout(title, height), hovermode: "x" };
+  const titles = new Set(panels.flatMap(({ lines }) => lines.map((line) => line.title)));
+  const layout: Record<string, unknown> = { ...baseLayout(title, height, titles.size), hovermode: "x" };
   const seen = new Set<string>();
   const data = panels.flatMap((panel, k) => {
     const at = k === 0 ? "" : `${k + 1}`;

@@ -58,36 +58,42 @@ export const axis = {
 /** Room over the panels for title, legend and headings, and under them for the axis. */
 const around = { t: 104, b: 46 };
 
-/** Layout common to all figures; a white ground, so that a figure reads alike in dark themes and on paper. */
-export const baseLayout = (title: string, height: number): Partial<Layout> => ({
-  title: {
-    text: title,
-    x: 0,
-    xref: "paper",
-    xanchor: "left",
-    y: 1,
-    yref: "container",
-    yanchor: "top",
-    pad: { t: 14 },
-    font: { size: 17, color: ink },
-  },
-  font: { family, size: 13, color: ink },
-  paper_bgcolor: "#ffffff",
-  plot_bgcolor: "#ffffff",
-  autosize: true,
-  height,
-  margin: { l: 58, r: 18, ...around },
-  hoverlabel: { font: { family, size: 13 }, align: "left", namelength: -1 },
-  legend: {
-    orientation: "h",
-    x: 0,
-    xanchor: "left",
-    y: 1 + 28 / (height - around.t - around.b), // above the panels' headings
-    yanchor: "bottom",
-    font: { size: 13 },
-    itemwidth: 30,
-  },
-});
+/** So many entries of a legend stand in one row of a narrow figure. */
+const legendRow = 4;
+
+/** Layout common to all figures; a white ground, so that a figure reads alike in dark themes and on paper. Long legends get two rows. */
+export const baseLayout = (title: string, height: number, entries = 0): Partial<Layout> => {
+  const margin = { l: 58, r: 18, ...around, t: around.t + (entries > legendRow ? 24 : 0) };
+  return {
+    title: {
+      text: title,
+      x: 0,
+      xref: "paper",
+      xanchor: "left",
+      y: 1,
+      yref: "container",
+      yanchor: "top",
+      pad: { t: 14 },
+      font: { size: 17, color: ink },
+    },
+    font: { family, size: 13, color: ink },
+    paper_bgcolor: "#ffffff",
+    plot_bgcolor: "#ffffff",
+    autosize: true,
+    height,
+    margin,
+    hoverlabel: { font: { family, size: 13 }, align: "left", namelength: -1 },
+    legend: {
+      orientation: "h",
+      x: 0,
+      xanchor: "left",
+      y: 1 + 28 / (height - margin.t - margin.b), // above the panels' headings
+      yanchor: "bottom",
+      font: { size: 13 },
+      itemwidth: 30,
+    },
+  };
+};
 
 /** The mode bar: the camera saves SVG; no button that uploads the figure (Plotly 4 has one unless told otherwise). */
 export const baseConfig = (name: string): Partial<Config> => ({

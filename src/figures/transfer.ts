@@ -9,7 +9,7 @@ import { axis, baseConfig, baseLayout, colourOf, type Figure, faintInk, panelTit
 
 /** Accuracy, and how much more than the reference's it is. */
 type Cell = { accuracy: Spread; more: Spread };
-type Panel = { heading: string; columns: string[]; rows: { method: Named; cells: (Cell | undefined)[] }[] };
+type Panel = { heading: string; source: string; columns: string[]; rows: { method: Named; cells: (Cell | undefined)[] }[] };
 
 /** The column of the mean over the targets. */
 const averaged = "average";
@@ -56,17 +56,17 @@ function ourPanel(heading: string, scores: AccuracyScore[], source: string, meth
       return { accuracy: how(own), more: how(paired) };
     }),
   }));
-  return { heading, columns, rows };
+  return { heading, source, columns, rows };
 }
 
 function paperPanel(heading: string, methods: Named[], { columns, rows }: PaperTable): Panel {
   const single = (mean: number): Spread => ({ mean, n: 1 });
   const reference = rows[methods[0].title];
   const cells = (values: number[]) => values.map((value, k): Cell => ({ accuracy: single(value), more: single(value - reference[k]) }));
-  return { heading, columns, rows: methods.map((method) => ({ method, cells: cells(rows[method.title]) })) };
+  return { heading, source: columns[0], columns, rows: methods.map((method) => ({ method, cells: cells(rows[method.title]) })) };
 }
 
-function dotsFigure(title: string, { heading, columns, rows }: Panel): Figure {
+function dotsFigure(title: string, { heading, source, columns, rows }: Panel): Figure {
   const names = rows.map(({ method }) => method.name);
   const step = 0.72 / rows.length;
   const data = rows.map(({ method, cells }, k) => {
@@ -91,9 +91,9 @@ function dotsFigure(title: string, { heading, columns, rows }: Panel): Figure {
       hovertemplate: `<b>${method.title}</b><br>%{customdata}<extra></extra>`,
     } as unknown as Data;
   });
-  const apart = columns.flatMap((column, c) => (c === 0 || column === averaged ? [c] : []));
+  const apart = columns.flatMap((column, c) => (column === source || column === averaged ? [c] : []));
   const layout = {
-    ...baseLayout(title, 460),
+    ...baseLayout(title, 460, rows.length),
     xaxis: {
       ...axis,
       showgrid: false,
@@ -104,7 +104,7 @@ function dotsFigure(title: string, { heading, columns, rows }: Panel): Figure {
       ),
       ticks: "",
     },
-    yaxis: { ...axis, zeroline: true, zerolinecolor: "#8a8f98", zerolinewidth: 1.4 },
+    yaxis: { ...axis, tickformat: "+~g", zeroline: true, zerolinecolor: "#8a8f98", zerolinewidth: 1.4 },
     shapes: apart.map((c) => ({
       type: "rect",
       layer: "below",
