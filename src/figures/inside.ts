@@ -101,7 +101,7 @@ export function attentionFigure(measured: { method: Named; dash?: Line["dash"]; 
     "attention",
     [
       {
-        title: "<b>Image tower</b>: of CLS, to the prompts",
+        title: "<b>Image</b>: of CLS, to the prompts",
         x: "block",
         unit: " %",
         digits: 1,
@@ -110,7 +110,7 @@ export function attentionFigure(measured: { method: Named; dash?: Line["dash"]; 
         fromZero: true,
       },
       {
-        title: "<b>Text tower</b>: of the end token, to the context",
+        title: "<b>Text</b>: of the end token, to the context",
         x: "block",
         unit: " %",
         digits: 1,

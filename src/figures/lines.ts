@@ -45,7 +45,7 @@ export function linesFigure(
 ): Figure {
   const rows = Math.ceil(panels.length / columns);
   const titles = new Set(panels.flatMap(({ lines }) => lines.map((line) => line.title)));
-  const layout: Record<string, unknown> = { ...baseLayout(title, height, titles.size), hovermode: "x" };
+  const layout: Record<string, unknown> = { ...baseLayout(title, height, [...titles]), hovermode: "x" };
   const seen = new Set<string>();
   const data = panels.flatMap((panel, k) => {
     const at = k === 0 ? "" : `${k + 1}`;

@@ -58,12 +58,13 @@ export const axis = {
 /** Room over the panels for title, legend and headings, and under them for the axis. */
 const around = { t: 104, b: 46 };
 
-/** So many entries of a legend stand in one row of a narrow figure. */
-const legendRow = 4;
+/** Rows of a legend in a figure of 600 pixels: an entry takes about 48 pixels and 7 for each letter. */
+const legendRows = (titles: string[]): number =>
+  Math.max(1, Math.ceil(titles.reduce((sum, title) => sum + 48 + 7 * title.length, 0) / 530));
 
-/** Layout common to all figures; a white ground, so that a figure reads alike in dark themes and on paper. Long legends get two rows. */
-export const baseLayout = (title: string, height: number, entries = 0): Partial<Layout> => {
-  const margin = { l: 58, r: 18, ...around, t: around.t + (entries > legendRow ? 24 : 0) };
+/** Layout common to all figures; a white ground, so that a figure reads alike in dark themes and on paper. `legend` are its entries. */
+export const baseLayout = (title: string, height: number, legend: string[] = []): Partial<Layout> => {
+  const margin = { l: 58, r: 18, ...around, t: around.t + 24 * (legendRows(legend) - 1) };
   return {
     title: {
       text: title,

@@ -93,7 +93,11 @@ function dotsFigure(title: string, { heading, source, columns, rows }: Panel): F
   });
   const apart = columns.flatMap((column, c) => (column === source || column === averaged ? [c] : []));
   const layout = {
-    ...baseLayout(title, 460, rows.length),
+    ...baseLayout(
+      title,
+      460,
+      rows.map(({ method }) => method.title),
+    ),
     xaxis: {
       ...axis,
       showgrid: false,
