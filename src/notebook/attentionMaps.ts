@@ -40,7 +40,7 @@ export async function attentionMaps(clip: Clip, items: Item[], rows: { title: st
     });
     return line(title, await Promise.all(seen));
   });
-  const names = `<tr style="background:none"><td></td>${items.map(({ className }) => `<td style="${cell};font-size:90%">${className.replaceAll("_", " ")}</td>`).join("")}</tr>`;
+  const names = `<tr style="background:none"><td></td>${items.map(({ className }) => `<td style="${cell};font-size:85%;max-width:${side}px;white-space:normal;vertical-align:bottom">${className.replaceAll("_", " ")}</td>`).join("")}</tr>`;
   const html = `<table style="border-collapse:collapse">${names}${line("picture", plain)}${(await Promise.all(faded)).join("")}</table>`;
   return {
     html,
