@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { hostname, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -144,6 +144,9 @@ describe("base-to-novel grid", () => {
     const abandoned = join(root, ".partial", `${jobs[1].training?.key}.lock`);
     mkdirSync(dirname(abandoned), { recursive: true });
     writeFileSync(abandoned, JSON.stringify({ pid: dead, host: hostname() }));
+    const empty = join(root, ".partial", `${jobs[2].training?.key}.lock`); // what a full disk leaves
+    writeFileSync(empty, "");
+    utimesSync(empty, new Date(0), new Date(Date.now() - 60_000));
     const results = await Promise.all(
       [first, second].map(({ screen }) => runGrid(jobsOf(true), { meter: meter(screen), environment: made, root })),
     );

@@ -40,12 +40,13 @@ export function claim(file: string): Lock | undefined {
 }
 
 function isStale(file: string): boolean {
+  const age = Date.now() - (fs.statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? Date.now());
+  if (age > staleAfter) return true;
   try {
-    if (Date.now() - fs.statSync(file).mtimeMs > staleAfter) return true;
     const { pid, host } = JSON.parse(fs.readFileSync(file, "utf8")) as { pid: number; host: string };
     return host === hostname() && !isAlive(pid);
   } catch {
-    return false; // gone or being written: the next look will tell
+    return age > 10_000; // gone or being written, unless it stays so: a full disk leaves empty files
   }
 }
 
