@@ -108,7 +108,7 @@ function dotsFigure(title: string, { heading, source, columns, rows }: Panel): F
       ),
       ticks: "",
     },
-    yaxis: { ...axis, tickformat: "+~g", zeroline: true, zerolinecolor: "#8a8f98", zerolinewidth: 1.4 },
+    yaxis: { ...axis, zeroline: true, zerolinecolor: "#8a8f98", zerolinewidth: 1.4 },
     shapes: apart.map((c) => ({
       type: "rect",
       layer: "below",

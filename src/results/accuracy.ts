@@ -97,6 +97,7 @@ export const accuracyDifferences = (scores: AccuracyScore[], methods: Named[]): 
   differencesOf(
     columnsOf(scores)
       .filter((column) => column !== "0")
+      .sort((a, b) => Number(a) - Number(b))
       .map((column) => {
         const at = scores.filter((s) => s.column === column || s.column === "0");
         // Zero-shot accuracy stands beside any number of shots. An accuracy without halves is base and novel at once.
