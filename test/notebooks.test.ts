@@ -27,7 +27,13 @@ test.each(notebooks)(
       cellsOf(file)
         .find((cell) => cell.metadata.tags?.includes("parameters"))
         ?.source.join("") ?? "";
-    const small = { profile: "small", model: "test/golden", results: join(folder, "results"), dataset: join(folder, "shapes") };
+    const small = {
+      profile: "small",
+      model: "test/golden",
+      results: join(folder, "results"),
+      dataset: join(folder, "shapes"),
+      source: join(folder, "shapes"),
+    };
     const settings = Object.entries(small).filter(([key]) => new RegExp(`\\blet ${key} =`).test(declared));
     expect(settings.map(([key]) => key)).toEqual(expect.arrayContaining(["profile", "model", "results"]));
 
