@@ -258,12 +258,12 @@ export const paperOf =
     return table && row ? paperTriple(paper[table], row) : undefined;
   };
 
-/** Base, novel and HM of the variants on the datasets and seeds that all have, the paper's beside, and their differences. */
+/** Base, novel and HM of the variants on the datasets and seeds that all have, the paper's beside; differences on those that a pair has. */
 export function ablationTables(ablation: Ablation, rows: Row[], paper: Paper): Table[] {
-  const scores = comparable(scoresOfRows(rows));
+  const scores = scoresOfRows(rows);
   const beside = ablation.paper && paperOf(ablation, paper);
   return [
-    baseNovelTable(`${ablation.title}: accuracy (%)`, scores, ablation.variants, beside),
+    baseNovelTable(`${ablation.title}: accuracy (%)`, comparable(scores), ablation.variants, beside),
     differencesTable(scores, ablation.variants, ablation.pairs),
   ];
 }

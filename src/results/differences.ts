@@ -43,7 +43,8 @@ export function differencesOf(compared: Compared[], methods: Named[], given?: Pa
     return { pair: `${ours.title} \u2212 ${theirs.title}`, ...Object.fromEntries(cells) };
   });
   const columns = [{ key: "pair", title: "difference" }, ...compared.map(({ title }) => ({ key: title, title }))];
-  const note = "Percentage points with 95 % intervals (paired bootstrap over datasets and their seeds); * the interval excludes zero.";
+  const note =
+    "Percentage points with 95 % intervals (paired bootstrap over the datasets and seeds that both have); * the interval excludes zero.";
   return { title: "Differences between methods", columns, rows, note };
 }
 
