@@ -15,8 +15,8 @@ import { fewShotFigure } from "../src/figures/fewShot";
 import { trajectoryFigure } from "../src/figures/trajectory";
 import { transferFigure } from "../src/figures/transfer";
 import { imageAttention, textAttention } from "../src/inside/attention";
+import { distances, type Path, pathOf, withParams } from "../src/inside/epochs";
 import { anglesOf, batchOf, confusionOf, termsOf } from "../src/inside/look";
-import { distances, type Path, pathOf, withParams } from "../src/inside/path";
 import { type Config, embedded } from "../src/methods/config";
 import { listed } from "../src/methods/ivlp";
 import { methods } from "../src/methods/registry";
@@ -121,7 +121,7 @@ describe("what is seen", () => {
       [2, -3],
       [3, -4],
     ]);
-    expect(forgettingTable(runs, [promptsrc]).rows[0]).toMatchObject({ start: 51.5, best: 53.5, at: 2, end: 47.5, change: -4, from: 3 });
+    expect(forgettingTable(runs, [promptsrc]).rows[0]).toMatchObject({ start: 51.5, best: 53.5, at: 2, end: 47.5, change: -4, since: 3 });
     expect(trajectoryFigure(runs, [promptsrc]).alt).toContain("PromptSRC base 3.0, novel -4.0");
     expect(() => changesOf([{ ...run, epochs: [] }])).toThrow("no accuracy per epoch");
   });

@@ -13,7 +13,7 @@ import type { Named, Table } from "../results/table";
 import type { Tensor2D } from "../tf";
 import { tf } from "../tf";
 import type { Kept } from "../training/gpa";
-import { withParams } from "./path";
+import { withParams } from "./epochs";
 
 /** Pictures as in testing, all in one batch that the caller disposes. */
 export async function batchOf(items: Item[], { preprocess }: Clip): Promise<Batch> {

@@ -56,7 +56,7 @@ export function forgettingTable(runs: Run[], methods: Named[]): Table {
           at: best.epoch,
           end: end.value,
           change: end.value - start.value,
-          from: below < end.epoch ? below + 1 : undefined,
+          since: below < end.epoch ? below + 1 : undefined,
         },
       ];
     }),
@@ -71,7 +71,7 @@ export function forgettingTable(runs: Run[], methods: Named[]): Table {
       { key: "at", title: "in epoch", digits: 0 },
       { key: "end", title: "last epoch" },
       { key: "change", title: "last less first" },
-      { key: "from", title: "below the first from epoch", digits: 0 },
+      { key: "since", title: "below the first from epoch", digits: 0 },
     ],
     rows,
     groupBy: "dataset",
