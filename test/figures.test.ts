@@ -72,10 +72,10 @@ describe("figures", () => {
     const figure = settingFigure({ title: "Setting", axis: "tokens", series, chosen: { at: 2, label: "paper" } }, scores);
     await expect(JSON.stringify(figure, null, 1)).toMatchFileSnapshot("snapshots/setting.json");
     expect(figure.data.map(({ name, x }: any) => [name, x]).slice(0, 2)).toEqual([
-      ["one", ["1", "2", "4"]],
-      ["two", ["0.5"]],
+      ["one", [1, 2, 3]],
+      ["two", [0]],
     ]);
-    expect((figure.layout.xaxis as any).categoryarray).toEqual(["0.5", "1", "2", "4"]);
+    expect((figure.layout.xaxis as any).ticktext).toEqual(["0.5", "1", "2", "4"]);
   });
 
   it("have one colour per method", () => {

@@ -47,7 +47,6 @@ export function settingFigure(
     paper,
   );
   const numbers = [...new Set(drawn.flatMap(({ points }) => points.map(({ at }) => at)))].sort((a, b) => a - b);
-  const values = numbers.map(String);
   const traces = metricPanels.flatMap(({ key }, k) => drawn.map((line, i) => ({ key, k, line, i })));
   const place = (view: View) => {
     const found = traces.map(({ key, line }) => line.points.map(({ row }) => view.of(row)?.[key]));
@@ -70,7 +69,8 @@ export function settingFigure(
       showlegend: k === 0 && drawn.length > 1,
       xaxis: axisName("x", k),
       yaxis: axisName("y", k),
-      x: line.points.map(({ at }) => `${at}`),
+      x: line.points.map(({ at }) => numbers.indexOf(at)),
+      text: line.points.map(({ at }) => `${at}`),
       y: placed[0].y[t],
       customdata: placed[0].customdata[t],
       error_y: { type: "data", array: placed[0].deviations[t], color: colour, thickness: 1.2, width: 3 },
@@ -78,7 +78,7 @@ export function settingFigure(
       marker: { color: colour, symbol, size: 9 },
       connectgaps: false,
       cliponaxis: false,
-      hovertemplate: `<b>${drawn.length > 1 ? `${line.title}, ` : ""}${name} %{x}</b><br>%{customdata} %<extra></extra>`,
+      hovertemplate: `<b>${drawn.length > 1 ? `${line.title}, ` : ""}${name} %{text}</b><br>%{customdata} %<extra></extra>`,
     } as unknown as Data;
   });
   const buttons = placed.map(({ y, customdata, deviations, ranges }, v) => ({
@@ -92,16 +92,16 @@ export function settingFigure(
       },
     ],
   }));
-  const at = values.indexOf(`${chosen?.at}`);
+  const at = chosen ? numbers.indexOf(chosen.at) : -1;
   const legend = drawn.length > 1 ? 24 : 0;
   const base = baseLayout(title, 150 + plotHeight);
+  // Places are numbers and not categories: the menu's updates would make Plotly guess the axis's type anew.
   const x = {
     ...axis,
-    type: "category",
-    categoryorder: "array",
-    categoryarray: values,
+    tickvals: numbers.map((_, i) => i),
+    ticktext: numbers.map(String),
     showgrid: false,
-    range: [-0.4, values.length - 0.6],
+    range: [-0.4, numbers.length - 0.6],
   };
   const layout = {
     ...base,
@@ -120,7 +120,7 @@ export function settingFigure(
     shapes: at < 0 ? [] : domains.map((_, k) => standing(at, k)),
     annotations: [
       ...metricPanels.map((panel, k) => panelTitle(panel.title, domains[k])),
-      ...(at < 0 ? [] : domains.map((_, k) => label(chosen?.label ?? "", at, k, at >= values.length / 2))),
+      ...(at < 0 ? [] : domains.map((_, k) => label(chosen?.label ?? "", at, k, at >= numbers.length / 2))),
     ],
     ...menu(buttons, 1 + (88 + legend) / plotHeight),
   } as unknown as Partial<Layout>;
