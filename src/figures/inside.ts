@@ -144,8 +144,10 @@ export function confusionFigure(title: string, classNames: string[], measured: {
       }) as unknown as Data,
   );
   const hidden = { ...axis, showgrid: false, showticklabels: false, ticks: "" };
+  const base = baseLayout(title, 370);
   const layout = {
-    ...baseLayout(title, 400),
+    ...base,
+    margin: { ...base.margin, t: 74 }, // no legend
     ...Object.fromEntries(
       measured.flatMap((_, k) => {
         const at = k === 0 ? "" : `${k + 1}`;

@@ -21,14 +21,16 @@ export type Table = {
 const numeric = (value: Value): number | undefined =>
   typeof value === "number" ? value : value !== undefined && typeof value === "object" ? value.mean : undefined;
 
+/** A number as it is read: fixed decimals, a real minus sign. */
+const fixed = (value: number, digits: number): string => value.toFixed(digits).replace("-", "\u2212");
+
 /** A cell as text: `73.4 +- 0.9` with the real sign, one decimal unless the column says otherwise; empty if absent. Seeds that all agree show no deviation. */
 export function cellText(value: Value, digits = 1): string {
   if (value === undefined) return "";
   if (typeof value === "string") return value;
-  if (typeof value === "number") return value.toFixed(digits);
-  return value.sd === undefined || value.sd < 1e-9
-    ? value.mean.toFixed(digits)
-    : `${value.mean.toFixed(digits)} \u00b1 ${value.sd.toFixed(digits)}`;
+  if (typeof value === "number") return fixed(value, digits);
+  const { mean, sd } = value;
+  return sd === undefined || sd < 1e-9 ? fixed(mean, digits) : `${fixed(mean, digits)} \u00b1 ${sd.toFixed(digits)}`;
 }
 
 const sameGroup = (table: Table, a: Record<string, Value>, b: Record<string, Value>): boolean =>
