@@ -68,13 +68,14 @@ const rounded = <T extends object>(record: T): T =>
     Object.entries(record).map(([key, value]) => [key, typeof value === "number" ? Number(value.toFixed(6)) : value]),
   ) as T;
 
-/** Losses of the same job on both sides, compared. */
+/** Losses of the same job on both sides, compared: each term's relative difference, one below a hundredth of the total by that hundredth. */
 export function lossDifferences(all: Measured[]): { job: Job; difference: number }[] {
   return all.flatMap(({ where, job, outcome: { losses: ours } }) => {
     if (where !== "ours" || !ours) return [];
     const peer = all.find((other) => other.where === "pytorch" && JSON.stringify(other.job) === JSON.stringify(job))?.outcome.losses;
     if (!peer) return [];
-    const differences = Object.keys(ours).map((name) => Math.abs(ours[name] - peer[name]) / Math.abs(peer[name]));
+    const size = (name: string) => Math.max(Math.abs(peer[name]), Math.abs(peer.total) / 100);
+    const differences = Object.keys(ours).map((name) => Math.abs(ours[name] - peer[name]) / size(name));
     return [{ job, difference: Number(Math.max(...differences).toPrecision(2)) }];
   });
 }
