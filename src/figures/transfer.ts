@@ -3,9 +3,10 @@ import type { Data, Layout } from "plotly.js-dist-min";
 import { type PaperTable, paperTitle } from "../paper";
 import type { AccuracyScore } from "../results/accuracy";
 import { average, type Spread, spread } from "../results/statistics";
-import type { Named } from "../results/table";
+import { type Named, signed } from "../results/table";
 import { choiceFigure } from "./choice";
 import { axis, baseConfig, baseLayout, colourOf, type Figure, faintInk, panelTitle } from "./style";
+import { exact } from "./views";
 
 /** Accuracy, and how much more than the reference's it is. */
 type Cell = { accuracy: Spread; more: Spread };
@@ -71,8 +72,6 @@ function dotsFigure(title: string, { heading, source, columns, rows }: Panel): F
   const step = 0.72 / rows.length;
   const data = rows.map(({ method, cells }, k) => {
     const offset = (k - (rows.length - 1) / 2) * step;
-    const signed = (value: number) => `${value < 0 ? "\u2212" : "+"}${Math.abs(value).toFixed(2)}`;
-    const exact = ({ mean, sd }: Spread) => `${mean.toFixed(2)}${sd ? ` \u00b1 ${sd.toFixed(2)}` : ""}`;
     return {
       type: "scatter",
       mode: "markers",
@@ -87,7 +86,7 @@ function dotsFigure(title: string, { heading, source, columns, rows }: Panel): F
         width: 0,
       },
       marker: { color: colourOf(method.name, names), size: 9 },
-      customdata: cells.map((cell, c) => cell && `${columns[c]}: ${exact(cell.accuracy)} % (${signed(cell.more.mean)})`),
+      customdata: cells.map((cell, c) => cell && `${columns[c]}: ${exact(cell.accuracy)} % (${signed(cell.more.mean, 2)})`),
       hovertemplate: `<b>${method.title}</b><br>%{customdata}<extra></extra>`,
     } as unknown as Data;
   });

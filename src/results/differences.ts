@@ -1,15 +1,14 @@
 /** Differences between methods with intervals, as a table. */
 import { type Interval, pairedBootstrap } from "./statistics";
-import type { MethodScore, Named, Table, Value } from "./table";
+import { type MethodScore, type Named, signed, type Table, type Value } from "./table";
 
 /** So many pairs of runs are too few for an interval. */
 const tooFew = 3;
 
 /** `+2.7 [+2.0, +3.4]`: the difference and its 95 % interval; a star where the interval excludes zero. Few pairs have no interval. */
 export function intervalText({ mean, low, high, pairs }: Interval): string {
-  const signed = (value: number) => `${value < 0 ? "\u2212" : "+"}${Math.abs(value).toFixed(1)}`;
-  if (pairs <= tooFew) return signed(mean);
-  return `${signed(mean)} [${signed(low)}, ${signed(high)}]${low > 0 || high < 0 ? " *" : ""}`;
+  const [middle, from, to] = [mean, low, high].map((value) => signed(value, 1));
+  return pairs <= tooFew ? middle : `${middle} [${from}, ${to}]${low > 0 || high < 0 ? " *" : ""}`;
 }
 
 export type Compared = { title: string; scores: MethodScore[]; metric: "base" | "novel" | "hm" };

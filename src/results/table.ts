@@ -24,6 +24,9 @@ const numeric = (value: Value): number | undefined =>
 /** A number as it is read: fixed decimals, a real minus sign. */
 const fixed = (value: number, digits: number): string => value.toFixed(digits).replace("-", "\u2212");
 
+/** As `fixed`, with its sign: a difference. */
+export const signed = (value: number, digits: number): string => `${value < 0 ? "" : "+"}${fixed(value, digits)}`;
+
 /** A cell as text: `73.4 +- 0.9` with the real sign, one decimal unless the column says otherwise; empty if absent. Seeds that all agree show no deviation. */
 export function cellText(value: Value, digits = 1): string {
   if (value === undefined) return "";
