@@ -172,6 +172,8 @@ export const maxLast = overLast("Max", (x) => tf.max(x, -1, true));
 /** Rows of a matrix by number. */
 export const rows = (x: Raw, which: Raw): Raw => (native() ? run("GatherV2", [x, which, ints(0)]) : tf.gather(x as Tensor, which as any));
 
-/** A matrix of `count` rows that is 0 but for the given rows at the places `where` [rows,1]. */
-export const placeRows = (x: Raw, where: Raw, count: number): Raw =>
-  native() ? run("ScatterNd", [where, x, ints([count, x.shape[1]])]) : tf.scatterND(where as any, x as any, [count, x.shape[1]]);
+/** A matrix of `count` rows that is 0 but for the rows of x at the places `where` [R]. */
+export function placeRows(x: Raw, where: Raw, count: number): Raw {
+  const places = reshape(where, [where.shape[0], 1]);
+  return native() ? run("ScatterNd", [places, x, ints([count, x.shape[1]])]) : tf.scatterND(places as any, x as any, [count, x.shape[1]]);
+}

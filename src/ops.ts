@@ -4,7 +4,7 @@
  * gradient of gather are out). Shapes: R rows, D width.
  */
 import * as k from "./kernels";
-import type { Scalar, Tensor, Tensor2D } from "./tf";
+import type { Scalar, Tensor, Tensor1D, Tensor2D } from "./tf";
 import { tf } from "./tf";
 
 /** Gain and bias of a layer norm, both [D]. */
@@ -78,16 +78,18 @@ export function repeat<T extends Tensor>(x: T, n: number): T {
   return tf.customGrad((x: any) => ({ value: tf.tile(x, times as any), gradFunc: (dy: any) => tf.sum(dy, 0, true) }))(x) as T;
 }
 
-/** Row i of the result is row `order[i]` of x; `order` is a permutation of all rows. */
-export function permuteRows(x: Tensor2D, order: number[]): Tensor2D {
-  if (order.every((row, i) => row === i)) return x;
-  const inverse: number[] = new Array(order.length);
-  order.forEach((row, i) => {
-    inverse[row] = i;
-  });
-  const take = (x: Tensor2D, rows: number[]) => tf.tidy(() => tf.gather(x, tf.tensor1d(rows, "int32")));
-  return tf.customGrad((x: any) => ({ value: take(x, order), gradFunc: (dy: any) => take(dy, inverse) }))(x) as Tensor2D;
+/** Rows of x by number, int32, none twice. */
+export function pickRows(x: Tensor2D, which: Tensor1D): Tensor2D {
+  return tf.customGrad((x: any, save: any) => {
+    save([which]);
+    const gradFunc = (dy: any, [which]: any) => k.scope(() => ({ dx: k.placeRows(dy, which, x.shape[0]) })).dx;
+    return { value: k.scope(() => ({ y: k.rows(x, which) })).y, gradFunc };
+  })(x) as Tensor2D;
 }
+
+/** Row i of the result is row `order[i]` of x. */
+export const permuteRows = (x: Tensor2D, order: number[]): Tensor2D =>
+  order.every((row, i) => row === i) ? x : tf.tidy(() => pickRows(x, tf.tensor1d(order, "int32")));
 
 /**
  * Value and gradients of a function of a record of tensors. `f` returns named scalars; `total` is what is differentiated, the

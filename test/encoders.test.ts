@@ -1,9 +1,10 @@
 /** The encoders with their savings against the plain way: features and gradients, for all depths, lengths and shapes of towers. */
 import { describe, expect, test } from "vitest";
 import { block, blocksThatKeep, project, type Surroundings } from "../src/clip/block";
+import { turn } from "../src/clip/fold";
 import { encodeImage, imageFront } from "../src/clip/image";
 import { loadClip } from "../src/clip/load";
-import { encodeText, encodeTexts, groupByLength, suffixGroups, tokenise } from "../src/clip/text";
+import { causalMask, encodeText, encodeTexts, groupByLength, suffixGroups, tokenise } from "../src/clip/text";
 import { centre } from "../src/ops";
 import { seeded } from "../src/random";
 import { type Tensor, type Tensor2D, tf } from "../src/tf";
@@ -105,6 +106,14 @@ describe("a block that computes again what its gradient needs", () => {
       ({ text }) => ({ constant: text.start[1], prompts: gaussian([P, 32]), mask: gaussian([S, 1 + P + S]) }),
     ],
     ["one that asks, several sets", () => ({ pick: tf.tensor1d([0, 5, 7, 11], "int32"), prompts: gaussian([2 * P, 32]), sets: 2 })],
+    [
+      "sequences of unequal length",
+      () => ({
+        padding: { tokens: 5, places: tf.tensor1d([0, 1, 5, 6, 7, 8, 9, 10, 11, 12, 15, 16], "int32") },
+        mask: causalMask(5, P),
+        prompts: gaussian([P, 32]),
+      }),
+    ],
     ["fixed tokens", () => ({ fixed: true, prompts: gaussian([P, 32]) })],
   ];
   test.each(cases)("%s", async (_, make) => {
@@ -130,6 +139,18 @@ describe("a block that computes again what its gradient needs", () => {
     expect(tf.memory().numTensors).toBe(before);
   });
 
+  test("weights that lie turned give the same", async () => {
+    const clip = await loaded;
+    tf.tidy(() => {
+      const w = { ...clip.text.blocks[1] };
+      const x = centre(gaussian([G * S, 32])) as Tensor2D;
+      const plain = block(w, x, G);
+      turn(w);
+      close(block(w, x, G), plain, 1e-6);
+      tf.dispose(w.turned as any);
+    });
+  });
+
   test("all blocks keep where there is room, none where there is not", () => {
     expect(blocksThatKeep(50 * 6, 512, 192)).toBeGreaterThanOrEqual(12);
     expect(blocksThatKeep(1e6, 512, 192)).toBe(0);
@@ -141,11 +162,11 @@ test("a text beyond the context names itself", async () => {
   expect(() => tokenise(clip, "a ".repeat(40))).toThrow(/has 42 tokens, the model takes at most 24/);
 });
 
-test("grouping by length weighs padding against another group", () => {
-  expect(groupByLength([3, 9, 3, 9], 100)).toEqual([[0, 2, 1, 3]]);
-  expect(groupByLength([3, 9, 3, 9], 5)).toEqual([
+test("texts of similar length stand together, as many as may", () => {
+  expect(groupByLength([3, 9, 3, 9], 36)).toEqual([[0, 2, 1, 3]]);
+  expect(groupByLength([3, 9, 3, 9], 20)).toEqual([
     [0, 2],
     [1, 3],
   ]);
-  expect(groupByLength([4, 4, 4], 5, 8)).toEqual([[0, 1], [2]]);
+  expect(groupByLength([40, 4, 4, 4], 8)).toEqual([[1, 2], [3], [0]]);
 });

@@ -43,6 +43,8 @@ export type Block = {
   down: Linear;
   /** [D,1] filled with 1/D: a product with it is the mean of each row. */
   average: Tensor2D;
+  /** qkv and the weights of out, up and down a second time, [out,in]. */
+  turned?: Record<"qkv" | "out" | "up" | "down", Tensor2D>;
   heads: number;
   epsilon1: number;
   epsilon2: number;
@@ -83,4 +85,10 @@ export function foldBlock(plain: PlainBlock): Block {
       activation: plain.activation,
     } as any;
   });
+}
+
+/** Keeps the weights turned too, for products of few rows (block.ts, `product`); once, for the life of the block. */
+export function turn(w: Block): void {
+  const turned = (x: Tensor2D) => tf.keep(tf.transpose(x));
+  w.turned ??= { qkv: turned(w.qkv), out: turned(w.out.weight), up: turned(w.up), down: turned(w.down.weight) };
 }

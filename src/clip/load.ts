@@ -5,6 +5,9 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import * as k from "../kernels";
 import type { Norm } from "../ops";
 import type { Tensor, Tensor1D, Tensor2D } from "../tf";
 import { startEngine, tf } from "../tf";
@@ -53,7 +56,14 @@ export async function loadClip(folder: string): Promise<Clip> {
     };
   } finally {
     file.close();
+    collectGarbage();
   }
+}
+
+/** What was read goes now: the collector does not see that a hundred megabytes hang on a few small objects, and waits for minutes. */
+function collectGarbage(): void {
+  setFlagsFromString("--expose-gc");
+  runInNewContext("gc")();
 }
 
 /** Frees a model's tensors. */
@@ -125,9 +135,10 @@ function checkNames(file: SafetensorsFile, config: ClipConfig): void {
 
 /** Readers of one file's tensors. */
 function reader(file: SafetensorsFile) {
+  /** Used at once: TensorFlow.js holds what it was given in JavaScript's memory until the first use. */
   const tensor = (name: string): Tensor => {
     const { data, shape } = file.read(name);
-    return tf.tensor(data, shape);
+    return tf.tidy(() => k.scope(() => ({ used: k.reshape(tf.tensor(data, shape), shape) })).used);
   };
   const norm = (name: string, epsilon: number): Norm => ({ gain: tensor(`${name}.weight`), bias: tensor(`${name}.bias`), epsilon });
   /** torch keeps [out,in], products here want [in,out]. */

@@ -4,8 +4,8 @@
  * the last block only the end token asks.
  * Shapes: B images, C classes, S tokens of a text's own, P context tokens, D width, E joint embedding.
  */
-import { centre, permuteRows } from "../ops";
-import type { Tensor2D, Tensor3D } from "../tf";
+import { centre, permuteRows, pickRows } from "../ops";
+import type { Tensor1D, Tensor2D, Tensor3D } from "../tf";
 import { tf } from "../tf";
 import type { TextTower } from "./model";
 import { contextTokens, encodeGroup, inOrder, type SuffixGroup, suffixGroups } from "./text";
@@ -13,7 +13,7 @@ import { contextTokens, encodeGroup, inOrder, type SuffixGroup, suffixGroups } f
 /** Where context token k of P stands among a text's ids: a blank that the context fills. */
 export const contextPlace = (k: number): number => -1 - k;
 
-/** Texts of similar length with blanks; `place` [C,S,P] is 1 where a context token stands, else 0. */
+/** Texts with blanks; `place` [C,S,P] is 1 where a context token stands, else 0. */
 export type SentenceGroup = SuffixGroup & { place: Tensor3D };
 
 /**
@@ -23,7 +23,7 @@ export type SentenceGroup = SuffixGroup & { place: Tensor3D };
 export const sentenceGroups = (tower: TextTower, ids: number[][], tokens: number): SentenceGroup[] =>
   suffixGroups(tower, ids, 0).map((group) => {
     const C = group.rows.length;
-    const S = group.x.shape[0] / C;
+    const [S] = group.mask.shape;
     const place = new Float32Array(C * S * tokens);
     group.rows.forEach((row, c) => {
       ids[row].slice(1).forEach((id, s) => {
@@ -48,7 +48,8 @@ export function encodeSentences(tower: TextTower, groups: SentenceGroup[], conte
       ? tf.matMul(group.place, tf.reshape(tf.slice(each, [done, 0], [C, -1]), [C, P, D]) as Tensor3D)
       : tf.matMul(tf.reshape(group.place, [-1, P]) as Tensor2D, context as Tensor2D);
     done += C;
-    const x = tf.add<Tensor2D>(group.x, centre(tf.reshape(own, [-1, D])));
+    const padded = tf.reshape(own, [-1, D]) as Tensor2D;
+    const x = tf.add<Tensor2D>(group.x, centre(group.padding ? pickRows(padded, group.padding.places) : padded));
     return encodeGroup(tower, { ...group, x }, [], { learnt: true });
   });
   return inOrder(
@@ -66,12 +67,15 @@ export function encodeForImages(tower: TextTower, groups: SuffixGroup[], context
   const before = contextTokens(tower, [contexts], images);
   return groups.map((group) => {
     const C = group.rows.length;
-    const rows = group.x.shape[0];
-    const offsets = tf.reshape(tf.range(0, images * rows, rows, "int32"), [images, 1]);
+    /** Row numbers of one image's texts, of all images' when each has `count` rows. */
+    const forAll = (rows: Tensor1D, count: number): Tensor1D =>
+      tf.reshape(tf.add(rows, tf.reshape(tf.range(0, images * count, count, "int32"), [images, 1])), [-1]);
+    const { padding } = group;
     const many: SuffixGroup = {
       ...group,
       x: tf.tile(group.x, [images, 1]),
-      pick: tf.reshape(tf.add(group.pick, offsets), [-1]),
+      padding: padding && { ...padding, places: forAll(padding.places, C * padding.tokens) },
+      pick: forAll(group.pick, group.x.shape[0]),
       endMask: tf.tile(group.endMask, [images, 1, 1]),
       projected: group.projected && tf.tile(group.projected, [1, images, 1, 1]),
     };

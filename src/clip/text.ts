@@ -10,18 +10,21 @@
 import { centre, layerNorm, permuteRows } from "../ops";
 import type { Tensor1D, Tensor2D, Tensor3D, Tensor4D } from "../tf";
 import { tf } from "../tf";
-import { block, blocksThatKeep, project, type Watch } from "./block";
+import { block, blocksThatKeep, type Padding, project, type Watch } from "./block";
+import { turn } from "./fold";
 import type { Clip, TextTower } from "./model";
 
-/** Texts of similar length, padded to S tokens each; what precedes them (start token, prompts) is shared. */
+/** Texts of which the longest has S tokens; what precedes them (start token, prompts) is shared. */
 export type SuffixGroup = {
-  /** Which texts, in the order of the rows. */
+  /** Which texts, in the order in which they stand. */
   rows: number[];
-  /** Token plus positional embeddings [C*S,D], centred. */
+  /** Token plus positional embeddings of all R tokens, one text behind the other, [R,D], centred. */
   x: Tensor2D;
+  /** Where the texts have different lengths. */
+  padding?: Padding;
   /** Rows of the end tokens, int32 [C]. */
   pick: Tensor1D;
-  /** Additive masks over the keys start, P prompts, own: [S,K] for all tokens, [C,1,K] for the end tokens. */
+  /** Additive masks over the keys start, P prompts, own (padded): [S,K] for all tokens, [C,1,K] for the end tokens. */
   mask: Tensor2D;
   endMask: Tensor3D;
   /** Block 0's queries, keys and values; computed once where the group is used again and again. */
@@ -54,36 +57,35 @@ export function suffixGroups(tower: TextTower, ids: number[][], prompts: number,
   const short = lengths.findIndex((length) => length < 1);
   if (short >= 0)
     throw new Error(`text ${short} has ${ids[short].length} tokens: ${prompts} prompt tokens after the first leave nothing of it`);
-  const groups = groupByLength(lengths, groupCost(tower.width), tokensAtOnce(tower.width));
-  return groups.map((rows) => tf.tidy(() => suffixGroup(tower, ids, rows, prompts, keep)));
+  if (keep && tower.width >= wide && lengths.reduce((a, b) => a + b, 0) < fewTokens) tower.blocks.forEach(turn);
+  return groupByLength(lengths, tokensAtOnce(tower.width)).map((rows) => tf.tidy(() => suffixGroup(tower, ids, rows, prompts, keep)));
 }
 
 function suffixGroup(tower: TextTower, ids: number[][], rows: number[], prompts: number, keep: boolean): SuffixGroup {
   const suffixes = rows.map((row) => ids[row].slice(1 + prompts));
-  const lengths = suffixes.map((suffix) => suffix.length);
   const C = rows.length;
-  const S = Math.max(...lengths);
-  const padded = suffixes.flatMap((suffix) => [...suffix, ...new Array(S - suffix.length).fill(0)]);
-  const known = padded.map((id) => Math.max(id, 0));
-  const filled = tf.tensor2d(
-    padded.map((id) => (id < 0 ? 0 : 1)),
-    [C * S, 1],
-  );
-  const embedded = tf.reshape(tf.mul(tf.gather(tower.tokens, tf.tensor1d(known, "int32")), filled), [C, S, tower.width]);
-  const positioned = tf.add(embedded, tf.slice(tower.positions, [1 + prompts, 0], [S, -1]));
-  const x = centre(tf.reshape(positioned, [C * S, tower.width])) as Tensor2D;
+  const S = Math.max(...suffixes.map((suffix) => suffix.length));
   const K = 1 + prompts + S;
-  const beyondEnd = Float32Array.from({ length: C * K }, (_, i) => (i % K >= 1 + prompts + lengths[Math.floor(i / K)] ? hidden : 0));
+  const tokens = suffixes.flatMap((suffix, c) => suffix.map((id, s) => ({ id, s, padded: c * S + s })));
+  const column = (values: number[]): Tensor1D => tf.tensor1d(values, "int32");
+  const filled = tf.tensor2d(
+    tokens.map(({ id }) => (id < 0 ? 0 : 1)),
+    [tokens.length, 1],
+  );
+  const embedded = tf.mul(tf.gather(tower.tokens, column(tokens.map(({ id }) => Math.max(id, 0)))), filled);
+  const positions = tf.gather(tower.positions, column(tokens.map(({ s }) => 1 + prompts + s)));
+  const x = centre(tf.add<Tensor2D>(embedded, positions));
+  const padding = tokens.length < C * S ? { tokens: S, places: column(tokens.map(({ padded }) => padded)) } : undefined;
+  const ends = tokens.flatMap(({ s }, r) => (r + 1 === tokens.length || tokens[r + 1].s <= s ? [r] : []));
+  const beyondEnd = suffixes.flatMap((suffix) => Array.from({ length: K }, (_, i) => (i >= 1 + prompts + suffix.length ? hidden : 0)));
   return {
     rows,
     x,
-    pick: tf.tensor1d(
-      Int32Array.from(lengths, (length, c) => c * S + length - 1),
-      "int32",
-    ),
+    padding,
+    pick: column(ends),
     mask: causalMask(S, 1 + prompts),
     endMask: tf.tensor3d(beyondEnd, [C, 1, K]),
-    projected: keep ? project(tower.blocks[0], x, C) : undefined,
+    projected: keep ? project(tower.blocks[0], x, C, padding) : undefined,
   };
 }
 
@@ -156,6 +158,7 @@ export function encodeGroup(
     const last = i === tower.blocks.length - 1;
     const before = x;
     const around = {
+      padding: group.padding,
       constant: tower.start[i],
       prompts: contexts[i],
       sets,
@@ -189,7 +192,6 @@ export function encodeTexts(clip: Pick<Clip, "tokenizer" | "text">, texts: strin
   const ids = texts.map((text) => tokenise(clip, text));
   const groups = groupByLength(
     ids.map((all) => all.length - 1),
-    groupCost(clip.text.width),
     tokensAtOnce(clip.text.width),
   );
   return tf.tidy(() => {
@@ -198,41 +200,24 @@ export function encodeTexts(clip: Pick<Clip, "tokenizer" | "text">, texts: strin
   });
 }
 
-/** For the gradient; reached with about 90 classes at width 512 and 12 blocks. */
-const keptMegabytes = 96;
+/** For the gradient; reached with about 210 classes at width 512 and 12 blocks. */
+const keptMegabytes = 200;
 
-/** Tokens of one group: the largest array of a block then takes 8 MB, and more at once are no faster. */
+/** Where products with the turned weights are faster (block.ts, `product`): maps larger than a core's cache, and few rows. */
+const wide = 512;
+const fewTokens = 540;
+
+/** Tokens of one group, padding and all: the largest array of a block then takes 8 MB, and more at once are no faster. */
 const tokensAtOnce = (width: number) => Math.ceil(2 ** 19 / width);
 
-/** What another group costs, in tokens of padding: small products run at half the rate of large ones, and every call has its overhead. */
-export const groupCost = (width: number) => Math.ceil(30e6 / width ** 2);
-
-/**
- * Splits texts into groups of similar length with the least padding: sum over groups of (texts x longest + cost) is minimal.
- * @param cost of one more group, in tokens.
- * @param most tokens a group may have (a longer single text makes its own group).
- */
-export function groupByLength(lengths: number[], cost: number, most = Number.POSITIVE_INFINITY): number[][] {
-  const order = lengths.map((_, i) => i).sort((a, b) => lengths[a] - lengths[b] || a - b);
-  const distinct = [...new Set(lengths)].sort((a, b) => a - b);
-  const upTo = distinct.map((length) => lengths.filter((l) => l <= length).length); // texts not longer than the i-th length
-  const best = [0];
-  const cut = [0];
-  for (let end = 1; end <= distinct.length; end++) {
-    best[end] = Number.POSITIVE_INFINITY;
-    for (let begin = 0; begin < end; begin++) {
-      const total = best[begin] + (upTo[end - 1] - (begin ? upTo[begin - 1] : 0)) * distinct[end - 1] + cost;
-      if (total < best[end]) [best[end], cut[end]] = [total, begin];
-    }
-  }
+/** Texts by length in groups of at most `most` tokens once all are as long as the longest of their group (a longer text stands alone). */
+export function groupByLength(lengths: number[], most: number): number[][] {
   const groups: number[][] = [];
-  for (let end = distinct.length; end > 0; end = cut[end]) {
-    const begin = cut[end] ? upTo[cut[end] - 1] : 0;
-    const members = order.slice(begin, upTo[end - 1]);
-    const size = Math.max(1, Math.floor(most / distinct[end - 1]));
-    const parts: number[][] = [];
-    for (let i = 0; i < members.length; i += size) parts.push(members.slice(i, i + size));
-    groups.unshift(...parts);
+  const order = lengths.map((_, i) => i).sort((a, b) => lengths[a] - lengths[b] || a - b);
+  for (const i of order) {
+    const last = groups[groups.length - 1];
+    if (last && (last.length + 1) * lengths[i] <= most) last.push(i);
+    else groups.push([i]);
   }
   return groups;
 }
