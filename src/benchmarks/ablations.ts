@@ -198,12 +198,12 @@ const weights: Ablation = {
   question: "How much does each consistency term matter, and how fine is the balance?",
   datasets: some,
   pairs: against("own", [
-    ...["text", "image", "logits"].flatMap((term) => [0, 0.25, 4].map((factor) => `${term}-x${factor}`)),
+    ...["text", "image", "logits"].flatMap((term) => [0, 4].map((factor) => `${term}-x${factor}`)),
     "logits-x32",
   ]),
   variants: [
     src("own", "as configured"),
-    ...(["text", "image", "logits"] as const).flatMap((term) => [0, 0.25, 4].map((factor) => weighted(term, factor))),
+    ...(["text", "image", "logits"] as const).flatMap((term) => [0, 4].map((factor) => weighted(term, factor))),
     src("logits-x32", "logits x 32", (config) => ({ ...config, weights: { ...config.weights, logits: 32 * config.weights.logits } })),
   ],
 };
