@@ -50,7 +50,7 @@ describe("figures", () => {
     await expect(JSON.stringify(bars, null, 1)).toMatchFileSnapshot("snapshots/baseNovel.json");
     await expect(JSON.stringify(lines, null, 1)).toMatchFileSnapshot("snapshots/forgetting.json");
     expect(bars.alt).toBe(
-      "Base, novel and harmonic-mean accuracy (%), mean of 2 datasets: CLIP 55.0 / 55.0 / 55.0; IVLP 76.5 / 45.0 / 56.7; PromptSRC 72.5 / 56.0 / 63.2",
+      "Base to novel; base, novel and harmonic-mean accuracy (%), mean of 2 datasets: CLIP 55.0 / 55.0 / 55.0; IVLP 76.5 / 45.0 / 56.7; PromptSRC 72.5 / 56.0 / 63.2",
     );
   });
 

@@ -197,10 +197,7 @@ const weights: Ablation = {
   title: "Loss weights",
   question: "How much does each consistency term matter, and how fine is the balance?",
   datasets: some,
-  pairs: against("own", [
-    ...["text", "image", "logits"].flatMap((term) => [0, 4].map((factor) => `${term}-x${factor}`)),
-    "logits-x32",
-  ]),
+  pairs: against("own", [...["text", "image", "logits"].flatMap((term) => [0, 4].map((factor) => `${term}-x${factor}`)), "logits-x32"]),
   variants: [
     src("own", "as configured"),
     ...(["text", "image", "logits"] as const).flatMap((term) => [0, 4].map((factor) => weighted(term, factor))),

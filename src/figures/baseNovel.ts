@@ -1,30 +1,18 @@
 /** Base, novel and harmonic-mean accuracy of each method as grouped bars, beside the averages that the paper prints. */
 import type { Data, Layout } from "plotly.js-dist-min";
 import { type Paper, paperBaseToNovel, paperTitle } from "../paper";
-import type { Summary } from "../results/statistics";
+import { overSeeds, type Summary } from "../results/statistics";
 import type { MethodScore, Named } from "../results/table";
 import { axis, baseConfig, baseLayout, colourOf, type Figure, panelTitle } from "./style";
-import { menu, type View, views } from "./views";
+import { exact, inWords, menu, unspread, views } from "./views";
 
 const metrics = ["base", "novel", "hm"] as const;
 const labels = ["base", "novel", "harmonic mean"];
 const panels: { ours: [number, number]; paper: [number, number] } = { ours: [0, 0.485], paper: [0.545, 1] };
 
 /** Bars of one method in one panel. Deviations (over seeds) become error bars, numbers stand in or above the bars while they fit. */
-function bars(
-  method: Named,
-  names: string[],
-  values: (number | undefined)[],
-  sds: (number | undefined)[],
-  digits: number,
-  panel: "x" | "x2",
-  numbered: boolean,
-): Data {
-  const seeded = sds.some((sd) => sd !== undefined);
-  const text = values.map((v) => (v === undefined ? "" : v.toFixed(digits)));
-  const exact = values.map((v, k) =>
-    v === undefined ? "" : `${v.toFixed(2)}${sds[k] === undefined ? "" : ` \u00b1 ${sds[k]?.toFixed(2)}`}`,
-  );
+function bars(method: Named, names: string[], summary: Summary | undefined, panel: "x" | "x2", numbered: boolean): Data {
+  const { y, text, deviations, customdata } = values(summary);
   return {
     type: "bar",
     name: method.title,
@@ -34,22 +22,30 @@ function bars(
     xaxis: panel,
     yaxis: panel === "x" ? "y" : "y2",
     x: labels,
-    y: values.map((v) => v ?? null),
+    y,
     marker: { color: colourOf(method.name, names) },
-    error_y: { type: "data", array: sds.map((sd) => sd ?? 0), visible: seeded, color: "#3d434c", thickness: 1.2, width: 3 },
+    error_y: { type: "data", array: deviations, visible: deviations.some((sd) => sd > 0), color: "#3d434c", thickness: 1.2, width: 3 },
     text: numbered ? text : undefined,
     textposition: "inside",
     insidetextanchor: "start",
     textangle: 0,
     textfont: { size: 11, color: "#ffffff" },
     cliponaxis: false,
-    customdata: exact,
+    customdata,
     hovertemplate: `<b>${method.title}</b><br>%{x}: %{customdata} %<extra></extra>`,
   } as Data;
 }
 
-const values = (summary: Summary | undefined) => metrics.map((m) => summary?.[m].mean);
-const deviations = (summary: Summary | undefined) => metrics.map((m) => summary?.[m].sd || undefined);
+/** What a trace shows of a method. */
+function values(summary: Summary | undefined) {
+  const spreads = metrics.map((m) => summary?.[m]);
+  return {
+    y: spreads.map((v) => v?.mean ?? null),
+    text: spreads.map((v) => v?.mean.toFixed(1) ?? ""),
+    deviations: spreads.map((v) => v?.sd ?? 0),
+    customdata: spreads.map(exact),
+  };
+}
 
 /**
  * Left our runs (with several datasets: their mean, and a menu for each), right the paper's averages over its 11 datasets for the
@@ -61,41 +57,24 @@ export function baseNovelFigure(scores: MethodScore[], methods: Named[], paper: 
   if (shown.length === 0) throw new Error(`no run of ${methods.map((m) => m.name).join(", ")} to draw`);
   const names = shown.map((m) => m.name);
   const all = views(scores.filter((s) => names.includes(s.method)));
-  const seeds = new Set(scores.map((s) => s.seed)).size;
   const numbered = shown.length <= 4;
-  const ours = shown.map((m) => bars(m, names, values(all[0].of(m.name)), deviations(all[0].of(m.name)), 1, "x", numbered));
+  const ours = shown.map((m) => bars(m, names, all[0].of(m.name), "x", numbered));
   const theirs = shown.flatMap((m) => {
     const row = paperBaseToNovel(paper, m.title);
-    return row
-      ? [
-          bars(
-            m,
-            names,
-            metrics.map((k) => row[k]),
-            [],
-            1,
-            "x2",
-            numbered,
-          ),
-        ]
-      : [];
+    return row ? [bars(m, names, unspread(row), "x2", numbered)] : [];
   });
-  const heading = (label: string) => `<b>Ours</b>: ${label}, ${seeds > 1 ? `${seeds} seeds, \u00b1 standard deviation` : "one seed"}`;
+  const heading = (label: string) => `<b>Ours</b>: ${label}, ${overSeeds(scores)}`;
   const buttons = all.map((view) => {
-    const rows = shown.map((m) => view.of(m.name));
-    const sds = rows.map(deviations);
-    const exact = rows.map((r) =>
-      metrics.map((k) => (r ? `${r[k].mean.toFixed(2)}${r[k].sd ? ` \u00b1 ${r[k].sd?.toFixed(2)}` : ""}` : "")),
-    );
+    const rows = shown.map((m) => values(view.of(m.name)));
     return {
       label: view.label,
       method: "update" as const,
       args: [
         {
-          y: rows.map(values),
-          "error_y.array": sds.map((list) => list.map((sd) => sd ?? 0)),
-          customdata: exact,
-          ...(numbered ? { text: rows.map((r) => values(r).map((v) => v?.toFixed(1) ?? "")) } : {}),
+          y: rows.map(({ y }) => y),
+          "error_y.array": rows.map(({ deviations }) => deviations),
+          customdata: rows.map(({ customdata }) => customdata),
+          ...(numbered ? { text: rows.map(({ text }) => text) } : {}),
         },
         { "annotations[0].text": heading(view.label) },
         shown.map((_, k) => k),
@@ -120,15 +99,5 @@ export function baseNovelFigure(scores: MethodScore[], methods: Named[], paper: 
     ],
     ...menu(buttons),
   } as unknown as Partial<Layout>;
-  return { data: [...ours, ...theirs], layout, config: baseConfig("base-novel"), alt: describe(shown, all[0]) };
+  return { data: [...ours, ...theirs], layout, config: baseConfig("base-novel"), alt: inWords("Base to novel", all[0], shown) };
 }
-
-const describe = (methods: Named[], view: View): string =>
-  `Base, novel and harmonic-mean accuracy (%), ${view.label}: ${methods
-    .map(
-      (m) =>
-        `${m.title} ${values(view.of(m.name))
-          .map((v) => v?.toFixed(1))
-          .join(" / ")}`,
-    )
-    .join("; ")}`;

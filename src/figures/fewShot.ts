@@ -1,7 +1,7 @@
 /** Accuracy against the number of shots: a line per method, zero-shot CLIP as a dashed line. */
 import { type Paper, paperTitle } from "../paper";
 import type { AccuracyScore } from "../results/accuracy";
-import { average, type Spread, spread } from "../results/statistics";
+import { average, overSeeds, type Spread, spread } from "../results/statistics";
 import type { Named } from "../results/table";
 import { choiceFigure } from "./choice";
 import { type Line, linesFigure } from "./lines";
@@ -18,8 +18,7 @@ type Point = { shots: number; value: Spread };
 export function fewShotFigure(scores: AccuracyScore[], methods: Named[], paper: Paper): Figure {
   const datasets = [...new Set(scores.map((s) => s.dataset))];
   if (datasets.length === 0) throw new Error(`no few-shot run of ${methods.map((m) => m.name).join(", ")} to draw`);
-  const seeds = new Set(scores.map((s) => s.seed)).size;
-  const over = seeds > 1 ? `, ${seeds} seeds, \u00b1 standard deviation` : ", one seed";
+  const over = `, ${overSeeds(scores)}`;
   const points = (method: Named, of: AccuracyScore[], how: (s: AccuracyScore[]) => Spread): Point[] => {
     const own = of.filter((s) => s.method === method.name);
     const wanted = new Set(of.map((s) => s.dataset)).size;

@@ -6,6 +6,7 @@ import { spread } from "../results/statistics";
 import type { Run } from "../results/store";
 import type { Named } from "../results/table";
 import { axis, baseConfig, baseLayout, colourOf, equalSpans, type Figure, faintInk, panelTitle, translucent } from "./style";
+import { exact } from "./views";
 
 const panels: { key: "base" | "novel"; title: string; domain: [number, number] }[] = [
   { key: "base", title: "<b>Base</b>: the classes that were trained", domain: [0, 0.475] },
@@ -65,7 +66,6 @@ function lineOf(runs: Run[], method: Named, key: "base" | "novel", legend: boole
   const colour = colourOf(method.name);
   const points = epochs.map((epoch) => spread(own.flatMap((r) => r.epochs.find((e) => e.epoch === epoch)?.metrics?.[key] ?? [])));
   const means = points.map((p) => p.mean);
-  const exact = points.map((p) => `${p.mean.toFixed(2)}${p.sd === undefined ? "" : ` \u00b1 ${p.sd.toFixed(2)}`}`);
   const band = points.some((p) => p.sd !== undefined)
     ? [
         {
@@ -93,7 +93,7 @@ function lineOf(runs: Run[], method: Named, key: "base" | "novel", legend: boole
     y: means,
     line: { color: colour, width: 2.4 },
     marker: { color: colour, size: 5 },
-    customdata: exact,
+    customdata: points.map(exact),
     hovertemplate: `${method.title}: %{customdata} %<extra></extra>`,
     ...place,
   };

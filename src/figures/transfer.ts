@@ -2,7 +2,7 @@
 import type { Data, Layout } from "plotly.js-dist-min";
 import { type PaperTable, paperTitle } from "../paper";
 import type { AccuracyScore } from "../results/accuracy";
-import { average, type Spread, spread } from "../results/statistics";
+import { average, overSeeds, type Spread, spread } from "../results/statistics";
 import { type Named, signed } from "../results/table";
 import { choiceFigure } from "./choice";
 import { axis, baseConfig, baseLayout, colourOf, type Figure, faintInk, panelTitle } from "./style";
@@ -24,10 +24,8 @@ const averaged = "average";
 export function transferFigure(title: string, scores: AccuracyScore[], source: string, methods: Named[], paper: PaperTable): Figure {
   const shown = methods.filter((method) => scores.some((s) => s.method === method.name));
   if (shown.length === 0) throw new Error(`no run of ${methods.map((m) => m.name).join(", ")} to draw`);
-  const seeds = new Set(scores.map((s) => s.seed)).size;
-  const over = seeds > 1 ? `${seeds} seeds, \u00b1 standard deviation` : "one seed";
   const heading = (whose: string, of: Named, more: string) => `<b>${whose}</b>: points more than ${of.title}; ${more}`;
-  const mine = ourPanel(heading("Ours", shown[0], over), scores, source, shown);
+  const mine = ourPanel(heading("Ours", shown[0], overSeeds(scores)), scores, source, shown);
   const printed = methods.filter((method) => paper.rows[method.title]);
   const views = [{ label: "our numbers", figure: dotsFigure(title, mine) }];
   if (printed.length > 1) {

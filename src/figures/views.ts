@@ -1,7 +1,7 @@
 /** What the menu over a figure chooses among: the average over the datasets, one of them, or the paper's numbers. */
 import type { Layout } from "plotly.js-dist-min";
 import { paperTitle, type Triple } from "../paper";
-import { type Score, type Spread, type Summary, summarise, summariseAverage } from "../results/statistics";
+import { overSeeds, type Score, type Spread, type Summary, summarise, summariseAverage } from "../results/statistics";
 import type { MethodScore, Named } from "../results/table";
 import { faintInk } from "./style";
 
@@ -49,6 +49,13 @@ export function views(scores: MethodScore[]): View[] {
 /** Both ends of a value's error bar. */
 export const ends = (value: Spread | undefined): number[] => (value ? [value.mean - (value.sd ?? 0), value.mean + (value.sd ?? 0)] : []);
 
+/** Numbers that are printed without deviations. */
+export const unspread = ({ base, novel, hm }: Triple): Summary => ({
+  base: { mean: base, n: 1 },
+  novel: { mean: novel, n: 1 },
+  hm: { mean: hm, n: 1 },
+});
+
 /** The numbers that the paper prints; none if it prints none of these rows. */
 function printed<Row extends Named>(rows: Row[], paper: (row: Row) => Triple | undefined): View[] {
   const found = rows.flatMap((row): [string, Triple][] => {
@@ -58,7 +65,7 @@ function printed<Row extends Named>(rows: Row[], paper: (row: Row) => Triple | u
   const triples = new Map(found);
   const of = (method: string): Summary | undefined => {
     const triple = triples.get(method);
-    return triple && { base: { mean: triple.base, n: 1 }, novel: { mean: triple.novel, n: 1 }, hm: { mean: triple.hm, n: 1 } };
+    return triple && unspread(triple);
   };
   return found.length > 0 ? [{ label: "the paper's numbers", of }] : [];
 }
@@ -69,11 +76,10 @@ export function oursAndPaper<Row extends Named>(
   rows: Row[],
   paper: (row: Row) => Triple | undefined,
 ): (View & { heading: string })[] {
-  const seeds = new Set(scores.map((s) => s.seed)).size;
   const own = views(scores).map((view) => ({
     ...view,
     label: `ours: ${view.label}`,
-    heading: `<b>Ours</b>: ${view.label}, ${seeds > 1 ? `${seeds} seeds, \u00b1 standard deviation` : "one seed"}`,
+    heading: `<b>Ours</b>: ${view.label}, ${overSeeds(scores)}`,
   }));
   const theirs = printed(rows, paper).map((view) => ({
     ...view,

@@ -24,6 +24,12 @@ export const spread = (values: number[]): Spread => ({
 
 const unique = <T>(values: T[]): T[] => [...new Set(values)];
 
+/** What stands behind a mean: `3 seeds, +- standard deviation` with the real sign, or `one seed`. */
+export function overSeeds(scores: { seed: number }[]): string {
+  const seeds = unique(scores.map((s) => s.seed)).length;
+  return seeds > 1 ? `${seeds} seeds, \u00b1 standard deviation` : "one seed";
+}
+
 /**
  * One dataset over its seeds. HM is that of the mean base and the mean novel accuracy, as in the paper's tables;
  * its deviation is that of the seeds' own harmonic means.
