@@ -109,6 +109,7 @@ export const menu = (buttons: Record<string, unknown>[], y = 1.3): Record<string
             xanchor: "right",
             y,
             yanchor: "top",
+            pad: { t: 16 }, // below the mode bar
             showactive: true,
             bgcolor: "#ffffff",
             bordercolor: "#b9bec6",
