@@ -200,8 +200,8 @@ export function encodeTexts(clip: Pick<Clip, "tokenizer" | "text">, texts: strin
   });
 }
 
-/** For the gradient; reached with about 210 classes at width 512 and 12 blocks. */
-const keptMegabytes = 200;
+/** For the gradient; reached with about 170 classes at width 512 and 12 blocks. */
+const keptMegabytes = 160;
 
 /** Where products with the turned weights are faster (block.ts, `product`): maps larger than a core's cache, and few rows. */
 const wide = 512;
