@@ -103,7 +103,7 @@ function placed(view: View, rows: Named[]) {
       : [
           {
             type: "line",
-            layer: "below",
+            layer: "between",
             xref: axisName("x", k),
             yref: "y",
             x0: first.mean,
