@@ -3,6 +3,7 @@
  * the binding and two to five times that through TensorFlow.js (scopes, tape, tensor records, index tensors uploaded anew), which at
  * width 128 is a third of a step. So on the native engine these functions call the binding, and pass bare handles that
  * live until the surrounding `scope` ends; on the other engines they are TensorFlow.js's own. None is differentiable.
+ * What TensorFlow does in many passes over the same array has a kernel of our own in the binding (bin/setup/native), for CPUs.
  */
 import type { Tensor } from "./tf";
 import { tf } from "./tf";
@@ -16,8 +17,13 @@ type Binding = {
   executeOp(name: string, attributes: Attribute[], inputs: number[], outputs: number): Handle[];
   createTensor(shape: number[], dtype: number, values: Int32Array | Float32Array): number;
   deleteTensor(id: number): void;
-} & Record<"TF_FLOAT" | "TF_INT32" | "TF_ATTR_BOOL" | "TF_ATTR_INT" | "TF_ATTR_TYPE", number>;
-type NativeBackend = { binding: Binding; getInputTensorIds(tensors: Tensor[]): number[]; createOutputTensor(handle: Handle): Tensor };
+} & Record<"TF_FLOAT" | "TF_INT32" | "TF_ATTR_BOOL" | "TF_ATTR_FLOAT" | "TF_ATTR_INT" | "TF_ATTR_TYPE", number>;
+type NativeBackend = {
+  binding: Binding;
+  isUsingGpuDevice: boolean;
+  getInputTensorIds(tensors: Tensor[]): number[];
+  createOutputTensor(handle: Handle): Tensor;
+};
 
 const native = () => tf.getBackend() === "tensorflow";
 const backend = () => tf.backend() as unknown as NativeBackend;
@@ -66,19 +72,36 @@ const idOf = (x: Raw): number => (x instanceof tf.Tensor ? backend().getInputTen
 
 /** Every call of the native engine from this file goes through `kernels.run`, so that it can be watched. */
 export const kernels = {
-  run(name: string, attributes: Attribute[], inputs: Raw[]): Raw {
+  run(name: string, attributes: Attribute[], inputs: Raw[], outputs = 1): Raw[] {
     if (!made) throw new Error(`${name} is called outside of a scope`);
-    const [handle] = backend().binding.executeOp(name, attributes, inputs.map(idOf), 1);
-    made.push(handle);
-    return handle;
+    const handles = backend().binding.executeOp(name, attributes, inputs.map(idOf), outputs);
+    made.push(...handles);
+    return handles;
+  },
+  /** Whether our own kernels can be used: they are in the binding, and the arrays in the CPU's memory. */
+  own: (): boolean => {
+    ownKernels ??= native() && !backend().isUsingGpuDevice && inBinding("PromptsrcSilu");
+    return ownKernels && native();
   },
 };
 
-const run = (name: string, inputs: Raw[], attributes: Attribute[] = []) => kernels.run(name, attributes, inputs);
+let ownKernels: boolean | undefined;
+
+/** Whether the binding has a kernel from one array to another. */
+function inBinding(name: string): boolean {
+  try {
+    return scope(() => ({ y: run(name, [constant([1], "TF_FLOAT")]) })).y.dispose() === undefined;
+  } catch {
+    return false;
+  }
+}
+
+const run = (name: string, inputs: Raw[], attributes: Attribute[] = []): Raw => kernels.run(name, attributes, inputs)[0];
 
 const none: Attribute[] = [];
-const flag = (name: string, value: boolean): Attribute => ({ name, type: backend().binding.TF_ATTR_BOOL, value });
-const whole = (name: string, value: number): Attribute => ({ name, type: backend().binding.TF_ATTR_INT, value });
+export const flag = (name: string, value: boolean): Attribute => ({ name, type: backend().binding.TF_ATTR_BOOL, value });
+export const whole = (name: string, value: number): Attribute => ({ name, type: backend().binding.TF_ATTR_INT, value });
+const real = (name: string, value: number): Attribute => ({ name, type: backend().binding.TF_ATTR_FLOAT, value });
 
 /** Shapes, axes and scalars as arrays of the device, by content; made once. */
 const constants = new Map<string, Handle>();
@@ -99,17 +122,15 @@ function constant(values: number[] | number, dtype: "TF_INT32" | "TF_FLOAT"): Ra
 
 const ints = (values: number[] | number) => constant(values, "TF_INT32");
 
-/** Sum, difference, product; a number or an array that broadcasts may stand second. */
+/** Sum, difference, product; a number or an array that broadcasts may be one of the two. */
 const binary =
   (kernel: string, plain: (a: any, b: any) => Tensor) =>
-  (a: Raw, b: Raw | number): Raw =>
-    native() ? run(kernel, [a, typeof b === "number" ? constant(b, "TF_FLOAT") : b]) : plain(a, b);
+  (a: Raw | number, b: Raw | number): Raw =>
+    native() ? run(kernel, [array(a), array(b)]) : plain(a, b);
+const array = (x: Raw | number): Raw => (typeof x === "number" ? constant(x, "TF_FLOAT") : x);
 export const add = binary("AddV2", (a, b) => tf.add(a, b));
 export const sub = binary("Sub", (a, b) => tf.sub(a, b));
 export const mul = binary("Mul", (a, b) => tf.mul(a, b));
-/** [...,D] + [D]. */
-export const addBias = binary("BiasAdd", (a, b) => tf.add(a, b));
-
 const unary =
   (kernel: string, plain: (x: any) => Tensor) =>
   (x: Raw): Raw =>
@@ -119,13 +140,9 @@ export const rsqrt = unary("Rsqrt", (x) => tf.rsqrt(x));
 export const exp = unary("Exp", (x) => tf.exp(x));
 export const log = unary("Log", (x) => tf.log(x));
 export const erf = unary("Erf", (x) => tf.erf(x));
-export const sigmoid = unary("Sigmoid", (x) => tf.sigmoid(x));
+const sigmoid = unary("Sigmoid", (x) => tf.sigmoid(x));
 /** Over the last axis. */
 export const softmax = unary("Softmax", (x) => tf.softmax(x));
-
-/** dy * y * (1 - y), the gradient of a sigmoid with the value y. */
-export const sigmoidGradient = (y: Raw, dy: Raw): Raw =>
-  native() ? run("SigmoidGrad", [y, dy]) : tf.mul(dy as Tensor, tf.mul(y as Tensor, tf.sub(1, y as Tensor)));
 
 /** Products of matrices, or of two stacks of matrices; a flag for each that is turned. */
 export function matMul(a: Raw, b: Raw, turnA = false, turnB = false): Raw {
@@ -177,3 +194,42 @@ export function placeRows(x: Raw, where: Raw, count: number): Raw {
   const places = reshape(where, [where.shape[0], 1]);
   return native() ? run("ScatterNd", [places, x, ints([count, x.shape[1]])]) : tf.scatterND(places as any, x as any, [count, x.shape[1]]);
 }
+
+/** LayerNorm over the last axis without gain and bias (variance biased, as torch has it), and `plus` added to all. */
+export function layerNorm(x: Raw, epsilon: number, plus = 0): Raw {
+  if (kernels.own()) return run("PromptsrcLayerNorm", [x], [real("epsilon", epsilon), real("plus", plus)]);
+  const { y } = normed(x, epsilon);
+  return plus === 0 ? y : add(y, plus);
+}
+
+/** The gradient of x; `residual` is added to it. */
+export function layerNormGradient(dy: Raw, x: Raw, epsilon: number, residual?: Raw): Raw {
+  if (kernels.own()) return run("PromptsrcLayerNormGradient", [dy, x, residual ?? nothing()], [real("epsilon", epsilon)]);
+  const { y, factor } = normed(x, epsilon);
+  const dx = mul(sub(sub(dy, meanLast(dy)), mul(y, meanLast(mul(dy, y)))), factor);
+  return residual ? add(residual, dx) : dx;
+}
+
+function normed(x: Raw, epsilon: number): { y: Raw; factor: Raw } {
+  const centred = sub(x, meanLast(x));
+  const factor = rsqrt(add(meanLast(square(centred)), epsilon));
+  return { y: mul(centred, factor), factor };
+}
+
+/** SiLU, a sigmoid(a): QuickGELU of weights that hold its scale. */
+export const silu = (a: Raw): Raw => (kernels.own() ? run("PromptsrcSilu", [a]) : mul(a, sigmoid(a)));
+
+/** The gradient of a: dy s (1 + a (1 - s)), s = sigmoid(a). */
+export function siluGradient(a: Raw, dy: Raw): Raw {
+  if (kernels.own()) return run("PromptsrcSiluGradient", [a, dy]);
+  const gate = sigmoid(a);
+  return mul(mul(dy, gate), add(mul(a, sub(1, gate)), 1));
+}
+
+/** x + z + bias; [...,D], [...,D], [D]. */
+export const addBiased = (x: Raw, z: Raw, bias: Raw): Raw =>
+  kernels.own() ? run("PromptsrcAddBiased", [x, z, bias]) : add(x, add(z, bias));
+
+/** What stands in for an input that is not there. */
+export const nothing = (): Raw => constant([], "TF_FLOAT");
+export const noNumbers = (): Raw => ints([]);

@@ -25,7 +25,9 @@ export function operations(f: () => void): Operation[] {
       const operation = found.get(name) ?? { name, calls: 0, seconds: 0, flops: 0 };
       operation.calls += 1;
       operation.seconds += (performance.now() - begun) / 1000;
-      if (name.includes("MatMul")) operation.flops += matmulFlops(attributes, inputs, result as { shape: number[] });
+      const [first] = [result].flat() as { shape: number[] }[];
+      if (name.includes("MatMul")) operation.flops += matmulFlops(attributes, inputs, first);
+      if (name.includes("Attention")) operation.flops += attentionFlops(attributes, inputs);
       found.set(name, operation);
       return result;
     };
@@ -49,4 +51,18 @@ export function operations(f: () => void): Operation[] {
 function matmulFlops(attributes: { name: string; value: unknown }[], [a]: { shape: number[] }[], result: { shape: number[] }): number {
   const turned = attributes.some(({ name, value }) => (name === "adj_x" || name === "transpose_a") && value === true);
   return 2 * result.shape.reduce((x, y) => x * y, 1) * a.shape[a.shape.length - (turned ? 2 : 1)];
+}
+
+/**
+ * Of our own attention kernels: two products forward, and five for the gradient (that of the queries is left out where none is wanted);
+ * where sequences have unequal lengths, as if all had the mean length.
+ */
+function attentionFlops(attributes: { name: string; value: unknown }[], inputs: { shape: number[] }[]): number {
+  const [own, queries, theirs, constant, , , dmixed] = inputs.map(({ shape }) => shape);
+  const value = (name: string) => attributes.find((attribute) => attribute.name === name)?.value as number;
+  const one = queries.length === 2;
+  const rows = (shape: number[]) => (shape.length === 2 ? shape[0] : 0);
+  const keys = rows(constant) + rows(theirs) / value("sets") + own[0] / value("sequences");
+  const products = !dmixed ? 2 : value("fixed") ? 4 : 5;
+  return products * 2 * (one ? queries[0] : own[0]) * keys * (own[1] / (one ? 2 : 3));
 }

@@ -13,29 +13,12 @@ export type Norm = { gain: Tensor; bias: Tensor; epsilon: number };
 /** True inside `tf.grads`: an operation then has to save what its gradient needs. */
 export const recording = (): boolean => tf.engine().state.gradientDepth > 0;
 
-/** Rows of mean 0: x less the mean of each row. */
-export function centre<T extends Tensor>(x: T): T {
-  const centred = (x: Tensor) => k.scope(() => ({ y: k.sub(x, k.meanLast(x)) })).y;
-  return tf.customGrad((x: any) => ({ value: centred(x), gradFunc: (dy: any) => centred(dy) }))(x) as T;
-}
-
-/** Layer norm over the last axis (variance biased, as torch has it); gain and bias are frozen. Saves y and one factor per row. */
+/** Layer norm over the last axis (variance biased, as torch has it); gain and bias are frozen. */
 export function layerNorm<T extends Tensor>(x: T, { gain, bias, epsilon }: Norm): T {
   return tf.customGrad((x: any, save: any) => {
-    const { value, y, factor } = k.scope(() => {
-      const centred = k.sub(x, k.meanLast(x));
-      const factor = k.rsqrt(k.add(k.meanLast(k.square(centred)), epsilon));
-      const y = k.mul(centred, factor);
-      return { value: k.add(k.mul(y, gain), bias), y, factor };
-    });
-    save([y, factor]);
-    const gradFunc = (dout: any, [y, factor]: any) =>
-      k.scope(() => {
-        const dy = k.mul(dout, gain);
-        const along = k.mul(y, k.meanLast(k.mul(dy, y)));
-        return { dx: k.mul(k.sub(k.sub(dy, k.meanLast(dy)), along), factor) };
-      }).dx;
-    return { value, gradFunc };
+    save([x]);
+    const value = k.scope(() => ({ y: k.add(k.mul(k.layerNorm(x, epsilon), gain), bias) })).y;
+    return { value, gradFunc: (dy: any, [x]: any) => k.scope(() => ({ dx: k.layerNormGradient(k.mul(dy, gain), x, epsilon) })).dx };
   })(x) as T;
 }
 

@@ -5,7 +5,6 @@ import { turn } from "../src/clip/fold";
 import { encodeImage, imageFront } from "../src/clip/image";
 import { loadClip } from "../src/clip/load";
 import { causalMask, encodeText, encodeTexts, groupByLength, suffixGroups, tokenise } from "../src/clip/text";
-import { centre } from "../src/ops";
 import { seeded } from "../src/random";
 import { type Tensor, type Tensor2D, tf } from "../src/tf";
 import { plainClip } from "./plain";
@@ -109,7 +108,11 @@ describe("a block that computes again what its gradient needs", () => {
     [
       "sequences of unequal length",
       () => ({
-        padding: { tokens: 5, places: tf.tensor1d([0, 1, 5, 6, 7, 8, 9, 10, 11, 12, 15, 16], "int32") },
+        padding: {
+          tokens: 5,
+          places: tf.tensor1d([0, 1, 5, 6, 7, 8, 9, 10, 11, 12, 15, 16], "int32"),
+          starts: tf.tensor1d([0, 2, 7, 10, 12], "int32"),
+        },
         mask: causalMask(5, P),
         prompts: gaussian([P, 32]),
       }),
@@ -122,8 +125,8 @@ describe("a block that computes again what its gradient needs", () => {
     const before = tf.memory().numTensors;
     tf.tidy(() => {
       const around = make(clip);
-      const x = centre(gaussian([G * S, 32])) as Tensor2D;
-      if (around.fixed) around.projected = project(w, x, G);
+      const x = gaussian([G * S, 32]) as Tensor2D;
+      if (around.fixed) around.projected = project(w, x);
       const mix = gaussian([around.pick ? G : G * S, 32]);
       const gradients = (frugal: boolean) =>
         tf.grads((x: Tensor, p: Tensor) => {
@@ -143,7 +146,7 @@ describe("a block that computes again what its gradient needs", () => {
     const clip = await loaded;
     tf.tidy(() => {
       const w = { ...clip.text.blocks[1] };
-      const x = centre(gaussian([G * S, 32])) as Tensor2D;
+      const x = gaussian([G * S, 32]) as Tensor2D;
       const plain = block(w, x, G);
       turn(w);
       close(block(w, x, G), plain, 1e-6);

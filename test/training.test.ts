@@ -10,7 +10,7 @@ import { paper } from "../src/methods/config";
 import { oneHot } from "../src/methods/learnt";
 import type { Params, Task } from "../src/methods/method";
 import { methods } from "../src/methods/registry";
-import { centre, layerNorm, logSoftmax, meanAbsolute, normalise, permuteRows, repeat } from "../src/ops";
+import { layerNorm, logSoftmax, meanAbsolute, normalise, permuteRows, repeat } from "../src/ops";
 import { seeded } from "../src/random";
 import { type Tensor, tf } from "../src/tf";
 import { loadState, saveState } from "../src/training/checkpoint";
@@ -44,7 +44,6 @@ describe("gradients against finite differences", () => {
   const target = gaussian(5, 4);
   const labels = oneHot(Int32Array.from([0, 3, 2, 1, 0]), 4);
   test.each<[string, (x: any) => Tensor, number[]]>([
-    ["centre", centre, [5, 8]],
     ["layerNorm", (x) => layerNorm(x, norm), [5, 8]],
     ["normalise", normalise, [5, 8]],
     ["logSoftmax", logSoftmax, [5, 8]],

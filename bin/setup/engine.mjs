@@ -2,6 +2,7 @@
  * The native engine: libtensorflow out of the TensorFlow wheel, and the binding of @tensorflow/tfjs-node-gpu built against it here.
  * The package's own install script would fetch libtensorflow 2.9 from 2022; its binding uses the stable C interface only, so a current library serves.
  * Of the wheel only the shared libraries and a few headers are kept, so any CPython's wheel will do, whatever Python runs here.
+ * Into the binding goes what native/ adds: kernels of our own for what TensorFlow does in many passes.
  *
  *   .engine/tensorflow/   libtensorflow_*.so.2, include/     (and .engine/nvidia/ where an NVIDIA driver is found)
  *   .engine/tfjs_binding.node, copied into node_modules
@@ -30,7 +31,7 @@ export const engine = {
 };
 
 const sameFile = (a, b) => existsSync(a) && existsSync(b) && readFileSync(a).equals(readFileSync(b));
-const libraryKey = (build) => hash(tensorflow, build, process.platform, process.arch);
+const libraryKey = (build) => hash(tensorflow, build, process.platform, process.arch, unpack);
 const libraryReady = () =>
   readJson(libraryStamp)?.key === libraryKey(wantedBuild()) && existsSync(path(".engine", "tensorflow", "libtensorflow_cc.so.2"));
 const bindingReady = () => readJson(bindingStamp)?.key === bindingKey() && existsSync(built);
@@ -119,21 +120,28 @@ for line in metadata.get_all("Requires-Dist"):
 /** Unpacks libtensorflow, the headers that the binding includes, and NVIDIA's libraries, nothing else. */
 const unpack = `
 import glob, re, sys, zipfile
-wanted = re.compile(r"tensorflow/libtensorflow_(cc|framework)\\.so\\.2$|tensorflow/include/(tensorflow/c|tensorflow/core/platform|tsl/platform|xla/tsl/c)/.*\\.h$|nvidia/(.*\\.so(\\.[0-9]+)*|cuda_nvcc/(bin|nvvm)/.*)$")
+wanted = re.compile(r"tensorflow/libtensorflow_(cc|framework)\\.so\\.2$|tensorflow/include/(tensorflow/c|tensorflow/core/common_runtime/next_pluggable_device/c|tensorflow/core/platform|tsl/platform|xla/tsl/c)/.*\\.h$|tensorflow/include/Eigen/|nvidia/(.*\\.so(\\.[0-9]+)*|cuda_nvcc/(bin|nvvm)/.*)$")
 for file in glob.glob(sys.argv[1] + "/*.whl"):
     with zipfile.ZipFile(file) as wheel:
         wheel.extractall(sys.argv[2], [name for name in wheel.namelist() if wanted.match(name)])
 `;
 
-const flags = ["-std=c++17", "-O2", "-fPIC", "-shared", "-DNAPI_VERSION=8", "-Wl,-rpath,$ORIGIN/../../../../../.engine/tensorflow"];
+const native = (name) => path("bin", "setup", "native", name);
+const flags = ["-std=c++17", "-O2", "-fPIC", "-DNAPI_VERSION=8"];
+/** Of native/kernels.cc alone: the rest runs on any processor, and asks before it calls it. */
+const vectorFlags = ["-O3", "-DNDEBUG", ...(process.arch === "x64" ? ["-mavx2", "-mfma"] : [])];
+const linking = ["-shared", "-pthread", "-Wl,-rpath,$ORIGIN/../../../../../.engine/tensorflow"];
+const kernels = native("kernels.cc");
 const sources = () => [
   ...["tfjs_backend.cc", "tfjs_binding.cc"].map((name) => join(binder, "binding", name)),
-  path("bin", "setup", "quiet.cc"),
+  ...["operations.cc", "quiet.cc"].map(native),
 ];
 
 function bindingKey() {
-  if (!sources().every(existsSync)) return "";
-  return hash(tensorflow, process.platform, process.arch, ...flags, ...sources().map((file) => readFileSync(file)));
+  const files = [...sources(), kernels, native("kernels.h")];
+  if (!files.every(existsSync)) return "";
+  const texts = files.map((file) => readFileSync(file));
+  return hash(tensorflow, process.platform, process.arch, ...flags, ...vectorFlags, ...linking, ...texts);
 }
 
 async function buildBinding(say) {
@@ -141,20 +149,18 @@ async function buildBinding(say) {
   const includes = [path("node_modules", "node-api-headers", "include"), dirname(binder), binder, join(library, "include")];
   const [compiler, ...first] = await findCompiler(say);
   const part = `${built}.part`;
+  const object = join(engineFolder, "kernels.o");
+  const compile = (...more) =>
+    run(compiler, [...first, ...flags, ...includes.map((folder) => `-I${folder}`), ...more], {
+      env: { ZIG_GLOBAL_CACHE_DIR: join(engineFolder, "zig-cache"), ZIG_LOCAL_CACHE_DIR: join(engineFolder, "zig-cache") },
+    });
+  const libraries = ["cc", "framework"].map((name) => join(library, `libtensorflow_${name}.so.2`));
   await say.during(
-    `${[compiler.split("/").pop(), ...first].join(" ")} builds the binding`,
-    run(
-      compiler,
-      [
-        ...first,
-        ...flags,
-        ...includes.map((folder) => `-I${folder}`),
-        ...sources(),
-        ...["-o", part, join(library, "libtensorflow_cc.so.2"), join(library, "libtensorflow_framework.so.2")],
-      ],
-      { env: { ZIG_GLOBAL_CACHE_DIR: join(engineFolder, "zig-cache"), ZIG_LOCAL_CACHE_DIR: join(engineFolder, "zig-cache") } },
-    ),
+    `${[compiler.split("/").pop(), ...first].join(" ")} builds the kernels`,
+    compile(...vectorFlags, "-c", kernels, "-o", object),
   );
+  await say.during("and the binding", compile(...linking, ...sources(), object, "-o", part, ...libraries));
+  rmSync(object);
   renameSync(part, built);
   writeWhole(bindingStamp, JSON.stringify({ key: bindingKey() }));
   for (const folder of ["zig", "zig-cache"]) rmSync(join(engineFolder, folder), { recursive: true, force: true });

@@ -1,19 +1,15 @@
 /**
  * A residual block's weights as checkpoints have them, and as they are computed with. What multiplies or shifts every row alike is moved
  * into the weights at load, which changes no number beyond rounding:
- * - all that reads the stream x is a LayerNorm, which subtracts the row's mean: so the maps that write to the stream write rows
- *   of mean 0, and LayerNorm is left with a division; tokens that enter a tower are centred once (`centre`);
  * - LayerNorm's gain and bias go into the linear map that follows;
  * - that map's own bias goes into its weights, W <- W less the mean of each column + bias/D in every row: centring changes nothing for a
- *   row y of mean 0, and (y + 1) W then is y W + bias. Gradients get a part along (1,1,...) by it, which nothing upstream sees: all maps that
- *   write to the stream are blind to it, and so is `centre`;
+ *   row y of mean 0, and (y + 1) W then is y W + bias. Gradients get a part along (1,1,...) by it, which LayerNorm's gradient takes off;
  * - attention's 1/sqrt(d) goes into the query map; the key bias adds the same to all scores of a query, and softmax ignores it;
  *   the value bias passes attention unchanged (its weights sum to 1) into the output bias;
  * - QuickGELU's 1.702 goes into both maps of the MLP: 1.702 a sigmoid(1.702 a) = a' sigmoid(a').
  * Shapes: D width.
  */
 import type { Norm } from "../ops";
-import { centre } from "../ops";
 import type { Tensor, Tensor1D, Tensor2D } from "../tf";
 import { tf } from "../tf";
 
@@ -41,8 +37,6 @@ export type Block = {
   out: Linear;
   up: Tensor2D;
   down: Linear;
-  /** [D,1] filled with 1/D: a product with it is the mean of each row. */
-  average: Tensor2D;
   /** qkv and the weights of out, up and down a second time, [out,in]. */
   turned?: Record<"qkv" | "out" | "up" | "down", Tensor2D>;
   heads: number;
@@ -66,7 +60,7 @@ export function foldBlock(plain: PlainBlock): Block {
         return { weight: tf.sub(scaled, tf.mean(scaled, 0, true)), bias: offset } as any;
       });
     const writing = ({ weight, bias }: Linear, factor = 1): Linear =>
-      tf.tidy(() => ({ weight: tf.mul(centre(weight), factor), bias: flat(centre(row(bias))) }) as any);
+      tf.tidy(() => ({ weight: tf.mul(weight, factor), bias: tf.clone(bias) }) as any);
     const inside = ({ weight, bias }: Linear) => tf.add(weight, tf.div(bias, width));
     const query = reading(plain.norm1, plain.query, 1 / Math.sqrt(width / heads));
     const key = reading(plain.norm1, plain.key);
@@ -78,7 +72,6 @@ export function foldBlock(plain: PlainBlock): Block {
       out: writing({ weight: plain.out.weight, bias: tf.add(plain.out.bias, passed) }),
       up: tf.tidy(() => inside(reading(plain.norm2, plain.up, steepness))),
       down: writing(plain.down, 1 / steepness),
-      average: tf.fill([width, 1], 1 / width),
       heads,
       epsilon1: plain.norm1.epsilon,
       epsilon2: plain.norm2.epsilon,

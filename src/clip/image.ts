@@ -5,7 +5,7 @@
  * - prompts whose outputs the next block replaces need keys and values only, and these are the same for all images;
  * - in the last block only CLS asks.
  */
-import { centre, layerNorm, repeat } from "../ops";
+import { layerNorm, repeat } from "../ops";
 import type { Tensor1D, Tensor2D, Tensor4D } from "../tf";
 import { tf } from "../tf";
 import { block, blocksThatKeep, project, type Watch } from "./block";
@@ -15,8 +15,8 @@ import type { Prompts } from "./text";
 /** For the gradient; a batch of 4 pictures of ViT-B/16 asks for 267. */
 const keptMegabytes = 288;
 
-/** Image tokens before block 0 [B*N,D], rows of mean 0, and what block 0 makes of them. */
-export type ImageFront = { x: Tensor2D; images: number; projected: Tensor4D };
+/** Image tokens before block 0 [B*N,D], and their queries, keys and values in it [B*N,3D]. */
+export type ImageFront = { x: Tensor2D; images: number; projected: Tensor2D };
 
 /** From normalised pixels [B,3,R,R]. @returns tensors that the caller disposes with `tf.dispose`. */
 export function imageFront(tower: ImageTower, pixels: Tensor4D): ImageFront {
@@ -33,8 +33,8 @@ export function imageFront(tower: ImageTower, pixels: Tensor4D): ImageFront {
     const embedded = tf.reshape(tf.matMul(tf.reshape(patches, [B * n * n, -1]) as Tensor2D, tower.patches), [B, n * n, width]);
     const cls = tf.tile(tf.reshape(tower.cls, [1, 1, width]), [B, 1, 1]);
     const tokens = layerNorm(tf.concat([cls, tf.add(embedded, tower.positions)], 1), tower.pre);
-    const x = centre(tf.reshape(tokens, [-1, width]) as Tensor2D);
-    return { x, projected: project(tower.blocks[0], x, B) };
+    const x = tf.reshape(tokens, [-1, width]) as Tensor2D;
+    return { x, projected: project(tower.blocks[0], x) };
   });
   return { x, images: B, projected };
 }
@@ -54,7 +54,7 @@ export function encodeImage(tower: ImageTower, { x: front, images: B, projected 
     if (i < depth) {
       const set = i === 0 ? layerNorm(prompts[0], tower.pre) : prompts[i];
       if (i < depth - 1 || last) keyValueOnly = set;
-      else x = append(x, B, centre(set)); // from here on they run along as tokens
+      else x = append(x, B, set); // from here on they run along as tokens
     }
     const own = x === front;
     const before = x;

@@ -4,7 +4,7 @@
  * D width, H heads, E joint embedding, S suffix tokens, R pixels a side.
  */
 import type { Norm } from "../ops";
-import type { Tensor2D, Tensor4D } from "../tf";
+import type { Tensor2D } from "../tf";
 import type { Block } from "./fold";
 import type { Preprocess } from "./pixels";
 import type { Tokenizer } from "./tokenizer";
@@ -18,8 +18,8 @@ export type TextTower = {
   final: Norm;
   /** [D,E] */
   projection: Tensor2D;
-  /** Keys and values of the start token in each block, [2H,1,1,d]: it sees only itself, so they are constants of the model. */
-  start: Tensor4D[];
+  /** Keys and values of the start token in each block, [1,2D]: it sees only itself, so they are constants of the model. */
+  start: Tensor2D[];
   width: number;
   context: number;
 };

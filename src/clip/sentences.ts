@@ -4,7 +4,7 @@
  * the last block only the end token asks.
  * Shapes: B images, C classes, S tokens of a text's own, P context tokens, D width, E joint embedding.
  */
-import { centre, permuteRows, pickRows } from "../ops";
+import { permuteRows, pickRows } from "../ops";
 import type { Tensor1D, Tensor2D, Tensor3D } from "../tf";
 import { tf } from "../tf";
 import type { TextTower } from "./model";
@@ -49,7 +49,7 @@ export function encodeSentences(tower: TextTower, groups: SentenceGroup[], conte
       : tf.matMul(tf.reshape(group.place, [-1, P]) as Tensor2D, context as Tensor2D);
     done += C;
     const padded = tf.reshape(own, [-1, D]) as Tensor2D;
-    const x = tf.add<Tensor2D>(group.x, centre(group.padding ? pickRows(padded, group.padding.places) : padded));
+    const x = tf.add<Tensor2D>(group.x, group.padding ? pickRows(padded, group.padding.places) : padded);
     return encodeGroup(tower, { ...group, x }, [], { learnt: true });
   });
   return inOrder(
@@ -70,14 +70,19 @@ export function encodeForImages(tower: TextTower, groups: SuffixGroup[], context
     /** Row numbers of one image's texts, of all images' when each has `count` rows. */
     const forAll = (rows: Tensor1D, count: number): Tensor1D =>
       tf.reshape(tf.add(rows, tf.reshape(tf.range(0, images * count, count, "int32"), [images, 1])), [-1]);
+    const R = group.x.shape[0];
     const { padding } = group;
     const many: SuffixGroup = {
       ...group,
       x: tf.tile(group.x, [images, 1]),
-      padding: padding && { ...padding, places: forAll(padding.places, C * padding.tokens) },
-      pick: forAll(group.pick, group.x.shape[0]),
+      padding: padding && {
+        ...padding,
+        places: forAll(padding.places, C * padding.tokens),
+        starts: tf.concat([forAll(tf.slice(padding.starts, [0], [C]), R), tf.tensor1d([images * R], "int32")]),
+      },
+      pick: forAll(group.pick, R),
       endMask: tf.tile(group.endMask, [images, 1, 1]),
-      projected: group.projected && tf.tile(group.projected, [1, images, 1, 1]),
+      projected: group.projected && tf.tile(group.projected, [images, 1]),
     };
     return tf.reshape(encodeGroup(tower, many, before, { sets: images }), [images, C, -1]);
   });

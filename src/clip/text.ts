@@ -7,10 +7,11 @@
  *   them, only their keys and values matter; after the last replacement they run once, not once per class;
  * - so per class only the suffix runs (name, full stop, end token), and in the last block only its end token.
  */
-import { centre, layerNorm, permuteRows } from "../ops";
-import type { Tensor1D, Tensor2D, Tensor3D, Tensor4D } from "../tf";
+import { layerNorm, permuteRows } from "../ops";
+import type { Tensor1D, Tensor2D, Tensor3D } from "../tf";
 import { tf } from "../tf";
-import { block, blocksThatKeep, type Padding, project, type Watch } from "./block";
+import type { Padding } from "./attention";
+import { block, blocksThatKeep, project, type Watch } from "./block";
 import { turn } from "./fold";
 import type { Clip, TextTower } from "./model";
 
@@ -18,7 +19,7 @@ import type { Clip, TextTower } from "./model";
 export type SuffixGroup = {
   /** Which texts, in the order in which they stand. */
   rows: number[];
-  /** Token plus positional embeddings of all R tokens, one text behind the other, [R,D], centred. */
+  /** Token plus positional embeddings of all R tokens, one text behind the other, [R,D]. */
   x: Tensor2D;
   /** Where the texts have different lengths. */
   padding?: Padding;
@@ -27,8 +28,8 @@ export type SuffixGroup = {
   /** Additive masks over the keys start, P prompts, own (padded): [S,K] for all tokens, [C,1,K] for the end tokens. */
   mask: Tensor2D;
   endMask: Tensor3D;
-  /** Block 0's queries, keys and values; computed once where the group is used again and again. */
-  projected?: Tensor4D;
+  /** Block 0's queries, keys and values [R,3D]; computed once where the group is used again and again. */
+  projected?: Tensor2D;
 };
 
 /** Deep prompts or contexts by block: entry i [P,D] stands in for the prompt positions before block i. */
@@ -74,18 +75,19 @@ function suffixGroup(tower: TextTower, ids: number[][], rows: number[], prompts:
   );
   const embedded = tf.mul(tf.gather(tower.tokens, column(tokens.map(({ id }) => Math.max(id, 0)))), filled);
   const positions = tf.gather(tower.positions, column(tokens.map(({ s }) => 1 + prompts + s)));
-  const x = centre(tf.add<Tensor2D>(embedded, positions));
-  const padding = tokens.length < C * S ? { tokens: S, places: column(tokens.map(({ padded }) => padded)) } : undefined;
-  const ends = tokens.flatMap(({ s }, r) => (r + 1 === tokens.length || tokens[r + 1].s <= s ? [r] : []));
+  const x = tf.add<Tensor2D>(embedded, positions);
+  const starts = tokens.flatMap(({ s }, r) => (s === 0 ? [r] : [])).concat(tokens.length);
+  const padding =
+    tokens.length < C * S ? { tokens: S, places: column(tokens.map(({ padded }) => padded)), starts: column(starts) } : undefined;
   const beyondEnd = suffixes.flatMap((suffix) => Array.from({ length: K }, (_, i) => (i >= 1 + prompts + suffix.length ? hidden : 0)));
   return {
     rows,
     x,
     padding,
-    pick: column(ends),
+    pick: column(starts.slice(1).map((next) => next - 1)),
     mask: causalMask(S, 1 + prompts),
     endMask: tf.tensor3d(beyondEnd, [C, 1, K]),
-    projected: keep ? project(tower.blocks[0], x, C, padding) : undefined,
+    projected: keep ? project(tower.blocks[0], x) : undefined,
   };
 }
 
@@ -133,8 +135,7 @@ export function contextTokens(tower: TextTower, prompts: Prompts, sets = 1): Ten
     if (i === 0) contexts.push(positioned(prompts[0]));
     else if (i < prompts.length) contexts.push(prompts[i]);
     else {
-      const before = i === prompts.length ? centre(contexts[i - 1]) : contexts[i - 1];
-      contexts.push(block(tower.blocks[i - 1], before, sets, { constant: tower.start[i - 1], mask }));
+      contexts.push(block(tower.blocks[i - 1], contexts[i - 1], sets, { constant: tower.start[i - 1], mask }));
     }
   });
   return contexts;
@@ -178,9 +179,9 @@ export function encodeGroup(
 /** Keys and values of the start token in each block. @returns tensors the caller owns. */
 export function startConstants(tower: Omit<TextTower, "start">, startId: number): TextTower["start"] {
   return tf.tidy(() => {
-    let x: Tensor2D = centre(tf.add(tf.slice(tower.tokens, [startId, 0], [1, -1]), tf.slice(tower.positions, [0, 0], [1, -1])));
+    let x = tf.add<Tensor2D>(tf.slice(tower.tokens, [startId, 0], [1, -1]), tf.slice(tower.positions, [0, 0], [1, -1]));
     return tower.blocks.map((w) => {
-      const keyValue = tf.slice(project(w, x, 1), w.heads, 2 * w.heads);
+      const keyValue = tf.slice(project(w, x), [0, tower.width], [1, -1]);
       x = block(w, x, 1);
       return keyValue;
     });

@@ -1,4 +1,4 @@
-// Third source of the binding (engine.mjs): libtensorflow announces "oneDNN custom operations are on" while it is being loaded, before it
+// Part of the binding (engine.mjs): libtensorflow announces "oneDNN custom operations are on" while it is being loaded, before it
 // reads TF_CPP_MIN_LOG_LEVEL. The loader looks symbols up in the binding first, so this function stands in for the library's own and
 // answers right from the start. Declared as in TensorFlow 2.21's absl/log/globals.h; another version would not ask it and only be louder.
 #include <cstdlib>
