@@ -101,7 +101,7 @@ const run = (name: string, inputs: Raw[], attributes: Attribute[] = []): Raw => 
 const none: Attribute[] = [];
 export const flag = (name: string, value: boolean): Attribute => ({ name, type: backend().binding.TF_ATTR_BOOL, value });
 export const whole = (name: string, value: number): Attribute => ({ name, type: backend().binding.TF_ATTR_INT, value });
-const real = (name: string, value: number): Attribute => ({ name, type: backend().binding.TF_ATTR_FLOAT, value });
+export const real = (name: string, value: number): Attribute => ({ name, type: backend().binding.TF_ATTR_FLOAT, value });
 
 /** Shapes, axes and scalars as arrays of the device, by content; made once. */
 const constants = new Map<string, Handle>();
@@ -140,7 +140,7 @@ export const rsqrt = unary("Rsqrt", (x) => tf.rsqrt(x));
 export const exp = unary("Exp", (x) => tf.exp(x));
 export const log = unary("Log", (x) => tf.log(x));
 export const erf = unary("Erf", (x) => tf.erf(x));
-const sigmoid = unary("Sigmoid", (x) => tf.sigmoid(x));
+export const sigmoid = unary("Sigmoid", (x) => tf.sigmoid(x));
 /** Over the last axis. */
 export const softmax = unary("Softmax", (x) => tf.softmax(x));
 
@@ -194,41 +194,6 @@ export function placeRows(x: Raw, where: Raw, count: number): Raw {
   const places = reshape(where, [where.shape[0], 1]);
   return native() ? run("ScatterNd", [places, x, ints([count, x.shape[1]])]) : tf.scatterND(places as any, x as any, [count, x.shape[1]]);
 }
-
-/** LayerNorm over the last axis without gain and bias (variance biased, as torch has it), and `plus` added to all. */
-export function layerNorm(x: Raw, epsilon: number, plus = 0): Raw {
-  if (kernels.own()) return run("PromptsrcLayerNorm", [x], [real("epsilon", epsilon), real("plus", plus)]);
-  const { y } = normed(x, epsilon);
-  return plus === 0 ? y : add(y, plus);
-}
-
-/** The gradient of x; `residual` is added to it. */
-export function layerNormGradient(dy: Raw, x: Raw, epsilon: number, residual?: Raw): Raw {
-  if (kernels.own()) return run("PromptsrcLayerNormGradient", [dy, x, residual ?? nothing()], [real("epsilon", epsilon)]);
-  const { y, factor } = normed(x, epsilon);
-  const dx = mul(sub(sub(dy, meanLast(dy)), mul(y, meanLast(mul(dy, y)))), factor);
-  return residual ? add(residual, dx) : dx;
-}
-
-function normed(x: Raw, epsilon: number): { y: Raw; factor: Raw } {
-  const centred = sub(x, meanLast(x));
-  const factor = rsqrt(add(meanLast(square(centred)), epsilon));
-  return { y: mul(centred, factor), factor };
-}
-
-/** SiLU, a sigmoid(a): QuickGELU of weights that hold its scale. */
-export const silu = (a: Raw): Raw => (kernels.own() ? run("PromptsrcSilu", [a]) : mul(a, sigmoid(a)));
-
-/** The gradient of a: dy s (1 + a (1 - s)), s = sigmoid(a). */
-export function siluGradient(a: Raw, dy: Raw): Raw {
-  if (kernels.own()) return run("PromptsrcSiluGradient", [a, dy]);
-  const gate = sigmoid(a);
-  return mul(mul(dy, gate), add(mul(a, sub(1, gate)), 1));
-}
-
-/** x + z + bias; [...,D], [...,D], [D]. */
-export const addBiased = (x: Raw, z: Raw, bias: Raw): Raw =>
-  kernels.own() ? run("PromptsrcAddBiased", [x, z, bias]) : add(x, add(z, bias));
 
 /** What stands in for an input that is not there. */
 export const nothing = (): Raw => constant([], "TF_FLOAT");

@@ -3,16 +3,16 @@
  * trainers/promptsrc.py computes it; where paper and code differ the code counts (it made the published numbers).
  * Shapes: B images, C classes, E joint embedding. Features are of unit length: f images [B,E], g classes [C,E].
  */
-import { logSoftmax, meanAbsolute } from "./ops";
+import { logSoftmax, meanAbsolute, scale } from "./ops";
 import type { Scalar, Tensor2D } from "./tf";
 import { tf } from "./tf";
 
 /** scale * f g^T, [B,C] (equation 1: the cosines of images and classes over the temperature). */
-export const cosineLogits = (f: Tensor2D, g: Tensor2D, scale: number): Tensor2D => tf.mul(tf.matMul(f, g, false, true), scale);
+export const cosineLogits = (f: Tensor2D, g: Tensor2D, logitScale: number): Tensor2D => scale(tf.matMul(f, g, false, true), logitScale);
 
 /** L_CE (equation 2): mean over the images of -log p(y). @param labels one-hot [B,C]. */
 export const crossEntropy = (logits: Tensor2D, labels: Tensor2D): Scalar =>
-  tf.mul<Scalar>(tf.sum(tf.mul(labels, logSoftmax(logits))), -1 / logits.shape[0]);
+  scale(tf.sum(tf.mul(labels, logSoftmax(logits))), -1 / logits.shape[0]);
 
 /** L_SCL-text and L_SCL-image (equation 3): mean over all elements of |prompted - frozen| (the paper sums over E). */
 export const featureConsistency = (prompted: Tensor2D, frozen: Tensor2D): Scalar => meanAbsolute(tf.sub(prompted, frozen));
@@ -32,5 +32,5 @@ export const cosineConsistency = (prompted: Tensor2D, frozen: Tensor2D): Scalar 
  */
 export function logitConsistency(logits: Tensor2D, frozenLogits: Tensor2D): Scalar {
   const log0 = logSoftmax(frozenLogits);
-  return tf.div<Scalar>(tf.sum(tf.mul(tf.exp(log0), tf.sub(log0, logSoftmax(logits)))), logits.size);
+  return scale(tf.sum(tf.mul(tf.exp(log0), tf.sub(log0, logSoftmax(logits)))), 1 / logits.size);
 }

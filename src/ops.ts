@@ -4,6 +4,7 @@
  * gradient of gather are out). Shapes: R rows, D width.
  */
 import * as k from "./kernels";
+import * as rows from "./rows";
 import type { Scalar, Tensor, Tensor1D, Tensor2D } from "./tf";
 import { tf } from "./tf";
 
@@ -17,8 +18,8 @@ export const recording = (): boolean => tf.engine().state.gradientDepth > 0;
 export function layerNorm<T extends Tensor>(x: T, { gain, bias, epsilon }: Norm): T {
   return tf.customGrad((x: any, save: any) => {
     save([x]);
-    const value = k.scope(() => ({ y: k.add(k.mul(k.layerNorm(x, epsilon), gain), bias) })).y;
-    return { value, gradFunc: (dy: any, [x]: any) => k.scope(() => ({ dx: k.layerNormGradient(k.mul(dy, gain), x, epsilon) })).dx };
+    const value = k.scope(() => ({ y: k.add(k.mul(rows.layerNorm(x, epsilon), gain), bias) })).y;
+    return { value, gradFunc: (dy: any, [x]: any) => k.scope(() => ({ dx: rows.layerNormGradient(k.mul(dy, gain), x, epsilon) })).dx };
   })(x) as T;
 }
 
@@ -47,11 +48,18 @@ export function logSoftmax<T extends Tensor>(x: T): T {
   })(x) as T;
 }
 
+/** x times a number. */
+export const scale = <T extends Tensor>(x: T, by: number): T => {
+  const times = (x: Tensor) => k.scope(() => ({ y: k.mul(x, by) })).y;
+  return tf.customGrad((x: any) => ({ value: times(x), gradFunc: (dy: any) => times(dy) }))(x) as T;
+};
+
 /** Mean of |x|; its gradient at 0 is 0, as torch has it (tf.abs has -1 there). */
 export function meanAbsolute(x: Tensor): Scalar {
   return tf.customGrad((x: any, save: any) => {
     save([tf.sign(x)]);
-    return { value: tf.mean(tf.abs(x)), gradFunc: (dy: any, [sign]: any) => tf.mul(sign, tf.div(dy, sign.size)) };
+    const gradFunc = (dy: any, [sign]: any) => k.scope(() => ({ dx: k.mul(k.mul(sign, dy), 1 / sign.size) })).dx;
+    return { value: tf.mean(tf.abs(x)), gradFunc };
   })(x) as Scalar;
 }
 

@@ -1,6 +1,8 @@
 /**
  * A residual block's weights as checkpoints have them, and as they are computed with. What multiplies or shifts every row alike is moved
  * into the weights at load, which changes no number beyond rounding:
+ * - all that reads the stream x is a LayerNorm, which subtracts the row's mean: so the maps that write to the stream write rows of mean 0,
+ *   and LayerNorm has next to nothing to subtract, and to round;
  * - LayerNorm's gain and bias go into the linear map that follows;
  * - that map's own bias goes into its weights, W <- W less the mean of each column + bias/D in every row: centring changes nothing for a
  *   row y of mean 0, and (y + 1) W then is y W + bias. Gradients get a part along (1,1,...) by it, which LayerNorm's gradient takes off;
@@ -10,12 +12,12 @@
  * Shapes: D width.
  */
 import type { Norm } from "../ops";
+import type { Activation } from "../rows";
 import type { Tensor, Tensor1D, Tensor2D } from "../tf";
 import { tf } from "../tf";
 
 /** y = x weight + bias, weight [in,out]. */
 export type Linear = { weight: Tensor2D; bias: Tensor1D };
-export type Activation = "quick_gelu" | "gelu";
 
 /** A block as checkpoints have it. */
 export type PlainBlock = {
@@ -60,7 +62,7 @@ export function foldBlock(plain: PlainBlock): Block {
         return { weight: tf.sub(scaled, tf.mean(scaled, 0, true)), bias: offset } as any;
       });
     const writing = ({ weight, bias }: Linear, factor = 1): Linear =>
-      tf.tidy(() => ({ weight: tf.mul(weight, factor), bias: tf.clone(bias) }) as any);
+      tf.tidy(() => ({ weight: tf.mul(tf.sub(weight, tf.mean(weight, 1, true)), factor), bias: tf.sub(bias, tf.mean(bias)) }) as any);
     const inside = ({ weight, bias }: Linear) => tf.add(weight, tf.div(bias, width));
     const query = reading(plain.norm1, plain.query, 1 / Math.sqrt(width / heads));
     const key = reading(plain.norm1, plain.key);

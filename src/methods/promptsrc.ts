@@ -9,9 +9,9 @@
  * and CoOp under it, which no one has published.
  */
 import { cosineConsistency, cosineLogits, crossEntropy, featureConsistency, logitConsistency, squaredConsistency } from "../losses";
+import { scale } from "../ops";
 import { seeded } from "../random";
 import { oneOf } from "../suggest";
-import type { Scalar } from "../tf";
 import { tf } from "../tf";
 import { coopHost, coopSettings, coopTransfers } from "./coop";
 import { frozenTextTarget } from "./frozenText";
@@ -33,9 +33,9 @@ export const selfRegulated: Objective = ({ clip, classNames, config, seed }) => 
       const frozenLogits = cosineLogits(frozenImage, frozenText, clip.logitScale);
       return ({ f, g, logits, truth }) => {
         const ce = crossEntropy(logits, truth);
-        const scl_text = tf.mul<Scalar>(consistency(g, frozenText), config.weights.text);
-        const scl_image = tf.mul<Scalar>(consistency(f, frozenImage), config.weights.image);
-        const scl_logits = tf.mul<Scalar>(logitConsistency(logits, frozenLogits), config.weights.logits);
+        const scl_text = scale(consistency(g, frozenText), config.weights.text);
+        const scl_image = scale(consistency(f, frozenImage), config.weights.image);
+        const scl_logits = scale(logitConsistency(logits, frozenLogits), config.weights.logits);
         const total = tf.addN([ce, scl_text, scl_image, scl_logits]);
         return { ce, scl_text, scl_image, scl_logits, total };
       };

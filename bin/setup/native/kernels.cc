@@ -3,6 +3,9 @@
 #include "kernels.h"
 
 #include <Eigen/Core>
+#include <algorithm>
+#include <cmath>
+#include <vector>
 
 namespace promptsrc {
 
@@ -11,6 +14,17 @@ using Part = Eigen::Map<Rows, 0, Eigen::OuterStride<>>;
 using ConstPart = Eigen::Map<const Rows, 0, Eigen::OuterStride<>>;
 using Line = Eigen::Map<Eigen::ArrayXf>;
 using ConstLine = Eigen::Map<const Eigen::ArrayXf>;
+// Aligned as TensorFlow's arrays are: Eigen begins sums at an aligned element, so elsewhere their last digits would depend on the address.
+using Scratch = std::vector<float, Eigen::aligned_allocator<float>>;
+
+// y [R,m] = x [R,n] W, with W [n,m], or [m,n] if it lies turned; its rows lie `stride` apart.
+static void multiply(int64_t R, int64_t n, int64_t m, const float* x, const float* weight, int64_t stride, bool turned, float* y) {
+  using Weight = Eigen::Map<const Rows, 0, Eigen::OuterStride<>>;
+  const Eigen::Map<const Rows> in(x, R, n);
+  Eigen::Map<Rows> out(y, R, m);
+  if (turned) out.noalias() = in * Weight(weight, m, n, Eigen::OuterStride<>(stride)).transpose();
+  else out.noalias() = in * Weight(weight, n, m, Eigen::OuterStride<>(stride));
+}
 
 void layerNorm(int64_t from, int64_t to, int64_t D, const float* x, float epsilon, float plus, float* y) {
   for (int64_t r = from; r < to; r++) {
@@ -56,6 +70,52 @@ void addBiased(int64_t from, int64_t to, int64_t D, const float* x, const float*
   for (int64_t r = from; r < to; r++) Line(y + r * D, D) = ConstLine(x + r * D, D) + (ConstLine(z + r * D, D) + b);
 }
 
+void product(int64_t from, int64_t to, const Product& all, float* y) {
+  static thread_local Scratch ready, made;
+  const int64_t rows = to - from, n = all.n, m = all.m;
+  const float* x = all.x + from * n;
+  if (all.norm) {
+    ready.resize(rows * n);
+    layerNorm(0, rows, n, x, all.epsilon, 1, ready.data());
+    x = ready.data();
+  }
+  y += from * m;
+  const float* first = all.first + from * m;
+  if (all.after == Product::normGradient) {
+    made.resize(rows * m);
+    multiply(rows, n, m, x, all.weight, all.stride, all.turned, made.data());
+    layerNormGradient(0, rows, m, made.data(), first, all.epsilon, all.second ? all.second + from * m : nullptr, y);
+  } else {
+    multiply(rows, n, m, x, all.weight, all.stride, all.turned, y);
+    if (all.after == Product::residual) addBiased(0, rows, m, first, y, all.second, y);
+  }
+}
+
+void mlp(int64_t from, int64_t to, const Mlp& all, float* hidden, float* y) {
+  static thread_local Scratch ready, active;
+  const int64_t rows = to - from, D = all.D, M = all.M;
+  const float* x = all.x + from * D;
+  ready.resize(rows * D);
+  active.resize(rows * M);
+  hidden = hidden ? hidden + from * M : active.data();
+  layerNorm(0, rows, D, x, all.epsilon, 1, ready.data());
+  multiply(rows, D, M, ready.data(), all.up, M, false, hidden);
+  silu(0, rows * M, hidden, active.data());
+  multiply(rows, M, D, active.data(), all.down, D, false, y + from * D);
+  addBiased(0, rows, D, x, y + from * D, all.bias, y + from * D);
+}
+
+void mlpGradient(int64_t from, int64_t to, const Mlp& all, const float* hidden, const float* dy, float* dx) {
+  static thread_local Scratch dready, dhidden;
+  const int64_t rows = to - from, D = all.D, M = all.M;
+  dready.resize(rows * D);
+  dhidden.resize(rows * M);
+  multiply(rows, D, M, dy + from * D, all.down, D, true, dhidden.data());
+  siluGradient(0, rows * M, hidden + from * M, dhidden.data(), dhidden.data());
+  multiply(rows, M, D, dhidden.data(), all.up, M, true, dready.data());
+  layerNormGradient(0, rows, D, dready.data(), all.x + from * D, all.epsilon, dy + from * D, dx + from * D);
+}
+
 namespace {
 
 // One head of one sequence: d = D / heads, Q tokens ask, K are seen.
@@ -96,9 +156,10 @@ struct Head {
     for (int64_t q = 0; q < Q; q++) {
       auto row = p.row(q).array();
       if (all.mask) row += Eigen::Map<const Eigen::Array<float, 1, Eigen::Dynamic>>(all.mask + g * all.maskSequence + q * all.maskQuery, K);
-      row = (row - row.maxCoeff()).exp();
-      row *= 1 / row.sum();
+      row -= row.maxCoeff();
     }
+    p = p.array().exp();  // of all at once: rows seldom fill whole vectors
+    for (int64_t q = 0; q < Q; q++) p.row(q) *= 1 / p.row(q).sum();
   }
 };
 

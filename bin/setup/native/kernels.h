@@ -19,6 +19,28 @@ void siluGradient(int64_t from, int64_t to, const float* a, const float* dy, flo
 // y = x + z + bias
 void addBiased(int64_t from, int64_t to, int64_t D, const float* x, const float* z, const float* bias, float* y);
 
+// y = x W, of x or of its LayerNorm + 1; x [R,n], W [n,m], or [m,n] if it lies turned, its rows `stride` apart.
+struct Product {
+  int64_t n, m, stride;
+  const float *x, *weight;
+  bool turned, norm;
+  // Of the product [R,m]: as it is; first + y + second (the bias [m]); or LayerNorm's gradient where its argument was first, second added
+  // unless it is null.
+  enum After { nothing, residual, normGradient } after;
+  const float *first, *second;
+  float epsilon;
+};
+void product(int64_t from, int64_t to, const Product& all, float* y);
+
+// y = x + silu((LayerNorm(x) + 1) up) down + bias; up [D,M], down [M,D]. `hidden`, the argument of silu, is kept [R,M] unless it is null.
+struct Mlp {
+  int64_t D, M;
+  const float *x, *up, *down, *bias;
+  float epsilon;
+};
+void mlp(int64_t from, int64_t to, const Mlp& all, float* hidden, float* y);
+void mlpGradient(int64_t from, int64_t to, const Mlp& all, const float* hidden, const float* dy, float* dx);
+
 // G sequences, one behind the other; sequence g has the rows [starts[g], starts[g+1]), or, without starts, an equal part of them.
 // Its tokens see `constants` rows that all sequences share, `prompts` rows of their set, and their own.
 struct Attention {

@@ -22,60 +22,91 @@ namespace {
 using promptsrc::Attention;
 
 // As many threads as TensorFlow's kernels have (src/tf.ts sets the variable), the calling one among them. They live as long as the process.
+// One kernel follows the other within microseconds, so a thread that has nothing to do looks out for work a while before it sleeps.
+// Each begins with the same part of the rows every time, which the kernel before left in its core's cache, and helps the others at the end.
 class Threads {
  public:
   Threads() {
     const char* said = std::getenv("TF_NUM_INTRAOP_THREADS");
     const int wanted = said ? std::atoi(said) : static_cast<int>(std::thread::hardware_concurrency());
     count = std::max(1, wanted);
-    for (int i = 1; i < count; i++) std::thread([this] { serve(); }).detach();
+    next = std::vector<Counter>(count);
+    for (int i = 1; i < count; i++) std::thread([this, i] { serve(i); }).detach();
   }
 
-  // Calls part(from, to) for parts of [0, length), each at least `least` long.
-  void share(int64_t length, int64_t least, const std::function<void(int64_t, int64_t)>& part) {
-    const int64_t parts = std::max<int64_t>(1, std::min<int64_t>(4 * count, length / std::max<int64_t>(1, least)));
-    const auto one = [&](int64_t i) { part(length * i / parts, length * (i + 1) / parts); };
+  // Calls part(from, to) for even parts of [0, length), of about `size` each.
+  void share(int64_t length, int64_t size, const std::function<void(int64_t, int64_t)>& part) {
+    const int64_t wanted = std::max<int64_t>(1, length / std::max<int64_t>(1, size));
     std::unique_lock<std::mutex> mine(callers, std::try_to_lock);
-    if (parts == 1 || count == 1 || !mine) return part(0, length);
-    {
-      std::lock_guard<std::mutex> hold(lock);
-      next = 0;
-      total = parts;
-      job = one;
-      open = true;
+    const bool alone = count == 1 || wanted == 1 || !mine;
+    const int64_t parts = alone ? wanted : std::max<int64_t>(wanted / count, 1) * count;
+    const auto one = [&](int64_t i) { part(length * i / parts, length * (i + 1) / parts); };
+    if (alone) {
+      for (int64_t i = 0; i < parts; i++) one(i);
+      return;
     }
-    begun.notify_all();
-    work();
-    std::unique_lock<std::mutex> hold(lock);
+    job = one;
+    each = parts / count;
+    for (Counter& counter : next) counter.done = 0;
+    open = true;
+    round++;
+    if (asleep > 0) {
+      std::lock_guard<std::mutex> hold(lock);
+      begun.notify_all();
+    }
+    work(0);
     open = false;
-    ended.wait(hold, [this] { return helping == 0; });
+    while (helping > 0) pause();
   }
 
  private:
-  void serve() {
-    std::unique_lock<std::mutex> hold(lock);
-    for (;;) {
-      begun.wait(hold, [this] { return open && next < total; });
-      helping++;
-      hold.unlock();
-      work();
-      hold.lock();
-      if (--helping == 0) ended.notify_one();
+  struct alignas(64) Counter {
+    std::atomic<int64_t> done{0};
+  };
+
+  // Without the lock while there is much to do: who waits for a lock sleeps, and is late for a part of a millisecond.
+  void serve(int me) {
+    for (uint64_t seen = 0;;) {
+      for (int i = 0; i < patience && round == seen; i++) {
+        for (int j = 0; j < 64 && round == seen; j++) pause();
+        std::this_thread::yield();  // TensorFlow's own threads may want the processor
+      }
+      if (round == seen) {
+        std::unique_lock<std::mutex> hold(lock);
+        asleep++;
+        begun.wait(hold, [&] { return round != seen; });
+        asleep--;
+      }
+      seen = round;
+      helping++;  // from here on `share` does not end, so that what it set stays
+      if (open) work(me);
+      helping--;
     }
   }
 
-  void work() {
-    for (int64_t i; (i = next++) < total;) job(i);
+  void work(int me) {
+    for (int k = 0; k < count; k++) {
+      const int whose = (me + k) % count;
+      for (int64_t i; (i = next[whose].done++) < each;) job(whose * each + i);
+    }
   }
 
+  static void pause() {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+  }
+
+  static constexpr int patience = 2000;  // some milliseconds
   int count;
   std::mutex callers, lock;
-  std::condition_variable begun, ended;
+  std::condition_variable begun;
   std::function<void(int64_t)> job;
-  std::atomic<int64_t> next{0};
-  int64_t total = 0;
-  int helping = 0;
-  bool open = false;
+  std::vector<Counter> next;
+  std::atomic<uint64_t> round{0};
+  std::atomic<int> helping{0}, asleep{0};
+  std::atomic<bool> open{false};
+  int64_t each = 0;
 };
 
 Threads& threads() {
@@ -83,7 +114,7 @@ Threads& threads() {
   return *all;
 }
 
-// Elements that are worth a thread's start.
+// Elements of a part.
 constexpr int64_t worthwhile = 1 << 14;
 
 struct Failure {
@@ -152,8 +183,8 @@ void want(bool holds, const char* what) {
 
 struct Attributes {
   float epsilon = 0, plus = 0;
-  int heads = 1, sequences = 1, sets = 1;
-  bool fixed = false;
+  int heads = 1, sequences = 1, sets = 1, after = 0, from = 0, columns = 0;
+  bool fixed = false, turned = false, norm = false, keep = false;
 };
 
 void* readAttributes(TF_OpKernelConstruction* construction) {
@@ -165,9 +196,18 @@ void* readAttributes(TF_OpKernelConstruction* construction) {
   TF_OpKernelConstruction_GetAttrInt32(construction, "heads", &all->heads, status);
   TF_OpKernelConstruction_GetAttrInt32(construction, "sequences", &all->sequences, status);
   TF_OpKernelConstruction_GetAttrInt32(construction, "sets", &all->sets, status);
-  unsigned char fixed = 0;
-  TF_OpKernelConstruction_GetAttrBool(construction, "fixed", &fixed, status);
-  all->fixed = fixed;
+  TF_OpKernelConstruction_GetAttrInt32(construction, "after", &all->after, status);
+  TF_OpKernelConstruction_GetAttrInt32(construction, "from", &all->from, status);
+  TF_OpKernelConstruction_GetAttrInt32(construction, "columns", &all->columns, status);
+  const auto flag = [&](const char* name) {
+    unsigned char value = 0;
+    TF_OpKernelConstruction_GetAttrBool(construction, name, &value, status);
+    return value != 0;
+  };
+  all->fixed = flag("fixed");
+  all->turned = flag("turned");
+  all->norm = flag("norm");
+  all->keep = flag("keep");
   TF_DeleteStatus(status);
   return all;
 }
@@ -215,6 +255,54 @@ void addBiased(Call& call, const Attributes&) {
   const auto y = call.output(0, x.shape);
   threads().share(x.size() / D, worthwhile / D, [&](int64_t from, int64_t to) {
     promptsrc::addBiased(from, to, D, x.floats(), z.floats(), bias.floats(), y.floats());
+  });
+}
+
+// Rows of a part of a product: few enough for a core's cache, enough to be worth Eigen's packing of the weights.
+int64_t rowsAtOnce(int64_t R) { return std::min<int64_t>(256, std::max<int64_t>(16, R / 2)); }
+
+// Inputs x, weight, of which `columns` columns count, `from` the first that does, and two more (kernels.h, `Product`), which may be empty.
+void product(Call& call, const Attributes& at) {
+  using promptsrc::Product;
+  const auto x = call.input(0), weight = call.input(1), first = call.input(2), second = call.input(3);
+  want(x.shape.size() == 2 && weight.shape.size() == 2, "x and the weight are not matrices");
+  const int64_t R = x.shape[0], n = x.shape[1], stride = weight.shape[1], m = at.turned ? weight.shape[0] : at.columns;
+  want(n == (at.turned ? at.columns : weight.shape[0]), "the weight does not go with x");
+  want(at.from >= 0 && at.columns >= 0 && at.from + at.columns <= stride, "the weight has fewer columns");
+  const auto after = static_cast<Product::After>(at.after);
+  want(after == Product::nothing || first.size() == R * m, "what is combined with the product differs from it in size");
+  want(after != Product::residual || second.size() == m, "the bias differs from the product's rows in size");
+  want(after != Product::normGradient || second.size() == R * m || second.size() == 0, "the residual differs from the product in size");
+  const auto y = call.output(0, {R, m});
+  const Product all{n, m, stride, x.floats(), weight.floats() + at.from, at.turned, at.norm, after, first.floats(), second.floats(), at.epsilon};
+  threads().share(R, rowsAtOnce(R), [&](int64_t from, int64_t to) { promptsrc::product(from, to, all, y.floats()); });
+}
+
+promptsrc::Mlp maps(Call& call, const Attributes& at) {
+  const auto x = call.input(0), up = call.input(1), down = call.input(2), bias = call.input(3);
+  want(x.shape.size() == 2 && up.shape.size() == 2, "x and the weights are not matrices");
+  const int64_t D = x.shape[1], M = up.shape[1];
+  want(up.shape[0] == D && down.size() == M * D && bias.size() == D, "the weights do not go with x");
+  return {D, M, x.floats(), up.floats(), down.floats(), bias.floats(), at.epsilon};
+}
+
+// Inputs x, up, down, bias; outputs y and the hidden layer [R,M], empty unless it is kept.
+void mlp(Call& call, const Attributes& at) {
+  const auto all = maps(call, at);
+  const int64_t R = call.input(0).shape[0];
+  const auto y = call.output(0, {R, all.D}), hidden = call.output(1, {at.keep ? R : 0, all.M});
+  threads().share(R, rowsAtOnce(R), [&](int64_t from, int64_t to) { promptsrc::mlp(from, to, all, hidden.floats(), y.floats()); });
+}
+
+// Inputs x, up, down, bias, hidden, dy.
+void mlpGradient(Call& call, const Attributes& at) {
+  const auto all = maps(call, at);
+  const auto hidden = call.input(4), dy = call.input(5);
+  const int64_t R = dy.shape[0];
+  want(dy.size() == R * all.D && hidden.size() == R * all.M, "hidden or dy does not go with x");
+  const auto dx = call.output(0, {R, all.D});
+  threads().share(R, rowsAtOnce(R), [&](int64_t from, int64_t to) {
+    promptsrc::mlpGradient(from, to, all, hidden.floats(), dy.floats(), dx.floats());
   });
 }
 
@@ -310,6 +398,12 @@ const bool registered = [] {
   add<silu>("PromptsrcSilu", {"a: float"}, {"y: float"}, {});
   add<siluGradient>("PromptsrcSiluGradient", {"a: float", "dy: float"}, {"da: float"}, {});
   add<addBiased>("PromptsrcAddBiased", {"x: float", "z: float", "bias: float"}, {"y: float"}, {});
+  add<product>("PromptsrcProduct", {"x: float", "weight: float", "first: float", "second: float"}, {"y: float"},
+               {"from: int", "columns: int", "turned: bool", "norm: bool", "after: int", "epsilon: float"});
+  add<mlp>("PromptsrcMlp", {"x: float", "up: float", "down: float", "bias: float"}, {"y: float", "hidden: float"},
+           {"epsilon: float", "keep: bool"});
+  add<mlpGradient>("PromptsrcMlpGradient", {"x: float", "up: float", "down: float", "bias: float", "hidden: float", "dy: float"}, {"dx: float"},
+                   {"epsilon: float"});
   const std::vector<const char*> sees = {"own: float",      "queries: float", "theirs: float",
                                          "constant: float", "mask: float",    "starts: int32"};
   const std::vector<const char*> shapes = {"heads: int", "sequences: int", "sets: int", "fixed: bool"};
