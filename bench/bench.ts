@@ -48,9 +48,9 @@ function sourceOf(where: Where): string {
     readdirSync(join(...folder))
       .sort()
       .map((name) => join(...folder, name));
-  const kit = ["tf.ts", "ops.ts", "kernels.ts", "losses.ts"].map((name) => join("src", name));
+  const kit = ["tf.ts", "ops.ts", "kernels.ts", "rows.ts", "losses.ts"].map((name) => join("src", name));
   const folders = ["clip", "methods", "training", "datasets", "benchmarks"].flatMap((name) => inside("src", name));
-  const ours = [join("bench", "measure.ts"), join("bench", "model.ts"), ...kit, ...folders];
+  const ours = [join("bench", "measure.ts"), join("bench", "model.ts"), ...kit, ...inside("bin", "setup", "native"), ...folders];
   const files = where === "pytorch" ? ["bench/peer.py", "bench/requirements.txt"] : ours;
   const hash = createHash("sha256");
   for (const file of files) hash.update(readFileSync(file));

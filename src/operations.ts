@@ -9,7 +9,9 @@ import { tf } from "./tf";
 /** Operations of the engine by name; `flops` of the matrix products. */
 export type Operation = { name: string; calls: number; seconds: number; flops: number };
 
-type Run = (name: string, attributes: { name: string; value: unknown }[], inputs: { shape: number[] }[], outputs?: number) => unknown;
+type Shaped = { shape: number[] };
+type Attributes = { name: string; value: unknown }[];
+type Run = (name: string, attributes: Attributes, inputs: Shaped[], outputs?: number) => unknown;
 type Backend = { executeSingleOutput: Run; executeMultipleOutputs: Run };
 
 /** Runs `f` and lists the operations it took, the slowest first. */
@@ -25,9 +27,7 @@ export function operations(f: () => void): Operation[] {
       const operation = found.get(name) ?? { name, calls: 0, seconds: 0, flops: 0 };
       operation.calls += 1;
       operation.seconds += (performance.now() - begun) / 1000;
-      const [first] = [result].flat() as { shape: number[] }[];
-      if (name.includes("MatMul")) operation.flops += matmulFlops(attributes, inputs, first);
-      if (name.includes("Attention")) operation.flops += attentionFlops(attributes, inputs);
+      operation.flops += flops[name]?.(inputs, ([result].flat() as Shaped[])[0], (wanted) => valueOf(attributes, wanted)) ?? 0;
       found.set(name, operation);
       return result;
     };
@@ -47,22 +47,36 @@ export function operations(f: () => void): Operation[] {
   return [...found.values()].sort((a, b) => b.seconds - a.seconds);
 }
 
-/** 2 x elements of the result x length of the sums. */
-function matmulFlops(attributes: { name: string; value: unknown }[], [a]: { shape: number[] }[], result: { shape: number[] }): number {
-  const turned = attributes.some(({ name, value }) => (name === "adj_x" || name === "transpose_a") && value === true);
-  return 2 * result.shape.reduce((x, y) => x * y, 1) * a.shape[a.shape.length - (turned ? 2 : 1)];
-}
+const valueOf = (attributes: Attributes, wanted: string) => attributes.find(({ name }) => name === wanted)?.value;
 
-/**
- * Of our own attention kernels: two products forward, and five for the gradient (that of the queries is left out where none is wanted);
- * where sequences have unequal lengths, as if all had the mean length.
- */
-function attentionFlops(attributes: { name: string; value: unknown }[], inputs: { shape: number[] }[]): number {
-  const [own, queries, theirs, constant, , , dmixed] = inputs.map(({ shape }) => shape);
-  const value = (name: string) => attributes.find((attribute) => attribute.name === name)?.value as number;
-  const one = queries.length === 2;
-  const rows = (shape: number[]) => (shape.length === 2 ? shape[0] : 0);
-  const keys = rows(constant) + rows(theirs) / value("sets") + own[0] / value("sequences");
-  const products = !dmixed ? 2 : value("fixed") ? 4 : 5;
-  return products * 2 * (one ? queries[0] : own[0]) * keys * (own[1] / (one ? 2 : 3));
-}
+type Count = (inputs: Shaped[], result: Shaped, value: (attribute: string) => unknown) => number;
+
+const matMul: Count = ([a], result, value) => {
+  const turned = value("adj_x") === true || value("transpose_a") === true;
+  return 2 * size(result) * a.shape[a.shape.length - (turned ? 2 : 1)];
+};
+/** Two maps; the inputs are x [R,D] and the first of them [D,M]. */
+const mlp: Count = ([x, up]) => 4 * size(x) * up.shape[1];
+/** `products` of [Q,K] and [K,d] a head; where sequences have unequal lengths, as if all had the mean length. */
+const attention =
+  (products: (fixed: boolean) => number): Count =>
+  ([own, queries, theirs, constant], _, value) => {
+    const one = queries.shape.length === 2;
+    const rows = ({ shape }: Shaped) => (shape.length === 2 ? shape[0] : 0);
+    const keys = rows(constant) + rows(theirs) / (value("sets") as number) + own.shape[0] / (value("sequences") as number);
+    const asking = one ? queries.shape[0] : own.shape[0];
+    return products(value("fixed") === true) * 2 * asking * keys * (own.shape[1] / (one ? 2 : 3));
+  };
+
+/** Floating-point operations of matrix products: 2 x elements of the result x length of the sums. */
+const flops: Record<string, Count> = {
+  MatMul: matMul,
+  BatchMatMulV2: matMul,
+  PromptsrcProduct: ([x], result) => 2 * size(result) * x.shape[1],
+  PromptsrcMlp: mlp,
+  PromptsrcMlpGradient: mlp,
+  PromptsrcAttention: attention(() => 2),
+  PromptsrcAttentionGradient: attention((fixed) => (fixed ? 4 : 5)),
+};
+
+const size = ({ shape }: Shaped): number => shape.reduce((a, b) => a * b, 1);

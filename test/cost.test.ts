@@ -91,7 +91,7 @@ describe.runIf(tf.getBackend() === "tensorflow")("the products of a real step", 
     disposeClip(clip);
     const done = counted.reduce((sum, { flops }) => sum + flops, 0);
     const needed = totalCost(exactStepCost(shapes, { ...setting, batch: 3, suffixes, depth }));
-    // What the code does beyond: means of rows as products.
+    // What the code does beyond: the weights of attention a second time, for the gradient.
     expect(done / needed).toBeGreaterThan(1);
     expect(done / needed).toBeLessThan(1.2);
   });

@@ -1,10 +1,11 @@
 /** The encoders with their savings against the plain way: features and gradients, for all depths, lengths and shapes of towers. */
-import { describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { block, blocksThatKeep, project, type Surroundings } from "../src/clip/block";
 import { turn } from "../src/clip/fold";
 import { encodeImage, imageFront } from "../src/clip/image";
 import { loadClip } from "../src/clip/load";
 import { causalMask, encodeText, encodeTexts, groupByLength, suffixGroups, tokenise } from "../src/clip/text";
+import { kernels } from "../src/kernels";
 import { seeded } from "../src/random";
 import { type Tensor, type Tensor2D, tf } from "../src/tf";
 import { plainClip } from "./plain";
@@ -40,11 +41,21 @@ function compare(fast: (prompts: Tensor2D[]) => Tensor2D, plain: (prompts: Tenso
   });
 }
 
+const { own } = kernels;
+afterAll(() => {
+  kernels.own = own;
+});
+
 describe.each([
-  ["5 text and 3 image blocks", {}],
-  ["2 text and 4 image blocks, GELU, a rest of pixels", { textLayers: 2, visionLayers: 4, activation: "gelu", size: 20 }],
-  ["single blocks", { textLayers: 1, visionLayers: 1 }],
-])("%s", (_, changes) => {
+  ["5 text and 3 image blocks", {}, own],
+  ["2 text and 4 image blocks, GELU, a rest of pixels", { textLayers: 2, visionLayers: 4, activation: "gelu", size: 20 }, own],
+  ["single blocks", { textLayers: 1, visionLayers: 1 }, own],
+  ["wide towers, whose products are TensorFlow's", { textLayers: 2, text: 576, visionLayers: 2, vision: 576 }, own],
+  ["without kernels of our own, as on a GPU", { textLayers: 3, visionLayers: 2 }, () => false],
+])("%s", (_, changes, ours) => {
+  beforeAll(() => {
+    kernels.own = ours;
+  });
   const folder = writeRandomClip(changes);
   const plain = plainClip(folder);
   const loaded = loadClip(folder);
@@ -96,6 +107,9 @@ describe.each([
 });
 
 describe("a block that computes again what its gradient needs", () => {
+  beforeAll(() => {
+    kernels.own = own;
+  });
   const [G, S, P] = [4, 3, 2];
   const loaded = loadClip(writeRandomClip());
   const cases: [string, (clip: Awaited<typeof loaded>) => Surroundings][] = [
