@@ -138,7 +138,7 @@ const sources = () => [
 ];
 
 function bindingKey() {
-  const files = [...sources(), kernels, native("kernels.h")];
+  const files = [...sources(), kernels, native("kernels.h"), native("threads.h")];
   if (!files.every(existsSync)) return "";
   const texts = files.map((file) => readFileSync(file));
   return hash(tensorflow, process.platform, process.arch, ...flags, ...vectorFlags, ...linking, ...texts);

@@ -1,14 +1,8 @@
 // TensorFlow operations of our own, registered when the binding is loaded: kernels.cc behind TensorFlow's C interface, its work shared
-// among threads. src/kernels.ts and src/clip/attention.ts call them, and compute the same with TensorFlow's own where they are missing
+// among threads. src/rows.ts and src/clip/attention.ts call them, and compute the same with TensorFlow's own where they are missing
 // (another engine, a GPU, an x64 processor without AVX2).
 #include <algorithm>
-#include <atomic>
-#include <condition_variable>
-#include <cstdlib>
-#include <functional>
-#include <mutex>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "kernels.h"
@@ -16,103 +10,12 @@
 #include "tensorflow/c/ops.h"
 #include "tensorflow/c/tf_status.h"
 #include "tensorflow/c/tf_tensor.h"
+#include "threads.h"
 
 namespace {
 
 using promptsrc::Attention;
-
-// As many threads as TensorFlow's kernels have (src/tf.ts sets the variable), the calling one among them. They live as long as the process.
-// One kernel follows the other within microseconds, so a thread that has nothing to do looks out for work a while before it sleeps.
-// Each begins with the same part of the rows every time, which the kernel before left in its core's cache, and helps the others at the end.
-class Threads {
- public:
-  Threads() {
-    const char* said = std::getenv("TF_NUM_INTRAOP_THREADS");
-    const int wanted = said ? std::atoi(said) : static_cast<int>(std::thread::hardware_concurrency());
-    count = std::max(1, wanted);
-    next = std::vector<Counter>(count);
-    for (int i = 1; i < count; i++) std::thread([this, i] { serve(i); }).detach();
-  }
-
-  // Calls part(from, to) for even parts of [0, length), of about `size` each.
-  void share(int64_t length, int64_t size, const std::function<void(int64_t, int64_t)>& part) {
-    const int64_t wanted = std::max<int64_t>(1, length / std::max<int64_t>(1, size));
-    std::unique_lock<std::mutex> mine(callers, std::try_to_lock);
-    const bool alone = count == 1 || wanted == 1 || !mine;
-    const int64_t parts = alone ? wanted : std::max<int64_t>(wanted / count, 1) * count;
-    const auto one = [&](int64_t i) { part(length * i / parts, length * (i + 1) / parts); };
-    if (alone) {
-      for (int64_t i = 0; i < parts; i++) one(i);
-      return;
-    }
-    job = one;
-    each = parts / count;
-    for (Counter& counter : next) counter.done = 0;
-    open = true;
-    round++;
-    if (asleep > 0) {
-      std::lock_guard<std::mutex> hold(lock);
-      begun.notify_all();
-    }
-    work(0);
-    open = false;
-    while (helping > 0) pause();
-  }
-
- private:
-  struct alignas(64) Counter {
-    std::atomic<int64_t> done{0};
-  };
-
-  // Without the lock while there is much to do: who waits for a lock sleeps, and is late for a part of a millisecond.
-  void serve(int me) {
-    for (uint64_t seen = 0;;) {
-      for (int i = 0; i < patience && round == seen; i++) {
-        for (int j = 0; j < 64 && round == seen; j++) pause();
-        std::this_thread::yield();  // TensorFlow's own threads may want the processor
-      }
-      if (round == seen) {
-        std::unique_lock<std::mutex> hold(lock);
-        asleep++;
-        begun.wait(hold, [&] { return round != seen; });
-        asleep--;
-      }
-      seen = round;
-      helping++;  // from here on `share` does not end, so that what it set stays
-      if (open) work(me);
-      helping--;
-    }
-  }
-
-  void work(int me) {
-    for (int k = 0; k < count; k++) {
-      const int whose = (me + k) % count;
-      for (int64_t i; (i = next[whose].done++) < each;) job(whose * each + i);
-    }
-  }
-
-  static void pause() {
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#endif
-  }
-
-  static constexpr int patience = 2000;  // some milliseconds
-  int count;
-  std::mutex callers, lock;
-  std::condition_variable begun;
-  std::function<void(int64_t)> job;
-  std::vector<Counter> next;
-  std::atomic<uint64_t> round{0};
-  std::atomic<int> helping{0}, asleep{0};
-  std::atomic<bool> open{false};
-  int64_t each = 0;
-};
-
-Threads& threads() {
-  static Threads* all = new Threads;
-  return *all;
-}
+using promptsrc::threads;
 
 // Elements of a part.
 constexpr int64_t worthwhile = 1 << 14;
@@ -259,7 +162,7 @@ void addBiased(Call& call, const Attributes&) {
 }
 
 // Rows of a part of a product: few enough for a core's cache, enough to be worth Eigen's packing of the weights.
-int64_t rowsAtOnce(int64_t R) { return std::min<int64_t>(256, std::max<int64_t>(16, R / 2)); }
+int64_t rowsAtOnce(int64_t R) { return std::min<int64_t>(256, std::max<int64_t>(16, R / threads().size())); }
 
 // Inputs x, weight, of which `columns` columns count, `from` the first that does, and two more (kernels.h, `Product`), which may be empty.
 void product(Call& call, const Attributes& at) {
