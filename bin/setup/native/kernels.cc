@@ -129,7 +129,6 @@ struct Head {
         own(all.starts ? all.starts[g + 1] - first : all.rows / all.sequences),
         Q(all.queries ? 1 : own), K(all.constants + all.prompts + own), firstQuery(all.queries ? g : first) {}
 
-  int64_t before() const { return all.constants + all.prompts; }
   int64_t set() const { return g / (all.sequences / all.sets); }
   // Where the keys (or values) of own begin in a row, and the queries' stride.
   int64_t ownColumn(bool values) const { return all.ownWidth - (values ? 1 : 2) * all.width + column; }

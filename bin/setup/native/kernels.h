@@ -58,7 +58,7 @@ struct Attention {
   int64_t maskSequence, maskQuery;
 };
 
-// Writes mixed [R,D], or [G,D] where one asks.
+// Of heads [from, to) of all G*H, those of a sequence one behind the other. Writes mixed [R,D], or [G,D] where one asks.
 void attend(int64_t from, int64_t to, const Attention& seen, float* mixed);
 
 // Gradients of own, queries (where one asks), and of theirs by sequence [G*prompts,2D]; own and queries may be null.
