@@ -1,6 +1,10 @@
 // TensorFlow operations of our own, registered when the binding is loaded: kernels.cc behind TensorFlow's C interface, its work shared
 // among threads. src/rows.ts and src/clip/attention.ts call them, and compute the same with TensorFlow's own where they are missing
 // (another engine, a GPU, an x64 processor without AVX2).
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 #include <algorithm>
 #include <string>
 #include <vector>
@@ -286,9 +290,15 @@ void add(const char* name, std::vector<const char*> inputs, std::vector<const ch
   TF_DeleteStatus(status);
 }
 
+// Asked of the processor itself: what __builtin_cpu_supports reads is missing where zig is the compiler.
 bool processorServes() {
 #if defined(__x86_64__)
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  unsigned a, b, c, d;
+  if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_FMA) || !(c & bit_OSXSAVE)) return false;
+  unsigned saved, high;
+  __asm__("xgetbv" : "=a"(saved), "=d"(high) : "c"(0));
+  if ((saved & 6) != 6) return false;  // the system keeps the vector registers
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & bit_AVX2);
 #else
   return true;
 #endif
