@@ -27,7 +27,7 @@ export function operations(f: () => void): Operation[] {
       const operation = found.get(name) ?? { name, calls: 0, seconds: 0, flops: 0 };
       operation.calls += 1;
       operation.seconds += (performance.now() - begun) / 1000;
-      operation.flops += flops[name]?.(inputs, ([result].flat() as Shaped[])[0], (wanted) => valueOf(attributes, wanted)) ?? 0;
+      operation.flops += flops[name]?.(inputs, ([result].flat() as Shaped[])[0], (wanted) => valueNamed(attributes, wanted)) ?? 0;
       found.set(name, operation);
       return result;
     };
@@ -47,7 +47,7 @@ export function operations(f: () => void): Operation[] {
   return [...found.values()].sort((a, b) => b.seconds - a.seconds);
 }
 
-const valueOf = (attributes: Attributes, wanted: string) => attributes.find(({ name }) => name === wanted)?.value;
+const valueNamed = (attributes: Attributes, wanted: string) => attributes.find(({ name }) => name === wanted)?.value;
 
 type Count = (inputs: Shaped[], result: Shaped, value: (attribute: string) => unknown) => number;
 

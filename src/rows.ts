@@ -55,10 +55,10 @@ const activations: Record<Activation, { value(a: Raw): Raw; gradient(a: Raw, dy:
 /** The normal distribution function. */
 const normal = (a: Raw): Raw => k.mul(k.add(k.erf(k.mul(a, Math.SQRT1_2)), 1), 0.5);
 
-/** A map [n,m]; of the weight only `columns` from `from` count, if these are given. Where `turned` is given it lies there a second time, [m,n]. */
-export type LinearMap = { weight: Raw; bias?: Raw; turned?: Raw; columns?: { from: number; count: number } };
+/** A map [n,m]; of the weight only `columns` count, if these are given. Where `turned` is given it lies there a second time, [m,n]. */
+export type LinearMap = { weight: Raw; bias?: Raw; turned?: Raw; columns?: { begin: number; count: number } };
 
-const weightOf = ({ weight, columns }: LinearMap): Raw => (columns ? k.slice(weight, [0, columns.from], [-1, columns.count]) : weight);
+const weightOf = ({ weight, columns }: LinearMap): Raw => (columns ? k.slice(weight, [0, columns.begin], [-1, columns.count]) : weight);
 
 /** Of two small sides oneDNN reads weights as they lie, up to twice as fast if they lie turned (clip/fold.ts, `turn`). */
 function times(x: Raw, map: LinearMap): Raw {
@@ -131,8 +131,8 @@ type Around = { turned?: boolean; norm?: boolean; after?: 0 | 1 | 2; first?: Raw
 
 function ownProduct(x: Raw, { weight, columns }: LinearMap, around: Around): Raw {
   const { turned = false, norm = false, after = 0, first, second, epsilon = 0 } = around;
-  const { from, count } = columns ?? { from: 0, count: weight.shape[1] };
-  const attributes = [k.whole("from", from), k.whole("columns", count), k.flag("turned", turned), k.flag("norm", norm)];
+  const { begin, count } = columns ?? { begin: 0, count: weight.shape[1] };
+  const attributes = [k.whole("begin", begin), k.whole("columns", count), k.flag("turned", turned), k.flag("norm", norm)];
   const inputs = [x, weight, first ?? k.nothing(), second ?? k.nothing()];
   return own("Product", inputs, [...attributes, k.whole("after", after), k.real("epsilon", epsilon)])[0];
 }

@@ -147,8 +147,8 @@ function backward(w: Block, rows: number, G: number, around: Surroundings, x: Ra
 }
 
 const qkvOf = (w: Block): LinearMap => ({ weight: w.qkv, turned: w.turned?.qkv });
-const queries = ({ qkv }: Block): LinearMap => ({ weight: qkv, columns: { from: 0, count: qkv.shape[0] } });
-const keysAndValues = ({ qkv }: Block): LinearMap => ({ weight: qkv, columns: { from: qkv.shape[0], count: 2 * qkv.shape[0] } });
+const queries = ({ qkv }: Block): LinearMap => ({ weight: qkv, columns: { begin: 0, count: qkv.shape[0] } });
+const keysAndValues = ({ qkv }: Block): LinearMap => ({ weight: qkv, columns: { begin: qkv.shape[0], count: 2 * qkv.shape[0] } });
 
 const mlpOf = ({ up, down, turned, activation, epsilon2 }: Block): Mlp => ({
   up: { weight: up, turned: turned?.up },

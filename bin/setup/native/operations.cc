@@ -90,7 +90,7 @@ void want(bool holds, const char* what) {
 
 struct Attributes {
   float epsilon = 0, plus = 0;
-  int heads = 1, sequences = 1, sets = 1, after = 0, from = 0, columns = 0;
+  int heads = 1, sequences = 1, sets = 1, after = 0, begin = 0, columns = 0;
   bool fixed = false, turned = false, norm = false, keep = false;
 };
 
@@ -104,7 +104,7 @@ void* readAttributes(TF_OpKernelConstruction* construction) {
   TF_OpKernelConstruction_GetAttrInt32(construction, "sequences", &all->sequences, status);
   TF_OpKernelConstruction_GetAttrInt32(construction, "sets", &all->sets, status);
   TF_OpKernelConstruction_GetAttrInt32(construction, "after", &all->after, status);
-  TF_OpKernelConstruction_GetAttrInt32(construction, "from", &all->from, status);
+  TF_OpKernelConstruction_GetAttrInt32(construction, "begin", &all->begin, status);
   TF_OpKernelConstruction_GetAttrInt32(construction, "columns", &all->columns, status);
   const auto flag = [&](const char* name) {
     unsigned char value = 0;
@@ -168,20 +168,20 @@ void addBiased(Call& call, const Attributes&) {
 // Rows of a part of a product: few enough for a core's cache, enough to be worth Eigen's packing of the weights.
 int64_t rowsAtOnce(int64_t R) { return std::min<int64_t>(256, std::max<int64_t>(16, R / threads().size())); }
 
-// Inputs x, weight, of which `columns` columns count, `from` the first that does, and two more (kernels.h, `Product`), which may be empty.
+// Inputs x, weight, of which `columns` columns count, `begin` the first that does, and two more (kernels.h, `Product`), which may be empty.
 void product(Call& call, const Attributes& at) {
   using promptsrc::Product;
   const auto x = call.input(0), weight = call.input(1), first = call.input(2), second = call.input(3);
   want(x.shape.size() == 2 && weight.shape.size() == 2, "x and the weight are not matrices");
   const int64_t R = x.shape[0], n = x.shape[1], stride = weight.shape[1], m = at.turned ? weight.shape[0] : at.columns;
   want(n == (at.turned ? at.columns : weight.shape[0]), "the weight does not go with x");
-  want(at.from >= 0 && at.columns >= 0 && at.from + at.columns <= stride, "the weight has fewer columns");
+  want(at.begin >= 0 && at.columns >= 0 && at.begin + at.columns <= stride, "the weight has fewer columns");
   const auto after = static_cast<Product::After>(at.after);
   want(after == Product::nothing || first.size() == R * m, "what is combined with the product differs from it in size");
   want(after != Product::residual || second.size() == m, "the bias differs from the product's rows in size");
   want(after != Product::normGradient || second.size() == R * m || second.size() == 0, "the residual differs from the product in size");
   const auto y = call.output(0, {R, m});
-  const Product all{n, m, stride, x.floats(), weight.floats() + at.from, at.turned, at.norm, after, first.floats(), second.floats(), at.epsilon};
+  const Product all{n, m, stride, x.floats(), weight.floats() + at.begin, at.turned, at.norm, after, first.floats(), second.floats(), at.epsilon};
   threads().share(R, rowsAtOnce(R), [&](int64_t from, int64_t to) { promptsrc::product(from, to, all, y.floats()); });
 }
 
@@ -312,7 +312,7 @@ const bool registered = [] {
   add<siluGradient>("PromptsrcSiluGradient", {"a: float", "dy: float"}, {"da: float"}, {});
   add<addBiased>("PromptsrcAddBiased", {"x: float", "z: float", "bias: float"}, {"y: float"}, {});
   add<product>("PromptsrcProduct", {"x: float", "weight: float", "first: float", "second: float"}, {"y: float"},
-               {"from: int", "columns: int", "turned: bool", "norm: bool", "after: int", "epsilon: float"});
+               {"begin: int", "columns: int", "turned: bool", "norm: bool", "after: int", "epsilon: float"});
   add<mlp>("PromptsrcMlp", {"x: float", "up: float", "down: float", "bias: float"}, {"y: float", "hidden: float"},
            {"epsilon: float", "keep: bool"});
   add<mlpGradient>("PromptsrcMlpGradient", {"x: float", "up: float", "down: float", "bias: float", "hidden: float", "dy: float"}, {"dx: float"},
