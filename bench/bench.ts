@@ -17,12 +17,12 @@ import { oneOf, UsageError } from "../src/suggest";
 import type { Job, Measured, ModelJob, Outcome, Where } from "./jobs";
 import { cacheFolder, inputsFile, modelFolder } from "./model";
 import { type Planned, plan, type Section, sections } from "./plan";
-import { type BenchFile, lossDifferences, profilesOf, recordsOf } from "./records";
+import { acrossTurns, type BenchFile, lossDifferences, profilesOf, recordsOf } from "./records";
 import { evaluationTable, phasesTable, profileTable, stepsTable, sweepTable } from "./tables";
 
 const help = `npm run bench -- [options]
-  --quick            the embedded model and one small case of ViT-B/16, about 2 minutes
-  --only a,b         ${sections.join(", ")} (all of them unless named; the whole takes about an hour)
+  --quick            the embedded model and one small case of ViT-B/16, about 4 minutes
+  --only a,b         ${sections.join(", ")} (all of them unless named; the whole takes about 80 minutes)
   --no-peer          without PyTorch beside it
   --torch python     a Python that has PyTorch, instead of the bench's own environment bench/.venv
   --fresh            measure again what is stored
@@ -58,9 +58,9 @@ function sourceOf(where: Where): string {
 }
 const sources: Record<Where, string> = { ours: sourceOf("ours"), pytorch: sourceOf("pytorch") };
 
-function storedAt({ where, job }: Planned): string {
+function storedAt({ where, job, turn }: Planned): string {
   const key = createHash("sha256")
-    .update(JSON.stringify([where, job, sources[where], cpu, threads]))
+    .update(JSON.stringify([where, job, turn, sources[where], cpu, threads]))
     .digest("hex")
     .slice(0, 16);
   return join(cacheFolder, "measured", `${key}.json`);
@@ -180,12 +180,13 @@ function freeBytes(): number {
   }
 }
 
-const title = ({ where, job }: Planned): string => {
+const title = ({ where, job, turn }: Planned): string => {
   const side = where === "ours" ? "ours" : "PyTorch";
   if (job.what === "matmul") return `${side}: one product of ${job.size} x ${job.size}`;
   if (job.what === "run") return `${side}: promptsrc run base-to-novel ${job.arguments.join(" ")}`;
   const { what, model, classes, batch, depth, nameTokens } = job as ModelJob;
-  return `${side}: ${what}, ${model}, ${classes} classes, batch ${batch}, depth ${depth}, names ${nameTokens}`;
+  const which = turn === undefined ? "" : `, turn ${turn + 1}`;
+  return `${side}: ${what}, ${model}, ${classes} classes, batch ${batch}, depth ${depth}, names ${nameTokens}${which}`;
 };
 
 async function main(): Promise<number> {
@@ -243,7 +244,7 @@ async function main(): Promise<number> {
   if (reused > 0)
     console.log(`${reused} of ${jobs.length} were measured before, with the same code on this machine (--fresh measures again)`);
 
-  const result = fileOf(done);
+  const result = fileOf(acrossTurns(done));
   for (const table of tablesOf(result)) console.log(`\n${tableText(table)}`);
   if (result.losses.length > 0) {
     const largest = Math.max(...result.losses.map(({ difference }) => difference));

@@ -45,12 +45,13 @@ type Times = Record<string, number>;
 /** Largest resident memory at the end of what is timed: what follows is the bench's own. */
 let peak = 0;
 
-/** Two repeats to warm up, then at least `least`, and as many more as three seconds hold. */
+/** Warms up for two repeats and five seconds, while code is compiled, then at least `least` repeats, and as many more as five seconds hold. */
 function timed(repeat: () => Times, least = 5): Phase[] {
-  for (let k = 0; k < 2; k++) repeat();
+  const warmed = performance.now() + 5000;
+  for (let k = 0; k < 2 || performance.now() < warmed; k++) repeat();
   const all: Times[] = [];
   const begun = performance.now();
-  while (all.length < least || (performance.now() - begun < 3000 && all.length < 100)) all.push(repeat());
+  while (all.length < least || (performance.now() - begun < 5000 && all.length < 100)) all.push(repeat());
   peak = peakBytes();
   return Object.keys(all[0]).map((phase) => {
     const sorted = all.map((times) => times[phase]).sort((a, b) => a - b);

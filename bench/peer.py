@@ -5,6 +5,7 @@ on the same pictures, class features made anew for every test batch. float32; fr
     python peer.py JOB THREADS [MODEL INPUTS]   a job (bench/jobs.ts) as JSON; for all but a product the folder of a model and the file that
                                                 both sides start from. Prints the outcome as a line of JSON.
 """
+import itertools
 import json
 import platform
 import resource
@@ -142,13 +143,14 @@ class Watch:
         self.last = now
 
 
-def timed(repeat, least=5, patience=3):
-    """Warms up, then at least `least` repeats, and as many more as `patience` seconds hold. A repeat of over 20 s warms up once, else twice."""
-    for _ in range(2):
-        begun = time.perf_counter()
-        repeat()
-        if time.perf_counter() - begun > 20:
+def timed(repeat, least=5, patience=5):
+    """Warms up for two repeats and `patience` seconds (one repeat if it takes over 20 s), then at least `least`, and more for as long."""
+    begun = time.perf_counter()
+    for k in itertools.count():
+        spent = time.perf_counter() - begun
+        if spent > 20 or k >= 2 and spent > patience:
             break
+        repeat()
     repeats, begun = [], time.perf_counter()
     while len(repeats) < least or (time.perf_counter() - begun < patience and len(repeats) < 100):
         repeats.append(repeat())

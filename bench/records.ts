@@ -1,6 +1,6 @@
 /** The bench's file: one flat record per phase, so that a table or a figure is a filter and a join. */
 import type { Operation } from "../src/operations";
-import type { Job, Measured, ModelJob, Where } from "./jobs";
+import type { Job, Measured, ModelJob, Phase, Where } from "./jobs";
 
 /**
  * `seconds` is the median of the phase over `repeats`. `peakBytes` is the largest resident memory of the job's own process, the same for all
@@ -37,6 +37,26 @@ export type BenchFile = {
   /** Where the seconds of one of our steps go, by operation. */
   profiles: { job: Job; operations: Operation[] }[];
 };
+
+/** Those of one job on one side become one: the medians of its phases' medians. */
+export function acrossTurns(all: Measured[]): Measured[] {
+  const keyOf = ({ where, job }: Measured) => JSON.stringify([where, job]);
+  return [...new Set(all.map(keyOf))].map((key) => {
+    const turns = all.filter((measured) => keyOf(measured) === key);
+    const phases = turns[0].outcome.phases.map(({ phase }, k): Phase => {
+      const same = turns.map(({ outcome }) => outcome.phases[k]).sort((a, b) => a.seconds - b.seconds);
+      return {
+        phase,
+        seconds: (same[(same.length - 1) >> 1].seconds + same[same.length >> 1].seconds) / 2,
+        fastest: Math.min(...same.map(({ fastest }) => fastest)),
+        slowest: Math.max(...same.map(({ slowest }) => slowest)),
+        repeats: same.reduce((sum, { repeats }) => sum + repeats, 0),
+      };
+    });
+    const peakBytes = Math.max(...turns.map(({ outcome }) => outcome.peakBytes));
+    return { ...turns[0], busy: Math.max(...turns.map(({ busy }) => busy)), outcome: { ...turns[0].outcome, phases, peakBytes } };
+  });
+}
 
 /** The phase that the counts of operations belong to. */
 const whole = new Set(["step", "batch", "product"]);
