@@ -22,6 +22,7 @@ export function stepsTable({ records }: BenchFile): Table {
   const shown = all.filter(
     ({ model, batch, depth, nameTokens }) => model === "mini-clip" || (batch === 4 && depth === 9 && nameTokens === 2.5),
   );
+  shown.sort((a, b) => `${a.model}`.localeCompare(`${b.model}`) || Number(a.classes) - Number(b.classes));
   const perSecond = rate(records, "ours");
   const rows = shown.map((our) => {
     const [peer] = matching(records, { ...shapeOf(our), where: "pytorch", what: "step", phase: "step" });
