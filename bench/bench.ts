@@ -21,7 +21,7 @@ import { acrossTurns, type BenchFile, lossDifferences, profilesOf, recordsOf } f
 import { evaluationTable, phasesTable, profileTable, stepsTable, sweepTable } from "./tables";
 
 const help = `npm run bench -- [options]
-  --quick            the embedded model and one small case of ViT-B/16, about 4 minutes
+  --quick            the embedded model and one small case of ViT-B/16, about 5 minutes
   --only a,b         ${sections.join(", ")} (all of them unless named; the whole takes about 80 minutes)
   --no-peer          without PyTorch beside it
   --torch python     a Python that has PyTorch, instead of the bench's own environment bench/.venv
