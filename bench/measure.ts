@@ -14,6 +14,7 @@ import { methods } from "../src/methods/registry";
 import { type Operation, operations } from "../src/operations";
 import { differentiate, normalise } from "../src/ops";
 import { seeded } from "../src/random";
+import { median } from "../src/results/statistics";
 import { type Engine, startEngine, type Tensor, type Tensor2D, tf } from "../src/tf";
 import { sgdStep } from "../src/training/sgd";
 import { gradientStep } from "../src/training/train";
@@ -54,9 +55,8 @@ function timed(repeat: () => Times, least = 5): Phase[] {
   while (all.length < least || (performance.now() - begun < 5000 && all.length < 100)) all.push(repeat());
   peak = peakBytes();
   return Object.keys(all[0]).map((phase) => {
-    const sorted = all.map((times) => times[phase]).sort((a, b) => a - b);
-    const median = (sorted[(sorted.length - 1) >> 1] + sorted[sorted.length >> 1]) / 2;
-    return { phase, seconds: median, fastest: sorted[0], slowest: sorted[sorted.length - 1], repeats: sorted.length };
+    const seconds = all.map((times) => times[phase]);
+    return { phase, seconds: median(seconds), fastest: Math.min(...seconds), slowest: Math.max(...seconds), repeats: seconds.length };
   });
 }
 

@@ -1,10 +1,11 @@
 /** The bench's file: one flat record per phase, so that a table or a figure is a filter and a join. */
 import type { Operation } from "../src/operations";
+import { median } from "../src/results/statistics";
 import type { Job, Measured, ModelJob, Phase, Where } from "./jobs";
 
 /**
- * `seconds` is the median of the phase over `repeats`. `peakBytes` is the largest resident memory of the job's own process, the same for all
- * its phases. `nameTokens` is the mean number of tokens of a class name.
+ * `seconds` is the median of the phase over `repeats`, of several processes the median of theirs. `peakBytes` is the largest resident memory
+ * of the job's own process, the same for all its phases. `nameTokens` is the mean number of tokens of a class name.
  */
 export type BenchRecord = {
   where: Where;
@@ -44,10 +45,10 @@ export function acrossTurns(all: Measured[]): Measured[] {
   return [...new Set(all.map(keyOf))].map((key) => {
     const turns = all.filter((measured) => keyOf(measured) === key);
     const phases = turns[0].outcome.phases.map(({ phase }, k): Phase => {
-      const same = turns.map(({ outcome }) => outcome.phases[k]).sort((a, b) => a.seconds - b.seconds);
+      const same = turns.map(({ outcome }) => outcome.phases[k]);
       return {
         phase,
-        seconds: (same[(same.length - 1) >> 1].seconds + same[same.length >> 1].seconds) / 2,
+        seconds: median(same.map(({ seconds }) => seconds)),
         fastest: Math.min(...same.map(({ fastest }) => fastest)),
         slowest: Math.max(...same.map(({ slowest }) => slowest)),
         repeats: same.reduce((sum, { repeats }) => sum + repeats, 0),
