@@ -19,11 +19,10 @@ using Scratch = std::vector<float, Eigen::aligned_allocator<float>>;
 
 // y [R,m] = x [R,n] W, with W [n,m], or [m,n] if it lies turned; its rows lie `stride` apart.
 static void multiply(int64_t R, int64_t n, int64_t m, const float* x, const float* weight, int64_t stride, bool turned, float* y) {
-  using Weight = Eigen::Map<const Rows, 0, Eigen::OuterStride<>>;
   const Eigen::Map<const Rows> in(x, R, n);
   Eigen::Map<Rows> out(y, R, m);
-  if (turned) out.noalias() = in * Weight(weight, m, n, Eigen::OuterStride<>(stride)).transpose();
-  else out.noalias() = in * Weight(weight, n, m, Eigen::OuterStride<>(stride));
+  if (turned) out.noalias() = in * ConstPart(weight, m, n, Eigen::OuterStride<>(stride)).transpose();
+  else out.noalias() = in * ConstPart(weight, n, m, Eigen::OuterStride<>(stride));
 }
 
 void layerNorm(int64_t from, int64_t to, int64_t D, const float* x, float epsilon, float plus, float* y) {
