@@ -10,6 +10,7 @@ import { type Stored, writeSafetensors } from "../src/clip/safetensors";
 import { encodeText, encodeTexts, suffixGroups, tokenise } from "../src/clip/text";
 import { exactStepCost, exactTestCost, officialStepCost, officialTestCost, totalCost } from "../src/cost";
 import type { Batch, Learner, Params, Task } from "../src/methods/method";
+import { fillTemplate } from "../src/methods/prompts";
 import { methods } from "../src/methods/registry";
 import { type Operation, operations } from "../src/operations";
 import { differentiate, normalise } from "../src/ops";
@@ -244,7 +245,7 @@ function saveInputs(job: ModelJob, { clip, task, ids, batch }: Start, prompts: R
   const { weights, lr, momentum, weightDecay } = task.config;
   const tensors = tf.tidy(() => {
     const { pixels, labels } = batch();
-    const texts = task.classNames.map((name) => task.config.templates[0].replace("{}", name));
+    const texts = task.classNames.map((name) => fillTemplate(task.config.templates[0], name));
     return {
       pixels: stored(pixels),
       labels: { shape: [labels.length], data: Float32Array.from(labels) },

@@ -12,7 +12,7 @@ import { differencesTable, type Pair } from "../results/differences";
 import { comparable } from "../results/statistics";
 import { baseNovelTable, type Table } from "../results/table";
 import { baseToNovelJobs, scoresOfRows } from "./baseToNovel";
-import type { Grid, Row } from "./benchmark";
+import { byShots, type Grid, type Row } from "./benchmark";
 import type { Job } from "./grid";
 
 export type Variant = {
@@ -256,11 +256,12 @@ export const paperOf =
   };
 
 /** Base, novel and HM of the variants on the datasets and seeds that all have, the paper's beside; differences on those that a pair has. */
-export function ablationTables(ablation: Ablation, rows: Row[], paper: Paper): Table[] {
+export function ablationTables(ablation: Ablation, all: Row[], paper: Paper): Table[] {
+  const { rows, named } = byShots(all, ablation.variants);
   const scores = scoresOfRows(rows);
   const beside = ablation.paper && paperOf(ablation, paper);
   return [
-    baseNovelTable(`${ablation.title}: accuracy (%)`, comparable(scores), ablation.variants, beside),
-    differencesTable(scores, ablation.variants, ablation.pairs),
+    baseNovelTable(`${ablation.title}: accuracy (%)`, comparable(scores), named, beside),
+    differencesTable(scores, named, ablation.pairs),
   ];
 }

@@ -5,9 +5,9 @@
 import { baseNovel } from "../datasets/split";
 import { differencesTable } from "../results/differences";
 import { harmonicMean } from "../results/statistics";
-import type { Run } from "../results/store";
+import { type Run, settingOf } from "../results/store";
 import { baseToNovelTable, type MethodScore } from "../results/table";
-import { type Benchmark, configOf, type Grid, type Row } from "./benchmark";
+import { type Benchmark, byShots, configOf, type Grid, type Row, shotsFor } from "./benchmark";
 import type { Job } from "./grid";
 import { trainTestJob } from "./trainTest";
 
@@ -16,7 +16,7 @@ export const baseToNovelJobs = (grid: Grid): Job[] =>
   grid.datasets.flatMap((dataset) => {
     const tests = baseNovel(dataset);
     return grid.methods.flatMap((method) =>
-      (grid.shots ?? [16]).flatMap((shots) =>
+      shotsFor(method, grid.shots ?? [16]).flatMap((shots) =>
         grid.seeds.map((seed) =>
           trainTestJob(grid, {
             benchmark: "base-to-novel",
@@ -35,7 +35,10 @@ export const baseToNovelJobs = (grid: Grid): Job[] =>
 
 /** The base and novel accuracies of stored runs, for statistics, tables and figures. */
 export const scoresOf = (runs: Run[]): MethodScore[] =>
-  runs.map(({ dataset, method, seed, metrics }) => ({ dataset, method, seed, base: metrics.base, novel: metrics.novel }));
+  runs.map((run) => {
+    const { dataset, method, seed, metrics } = run;
+    return { dataset, method, seed, base: metrics.base, novel: metrics.novel, setting: settingOf(run) };
+  });
 
 /** The same by the rows of a table. */
 export const scoresOfRows = (rows: Row[]): MethodScore[] => rows.map(({ row, run }) => ({ ...scoresOf([run])[0], method: row }));
@@ -48,7 +51,8 @@ export const baseToNovel: Benchmark = {
   transfers: false,
   sameClasses: false,
   jobs: baseToNovelJobs,
-  tables(rows, named, paper) {
+  tables(all, methods, paper) {
+    const { rows, named } = byShots(all, methods);
     const scores = scoresOfRows(rows);
     return [baseToNovelTable(scores, named, paper), differencesTable(scores, named)];
   },

@@ -55,3 +55,21 @@ export const configs = { embedded: embeddedConfigFor, paper: paperConfigFor };
 
 export const configOf = ({ config = "embedded", change = (c) => c }: Grid, method: Method, settings: Settings): Config =>
   change(configs[config](method, settings));
+
+/** What is not trained is the same with any number of shots: one run stands for all of them. */
+export const shotsFor = ({ learns, fit }: Method, shots: number[]): number[] => (learns || fit ? shots : shots.slice(0, 1));
+
+/** Where a row has runs with several numbers of shots, a row for each of them: they are not the same experiment. */
+export function byShots(rows: Row[], named: Named[]): { rows: Row[]; named: Named[] } {
+  const shotsOf = (name: string) => [...new Set(rows.filter(({ row }) => row === name).map(({ run }) => run.shots))].sort((a, b) => a - b);
+  const several = new Set(named.filter(({ name }) => shotsOf(name).length > 1).map(({ name }) => name));
+  const nameOf = (name: string, shots: number) => (several.has(name) ? `${name}, ${shots} ${shots === 1 ? "shot" : "shots"}` : name);
+  return {
+    rows: rows.map(({ row, run }) => ({ row: nameOf(row, run.shots), run })),
+    named: named.flatMap(({ name, title }) =>
+      several.has(name)
+        ? shotsOf(name).map((shots) => ({ name: nameOf(name, shots), title: nameOf(name, shots).replace(name, () => title) }))
+        : { name, title },
+    ),
+  };
+}

@@ -17,7 +17,7 @@ import type { Column, Named, Table } from "../results/table";
 import { tf } from "../tf";
 import { sgdStep } from "../training/sgd";
 import { gradientStep } from "../training/train";
-import { type Benchmark, configOf, type Grid, type Row } from "./benchmark";
+import { type Benchmark, byShots, configOf, type Grid, type Row } from "./benchmark";
 import { testBatch } from "./evaluate";
 import type { Hooks, Job, Outcome } from "./grid";
 
@@ -199,5 +199,8 @@ export const cost: Benchmark = {
           ),
         ),
     ),
-  tables: (rows, named, paper) => [costTable(rows, named, paper)],
+  tables(all, methods, paper) {
+    const { rows, named } = byShots(all, methods);
+    return [costTable(rows, named, paper)];
+  },
 };

@@ -4,12 +4,13 @@
  */
 import { fewShotSettings } from "../methods/config";
 import { type AccuracyScore, accuracyDifferences, fewShotTable } from "../results/accuracy";
+import { settingOf } from "../results/store";
 import { type Benchmark, configOf, type Row } from "./benchmark";
 import { trainTestJob } from "./trainTest";
 
 /** The accuracies of runs by the rows of a table, a column for each number of shots. */
 export const scoresByShots = (rows: Row[]): AccuracyScore[] =>
-  rows.map(({ row, run }) => ({ ...run, method: row, accuracy: run.metrics.accuracy, column: `${run.shots}` }));
+  rows.map(({ row, run }) => ({ ...run, method: row, accuracy: run.metrics.accuracy, column: `${run.shots}`, setting: settingOf(run) }));
 
 export const fewShot: Benchmark = {
   name: "few-shot",

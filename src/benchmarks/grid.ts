@@ -21,6 +21,8 @@ export type Hooks = { signal?: AbortSignal; report: Report; trained: string; par
 
 export type Job = {
   identity: Omit<Identity, "numerics">;
+  /** False for what nobody could recognise later, such as a method that lives in a notebook cell: it is computed each time. */
+  stored?: boolean;
   /** The row of the tables that it belongs to. */
   row: string;
   /** Where it runs, for people: "food . PromptSRC . seed 1". */
@@ -57,6 +59,7 @@ const sentence = (run: Run): string =>
 const identityOf = (job: Job): Identity => ({ ...job.identity, numerics: numericsVersion });
 
 const storedRun = (job: Job, root: string): Run | undefined => {
+  if (job.stored === false) return undefined;
   const run = findRun(identityOf(job), root);
   return run && job.suffices(run) ? run : undefined;
 };
@@ -92,6 +95,12 @@ export async function runGrid(jobs: Job[], options: GridOptions): Promise<GridRe
   const found = jobs.map(stored);
   const reused = found.flatMap((run) => (run ? [run.key] : []));
   if (reused.length > 0) meter.say(`${reused.length} of ${jobs.length} runs are stored in ${root} and reused`);
+  const unstored = new Set(jobs.filter((job) => job.stored === false).map((job) => job.identity.method));
+  if (unstored.size > 0) {
+    meter.say(
+      `${[...unstored].join(", ")}: not in the registry and without a \`version\`, so nothing is stored and all is computed each time`,
+    );
+  }
   for (const note of new Set(jobs.flatMap((job) => job.note ?? []))) meter.say(note);
   let open = jobs.map((_, k) => k).filter((k) => !found[k]);
   const count = open.length;
@@ -113,9 +122,11 @@ export async function runGrid(jobs: Job[], options: GridOptions): Promise<GridRe
   const compute = async (k: number, lock: Lock): Promise<void> => {
     const job = jobs[k];
     const key = runKey(identityOf(job));
-    const [partial, trained] = [join(root, ".partial", key), trainedFile(job.training?.key ?? key, root)];
-    if (job.training && !isTrained(job.training.key)) rmSync(trained, { force: true });
-    const skipped = job.training && isTrained(job.training.key) ? job.training.work : 0;
+    const partial = join(root, ".partial", key);
+    if (job.stored === false) rmSync(partial, { recursive: true, force: true });
+    const trained = job.stored === false ? join(partial, "trained.safetensors") : trainedFile(job.training?.key ?? key, root);
+    if (job.training && job.stored !== false && !isTrained(job.training.key)) rmSync(trained, { force: true });
+    const skipped = job.training && job.stored !== false && isTrained(job.training.key) ? job.training.work : 0;
     const total = done + left(open);
     const place = count > 1 ? `${count - open.length + 1}/${count} \u00b7 ${job.place}` : job.place;
     const report: Report = (status) => {
@@ -124,7 +135,7 @@ export async function runGrid(jobs: Job[], options: GridOptions): Promise<GridRe
     };
     const outcome = await job.run({ signal, partial, trained, report });
     const run: Run = { ...identityOf(job), key, ...outcome, finished: new Date().toISOString(), ...environment };
-    saveRun(run, root);
+    if (job.stored !== false) saveRun(run, root);
     rmSync(partial, { recursive: true, force: true });
     found[k] = run;
     done += (job.training?.work ?? 0) + job.testing - skipped;

@@ -11,6 +11,7 @@ import { stepsPerEpoch, testBatches, trainPictures } from "../datasets/pictures"
 import { baseNovel, type Dataset, type Item } from "../datasets/split";
 import { type Config, configJson } from "../methods/config";
 import type { Method, Params } from "../methods/method";
+import { methods } from "../methods/registry";
 import { canonical, type EpochResult, type Json, numericsVersion, writeAtomic } from "../results/store";
 import { UsageError } from "../suggest";
 import { tf } from "../tf";
@@ -57,9 +58,9 @@ export function trainTestJob({ clip, split = "test", perEpoch = false, row }: Gr
   }
   const pictures = Object.values(tests).reduce((sum, test) => sum + test[split].length, 0);
   const elsewhere = source.dataset.name === target.name ? undefined : { dataset: source.dataset.name, data: source.dataset.fingerprint };
-  const trained = { model: clip.fingerprint, numerics: numericsVersion, method: method.name, seed };
+  const trained = { model: clip.fingerprint, numerics: numericsVersion, method: method.name, version: method.version, seed };
   const from = { data: source.dataset.fingerprint, rule: source.dataset.rule, classes: source.classes, shots: source.shots };
-  const numbers = { ...configJson(config), gpa: undefined, zeroshot: undefined };
+  const numbers = { ...configJson(config), gpa: undefined }; // the ensemble is made of a finished training
   const key = createHash("sha256")
     .update(canonical({ ...trained, ...from, config: numbers }))
     .digest("hex")
@@ -78,7 +79,9 @@ export function trainTestJob({ clip, split = "test", perEpoch = false, row }: Gr
       data: target.fingerprint,
       source: elsewhere,
       model: clip.fingerprint,
+      version: method.version,
     },
+    stored: methods[method.name] === method || method.version !== undefined,
     row: name,
     place: `${target.name} \u00b7 ${title} \u00b7 ${benchmark === "few-shot" ? `${source.shots} ${source.shots === 1 ? "shot" : "shots"} \u00b7 ` : ""}seed ${seed}`,
     note: method.learns || method.fit ? fewer(source.dataset, source.shots) : undefined,

@@ -6,7 +6,8 @@
 import type { Dataset } from "../datasets/split";
 import type { Paper, PaperTable } from "../paper";
 import { type AccuracyScore, accuracyDifferences, transferTable } from "../results/accuracy";
-import { type Benchmark, configOf, type Grid, type Row } from "./benchmark";
+import { settingOf } from "../results/store";
+import { type Benchmark, byShots, configOf, type Grid, type Row, shotsFor } from "./benchmark";
 import type { Job } from "./grid";
 import { trainTestJob } from "./trainTest";
 
@@ -27,13 +28,15 @@ function jobs(grid: Grid, benchmark: string, settings: "crossDataset" | "domainG
     });
   // A training's tests follow each other, so that an interrupted grid leaves whole rows.
   return grid.methods.flatMap((method) =>
-    (grid.shots ?? [16]).flatMap((shots) => grid.seeds.flatMap((seed) => targets.map((target) => job(target, method, shots, seed)))),
+    shotsFor(method, grid.shots ?? [16]).flatMap((shots) =>
+      grid.seeds.flatMap((seed) => targets.map((target) => job(target, method, shots, seed))),
+    ),
   );
 }
 
 /** The accuracies of runs by the rows of a table, a column for each tested dataset. */
 export const scoresByTarget = (rows: Row[]): AccuracyScore[] =>
-  rows.map(({ row, run }) => ({ ...run, method: row, accuracy: run.metrics.accuracy, column: run.dataset }));
+  rows.map(({ row, run }) => ({ ...run, method: row, accuracy: run.metrics.accuracy, column: run.dataset, setting: settingOf(run) }));
 
 function benchmark(
   about: Omit<Benchmark, "transfers" | "sameClasses" | "jobs" | "tables">,
@@ -47,7 +50,8 @@ function benchmark(
     transfers: true,
     sameClasses: false,
     jobs: (grid) => jobs(grid, about.name, settings),
-    tables(rows, named, paper) {
+    tables(all, methods, paper) {
+      const { rows, named } = byShots(all, methods);
       const source = rows.flatMap(({ run }) => run.source?.dataset ?? [])[0] ?? rows[0].run.dataset;
       const scores = scoresByTarget(rows);
       const targets = scores.filter((score) => score.dataset !== source).map((score) => ({ ...score, column: "targets" }));

@@ -2,9 +2,12 @@
  * Batches of pictures as the models take them: float32 [B, 3, height, width] (B images), normalised by the model's preprocess.
  * Decoded pictures are kept in memory; the next batch's files are read while the current batch is in use.
  */
+import { statSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { cropPicture, decode, normalise, type Preprocess, pythonRound, testPicture } from "../clip/pixels";
 import type { Box, Picture } from "../clip/resample";
 import { type Random, seeded } from "../random";
+import { hashOf } from "./contentHash";
 import type { Item } from "./split";
 
 /** pixels: [B, 3, height, width], a fresh array for each batch; labels: [B]. */
@@ -60,7 +63,7 @@ export async function* testBatches(items: Item[], preprocess: Preprocess, batch:
       Promise.all(
         items
           .slice(from, from + batch)
-          .map(({ path }) => remember(`${path} ${how}`, async () => testPicture(await decode(path), preprocess))),
+          .map((item) => remember(`${keyOf(item)} ${how}`, async () => testPicture(await read(item), preprocess))),
       ),
     );
   let next = ready(0);
@@ -108,7 +111,27 @@ export function randomResizedCrop(random: Random, width: number, height: number,
   return { top: Math.floor((height - h) / 2), left: Math.floor((width - w) / 2), height: h, width: w };
 }
 
-const decodeAll = (items: Item[]) => handled(Promise.all(items.map(({ path }) => remember(path, () => decode(path)))));
+const decodeAll = (items: Item[]) => handled(Promise.all(items.map((item) => remember(keyOf(item), () => read(item)))));
+
+/** What a picture is known by in memory: its content, or, where nobody hashed it, its file as it is now. */
+function keyOf({ path, hash }: Item): string {
+  if (hash !== undefined) return hash;
+  const found = statSync(path, { throwIfNoEntry: false });
+  return `${path} ${found?.size} ${found?.mtimeMs} ${found?.ctimeMs}`;
+}
+
+/** Decodes a picture file. @throws if it is not the file that the dataset was loaded with */
+async function read({ path, hash }: Item): Promise<Picture> {
+  const bytes = await readFile(path);
+  if (hash !== undefined && hashOf(bytes) !== hash) {
+    throw new Error(`${path} has changed since its dataset was loaded: load the dataset again (loadDataset), then run again`);
+  }
+  try {
+    return await decode(bytes);
+  } catch (error) {
+    throw new Error((error as Error).message.replace(/^picture:/, `${path}:`));
+  }
+}
 
 /** Reading ahead may fail before anyone waits for it; the error is still thrown where the promise is awaited. */
 function handled<T>(promise: Promise<T>): Promise<T> {
@@ -150,10 +173,4 @@ function keep(key: string, picture: Picture): void {
     kept.delete(oldest);
     held -= data.length;
   }
-}
-
-/** Forgets the pictures kept in memory, for use after picture files have changed. */
-export function forgetPictures(): void {
-  kept.clear();
-  held = 0;
 }

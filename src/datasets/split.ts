@@ -6,10 +6,14 @@ import { createHash } from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
 import { oneOf, UsageError } from "../suggest";
+import { contentHashes } from "./contentHash";
 import { readJson } from "./json";
 
-/** One labelled picture; `path` is ready to open. */
-export type Item = { path: string; label: number; className: string };
+/**
+ * One labelled picture; `path` is ready to open. `hash` is that of the file when the dataset was loaded: a file that has changed since is an
+ * error where it is read, so that a result never stands under the fingerprint of other pictures.
+ */
+export type Item = { path: string; label: number; className: string; hash?: string };
 
 export type Dataset = {
   name: string;
@@ -21,7 +25,7 @@ export type Dataset = {
   train: Item[];
   val: Item[];
   test: Item[];
-  /** Hash of what the pictures and the split are, see `makeDataset`; kept by `baseNovel` and `fewShot`. */
+  /** Hash of the content of the pictures and of the split, see `makeDataset`; kept by `baseNovel` and `fewShot`. */
   fingerprint: string;
 };
 
@@ -95,8 +99,7 @@ export function readSplit({ name, folder, rule, split, images }: Layout): Datase
 /**
  * A dataset from its lists, checked: labels are 0..n-1 with one name each, no picture stands twice or on two sides of the split, every
  * class that is trained can be tested, every picture is there. `source` (a split file's bytes, or what else made the lists) and each
- * picture's path within the folder and size in bytes make the fingerprint; a change of a picture that keeps its size to the byte is not
- * seen, so what makes pictures should leave a hash of itself in the split file. `where` names the split in errors.
+ * picture's path within the folder and content make the fingerprint. `where` names the split in errors.
  */
 export function makeDataset(dataset: Omit<Dataset, "classNames" | "fingerprint">, source: string | Uint8Array, where: string): Dataset {
   const all = parts.flatMap((part) => dataset[part].map((item) => ({ part, item })));
@@ -126,18 +129,19 @@ export function makeDataset(dataset: Omit<Dataset, "classNames" | "fingerprint">
     }
   }
 
-  const hash = createHash("sha256").update(source);
-  const missing: string[] = [];
-  for (const [file] of sides) {
-    const found = fs.statSync(file, { throwIfNoEntry: false });
-    if (!found?.isFile()) missing.push(file);
-    else hash.update(`\n${path.relative(dataset.folder, file)} ${found.size}`);
-  }
+  const files = [...sides.keys()];
+  const hashes = new Map(contentHashes(dataset.folder, files).map((hash, i) => [files[i], hash]));
+  const fingerprint = createHash("sha256").update(source);
+  for (const [file, hash] of hashes) fingerprint.update(`\n${path.relative(dataset.folder, file)} ${hash}`);
+  const missing = files.filter((file) => hashes.get(file) === undefined);
   if (missing.length > 0) {
     const more = missing.length > 1 ? ` and ${missing.length - 1} more of ${sides.size} pictures are` : " is";
     throw new Error(`${where}: ${missing[0]}${more} missing`);
   }
-  return { ...dataset, classNames, fingerprint: hash.digest("hex").slice(0, 16) };
+  const hashed = (items: Item[]): Item[] => items.map((item) => ({ ...item, hash: hashes.get(item.path) }));
+  const [train, test] = [hashed(dataset.train), hashed(dataset.test)];
+  const val = dataset.val === dataset.test ? test : hashed(dataset.val);
+  return { ...dataset, train, val, test, classNames, fingerprint: fingerprint.digest("hex").slice(0, 16) };
 }
 
 /**

@@ -1,7 +1,7 @@
 /** Accuracy against the number of shots: a line per method, zero-shot CLIP as a dashed line. */
 import { type Paper, paperTitle } from "../paper";
 import type { AccuracyScore } from "../results/accuracy";
-import { average, overSeeds, type Spread, spread } from "../results/statistics";
+import { average, overSeeds, type Spread } from "../results/statistics";
 import type { Named } from "../results/table";
 import { choiceFigure } from "./choice";
 import { type Line, linesFigure } from "./lines";
@@ -19,22 +19,22 @@ export function fewShotFigure(scores: AccuracyScore[], methods: Named[], paper: 
   const datasets = [...new Set(scores.map((s) => s.dataset))];
   if (datasets.length === 0) throw new Error(`no few-shot run of ${methods.map((m) => m.name).join(", ")} to draw`);
   const over = `, ${overSeeds(scores)}`;
-  const points = (method: Named, of: AccuracyScore[], how: (s: AccuracyScore[]) => Spread): Point[] => {
+  const points = (method: Named, of: AccuracyScore[]): Point[] => {
     const own = of.filter((s) => s.method === method.name);
     const wanted = new Set(of.map((s) => s.dataset)).size;
     return [...new Set(own.map((s) => Number(s.column)))]
       .sort((a, b) => a - b)
       .flatMap((shots) => {
         const at = own.filter((s) => s.column === `${shots}`);
-        return new Set(at.map((s) => s.dataset)).size === wanted ? [{ shots, value: how(at) }] : [];
+        return new Set(at.map((s) => s.dataset)).size === wanted ? [{ shots, value: average(at) }] : [];
       });
   };
   const each = datasets.map((dataset) => {
     const of = scores.filter((s) => s.dataset === dataset);
-    const own = methods.map((method) => ({ method, points: points(method, of, (s) => spread(s.map(({ accuracy }) => accuracy))) }));
+    const own = methods.map((method) => ({ method, points: points(method, of) }));
     return { label: dataset, figure: shotsFigure(`<b>Ours</b>: ${dataset}${over}`, own) };
   });
-  const mean = methods.map((method) => ({ method, points: points(method, scores, average) }));
+  const mean = methods.map((method) => ({ method, points: points(method, scores) }));
   const ours = {
     label: `mean of ${datasets.length} datasets`,
     figure: shotsFigure(`<b>Ours</b>: mean of ${datasets.length} datasets${over}`, mean),

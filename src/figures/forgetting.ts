@@ -2,8 +2,8 @@
 
 import type { Data, Layout } from "plotly.js-dist-min";
 import { mean } from "simple-statistics";
-import { spread } from "../results/statistics";
-import type { Run } from "../results/store";
+import { checkOnlySeedsDiffer, spread } from "../results/statistics";
+import { type Run, settingOf } from "../results/store";
 import type { Named } from "../results/table";
 import { axis, baseConfig, baseLayout, colourOf, equalSpans, type Figure, faintInk, panelTitle, translucent } from "./style";
 import { exact } from "./views";
@@ -61,6 +61,7 @@ type Place = { xaxis: string; yaxis: string };
 
 function lineOf(runs: Run[], method: Named, key: "base" | "novel", legend: boolean, place: Place): Data[] {
   const own = runs.filter((r) => r.method === method.name);
+  checkOnlySeedsDiffer(own.map((run) => ({ ...run, setting: settingOf(run) })));
   const epochs = (own[0]?.epochs ?? []).filter((e) => e.metrics).map((e) => e.epoch);
   if (epochs.length === 0) throw new Error(`the runs of ${method.title} hold no accuracy per epoch; run them with perEpoch: true`);
   const colour = colourOf(method.name);

@@ -2,7 +2,7 @@
 import type { Data, Layout } from "plotly.js-dist-min";
 import { type PaperTable, paperTitle } from "../paper";
 import type { AccuracyScore } from "../results/accuracy";
-import { average, overSeeds, type Spread, spread } from "../results/statistics";
+import { average, overSeeds, type Spread } from "../results/statistics";
 import { type Named, signed } from "../results/table";
 import { choiceFigure } from "./choice";
 import { axis, baseConfig, baseLayout, colourOf, type Figure, faintInk, panelTitle } from "./style";
@@ -51,8 +51,7 @@ function ourPanel(heading: string, scores: AccuracyScore[], source: string, meth
         return other ? [{ ...s, accuracy: s.accuracy - other.accuracy }] : [];
       });
       if (paired.length === 0 || (column === averaged && new Set(paired.map((s) => s.dataset)).size < targets.length)) return undefined;
-      const how = (list: AccuracyScore[]) => (column === averaged ? average(list) : spread(list.map((s) => s.accuracy)));
-      return { accuracy: how(own), more: how(paired) };
+      return { accuracy: average(own), more: average(paired) };
     }),
   }));
   return { heading, source, columns, rows };

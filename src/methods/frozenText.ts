@@ -4,11 +4,11 @@ import { rememberTexts } from "../clip/textCache";
 import { normalise } from "../ops";
 import type { Tensor2D, Tensor3D } from "../tf";
 import { tf } from "../tf";
-import { plainName } from "./prompts";
+import { fillTemplate } from "./prompts";
 
 /** Raw features [C,M,E] of M templates filled with each class name. */
 export function templateFeatures(clip: Clip, classNames: string[], templates: string[]): Tensor3D {
-  const texts = classNames.flatMap((name) => templates.map((template) => template.replace("{}", plainName(name))));
+  const texts = classNames.flatMap((name) => templates.map((template) => fillTemplate(template, name)));
   return tf.tidy(() => tf.reshape(rememberTexts(clip, texts), [classNames.length, templates.length, clip.embed]));
 }
 

@@ -54,6 +54,11 @@ export type Method = {
   title: string;
   /** Paper, and the official file that the numbers are pinned to. */
   source: string;
+  /**
+   * For methods that are not in registry.ts, such as one written in a notebook cell: names this version of its code in the results. Change it
+   * with the code. Without it nothing that the method computes is stored, since nobody could tell later what computed it.
+   */
+  version?: string;
   /** False for methods that are not trained by steps: they have no parameters, or `fit` finds them. */
   learns: boolean;
   /**

@@ -12,6 +12,9 @@ const longestFromWords = 4;
 /** A class name as sentences use it. */
 export const plainName = (name: string): string => name.replaceAll("_", " ");
 
+/** A template with the class name in place of `{}`. A name is data: nothing in it is read as a pattern (`$&` stays `$&`). */
+export const fillTemplate = (template: string, name: string): string => template.split("{}").join(plainName(name));
+
 /** Whether the context starts from words. */
 export const fromWords = ({ tokens, init }: Task["config"]): boolean => init !== "" && tokens.text <= longestFromWords;
 

@@ -1,11 +1,11 @@
 /** Tables of benchmarks whose result is one accuracy: few-shot, cross-dataset, domain generalisation. */
 import { type Paper, type PaperTable, paperTitle } from "../paper";
 import { differencesOf } from "./differences";
-import { average, spread } from "./statistics";
+import { average } from "./statistics";
 import type { Column, Named, Table, Value } from "./table";
 
 /** `column` is where the score stands: the number of shots, the tested dataset. */
-export type AccuracyScore = { dataset: string; method: string; seed: number; accuracy: number; column: string };
+export type AccuracyScore = { dataset: string; method: string; seed: number; accuracy: number; column: string; setting?: string };
 
 const columnsOf = (scores: AccuracyScore[]): string[] => [...new Set(scores.map((s) => s.column))];
 const seedsNote = (scores: AccuracyScore[]): string => {
@@ -67,7 +67,7 @@ export function transferTable(
     if (own.length === 0) return [];
     const cell = (dataset: string): [string, Value] => {
       const at = own.filter((s) => s.dataset === dataset);
-      return [dataset, at.length ? spread(at.map((s) => s.accuracy)) : undefined];
+      return [dataset, at.length ? average(at) : undefined];
     };
     const elsewhere = own.filter((s) => s.dataset !== source);
     const whole = targets.length > 0 && targets.every((dataset) => elsewhere.some((s) => s.dataset === dataset));

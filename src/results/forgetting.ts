@@ -1,8 +1,7 @@
 /** From accuracies after every epoch: what is gained and lost since the first, and from when on. */
-import { mean } from "simple-statistics";
 import { intervalText } from "./differences";
-import { comparable, type Interval, pairedBootstrap, type Score } from "./statistics";
-import type { Run } from "./store";
+import { comparable, type Interval, pairedBootstrap, type Score, summarise } from "./statistics";
+import { type Run, settingOf } from "./store";
 import type { Column, Named, Table } from "./table";
 
 /** Of an unfinished grid, the runs on datasets and seeds that all methods have. */
@@ -10,9 +9,10 @@ export const comparableRuns = (runs: Run[]): Run[] =>
   comparable(runs.map((run) => ({ ...run, base: run.metrics.base, novel: run.metrics.novel })));
 
 const scoresAt = (runs: Run[], epoch: number): Score[] =>
-  runs.flatMap(({ dataset, seed, epochs }) => {
-    const metrics = epochs.find((e) => e.epoch === epoch)?.metrics;
-    return metrics ? [{ dataset, seed, base: metrics.base, novel: metrics.novel }] : [];
+  runs.flatMap((run) => {
+    const metrics = run.epochs.find((e) => e.epoch === epoch)?.metrics;
+    const { dataset, seed } = run;
+    return metrics ? [{ dataset, seed, base: metrics.base, novel: metrics.novel, setting: settingOf(run) }] : [];
   });
 
 const epochsOf = (runs: Run[]): number[] => (runs[0]?.epochs ?? []).filter((e) => e.metrics).map((e) => e.epoch);
@@ -42,7 +42,7 @@ export function forgettingTable(runs: Run[], methods: Named[]): Table {
   const rows = datasets.flatMap((dataset) =>
     methods.flatMap((method) => {
       const own = runs.filter((run) => run.dataset === dataset && run.method === method.name);
-      const novel = epochsOf(own).map((epoch) => ({ epoch, value: mean(scoresAt(own, epoch).map((score) => score.novel)) }));
+      const novel = epochsOf(own).map((epoch) => ({ epoch, value: summarise(scoresAt(own, epoch)).novel.mean }));
       if (novel.length === 0) return [];
       const [start, end] = [novel[0], novel[novel.length - 1]];
       const best = novel.reduce((a, b) => (b.value > a.value ? b : a));

@@ -7,7 +7,8 @@ import { seeded } from "../random";
 
 export { median };
 
-export type Score = { dataset: string; seed: number; base: number; novel: number };
+/** `setting` names all that a run was made with besides dataset and seed, where that is known: only runs that share it are averaged. */
+export type Score = { dataset: string; seed: number; base: number; novel: number; setting?: string };
 /** Mean over seeds and the sample standard deviation (n - 1), which one seed does not have. */
 export type Spread = { mean: number; sd?: number; n: number };
 export type Summary = { base: Spread; novel: Spread; hm: Spread };
@@ -31,10 +32,33 @@ export function overSeeds(scores: { seed: number }[]): string {
 }
 
 /**
+ * What is averaged over seeds may differ in nothing but the seed.
+ * @throws where a dataset has two runs of one seed, or runs of different settings: their mean would be the accuracy of nothing
+ */
+export function checkOnlySeedsDiffer(scores: { dataset: string; seed: number; setting?: string }[]): void {
+  const known = new Map<string, { seeds: Set<number>; setting?: string }>();
+  for (const { dataset, seed, setting } of scores) {
+    const before = known.get(dataset);
+    if (before === undefined) known.set(dataset, { seeds: new Set([seed]), setting });
+    else if (before.setting !== setting || before.seeds.has(seed)) {
+      const how = before.setting === setting ? `seed ${seed} stands twice` : `they differ in ${whatDiffers(before.setting, setting)}`;
+      throw new Error(`runs on ${dataset} cannot be averaged, ${how}: only seeds may differ, so make a row of a table for each`);
+    } else before.seeds.add(seed);
+  }
+}
+
+function whatDiffers(a = "{}", b = "{}"): string {
+  const [one, other] = [JSON.parse(a), JSON.parse(b)] as Record<string, unknown>[];
+  const keys = unique([...Object.keys(one), ...Object.keys(other)]);
+  return keys.filter((key) => JSON.stringify(one[key]) !== JSON.stringify(other[key])).join(", ");
+}
+
+/**
  * One dataset over its seeds. HM is that of the mean base and the mean novel accuracy, as in the paper's tables;
  * its deviation is that of the seeds' own harmonic means.
  */
 export function summarise(scores: Score[]): Summary {
+  checkOnlySeedsDiffer(scores);
   const base = spread(scores.map((s) => s.base));
   const novel = spread(scores.map((s) => s.novel));
   const hm = spread(scores.map((s) => harmonicMean(s.base, s.novel)));
@@ -47,6 +71,7 @@ export function summarise(scores: Score[]): Summary {
  * seeds' averages, over the seeds that every dataset has.
  */
 export function summariseAverage(scores: Score[]): Summary {
+  checkOnlySeedsDiffer(scores);
   const datasets = unique(scores.map((s) => s.dataset));
   const average = (of: Score[], key: "base" | "novel") =>
     mean(datasets.map((d) => mean(of.filter((s) => s.dataset === d).map((s) => s[key]))));
@@ -68,8 +93,8 @@ export function summariseAverage(scores: Score[]): Summary {
 }
 
 /** One accuracy, each dataset counting alike; the deviation is that of the seeds' averages, over the seeds that every dataset has. */
-export function average(scores: { dataset: string; seed: number; accuracy: number }[]): Spread {
-  return summariseAverage(scores.map(({ dataset, seed, accuracy }) => ({ dataset, seed, base: accuracy, novel: accuracy }))).base;
+export function average(scores: { dataset: string; seed: number; accuracy: number; setting?: string }[]): Spread {
+  return summariseAverage(scores.map((score) => ({ ...score, base: score.accuracy, novel: score.accuracy }))).base;
 }
 
 /**
@@ -79,6 +104,8 @@ export function average(scores: { dataset: string; seed: number; accuracy: numbe
  * without any, this throws.
  */
 export function pairedBootstrap(ours: Score[], theirs: Score[], metric: "base" | "novel" | "hm", draws = 10_000): Interval {
+  checkOnlySeedsDiffer(ours);
+  checkOnlySeedsDiffer(theirs);
   const pairs = ours.flatMap((a) => {
     const b = theirs.find((s) => s.dataset === a.dataset && s.seed === a.seed);
     return b ? [[a.base, a.novel, b.base, b.novel]] : [];

@@ -28,6 +28,8 @@ export type Identity = {
   /** What was trained on, where it is another dataset than the tested one, and its fingerprint. */
   source?: { dataset: string; data: string };
   model: string;
+  /** Of a method that is not the kit's own, see `Method.version`. */
+  version?: string;
   numerics: number;
 };
 
@@ -69,9 +71,15 @@ export function pretty(value: unknown, indent = ""): string {
 }
 
 const identityOf = (run: Identity): Identity => {
-  const { benchmark, method, dataset, rule, split, shots, seed, config, data, source, model, numerics } = run;
-  return { benchmark, method, dataset, rule, split, shots, seed, config, data, source, model, numerics };
+  const { benchmark, method, dataset, rule, split, shots, seed, config, data, source, model, version, numerics } = run;
+  return { benchmark, method, dataset, rule, split, shots, seed, config, data, source, model, version, numerics };
 };
+
+/** All that a run was made with besides dataset and seed: runs that share it are the same experiment. */
+export function settingOf(run: Identity): string {
+  const { benchmark, method, rule, split, shots, config, source, model, version } = run;
+  return canonical({ benchmark, method, rule, split, shots, config, source, model, version });
+}
 
 /** 12 hexadecimal digits of the SHA-256 of the identity's canonical JSON. */
 export const runKey = (identity: Identity): string =>
