@@ -3,17 +3,19 @@
  * Each measurement has a process of its own and is stored when it is done: an interrupted bench goes on where it was, and what was measured
  * with the same code on the same machine, while nothing else ran, is not measured again.
  */
+
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { availableParallelism, cpus, tmpdir, totalmem } from "node:os";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
-import { clock } from "../src/benchmarks/progress";
+import { clock } from "../src/experiments/progress";
 import { pretty, writeAtomic } from "../src/results/store";
 import { type Table, tableText } from "../src/results/table";
-import { oneOf, UsageError } from "../src/suggest";
+import { oneOf, UsageError } from "../src/util/errors";
+import { numericsVersion } from "../src/util/numerics";
 import type { Job, Measured, ModelJob, Outcome, Where } from "./jobs";
 import { cacheFolder, inputsFile, modelFolder } from "./model";
 import { type Planned, plan, type Section, sections } from "./plan";
@@ -44,15 +46,10 @@ const cpu = (cpus()[0]?.model ?? process.arch).trim();
 
 /** Hash of the code that a side's numbers depend on. */
 function sourceOf(where: Where): string {
-  const inside = (...folder: string[]) =>
-    readdirSync(join(...folder))
-      .sort()
-      .map((name) => join(...folder, name));
-  const kit = ["tf.ts", "ops.ts", "kernels.ts", "rows.ts", "losses.ts"].map((name) => join("src", name));
-  const folders = ["clip", "methods", "training", "datasets", "benchmarks"].flatMap((name) => inside("src", name));
-  const ours = [join("bench", "measure.ts"), join("bench", "model.ts"), ...kit, ...inside("bin", "setup", "native"), ...folders];
-  const files = where === "pytorch" ? ["bench/peer.py", "bench/requirements.txt"] : ours;
+  const files =
+    where === "pytorch" ? ["bench/peer.py", "bench/requirements.txt"] : [join("bench", "measure.ts"), join("bench", "model.ts")];
   const hash = createHash("sha256");
+  if (where === "ours") hash.update(numericsVersion());
   for (const file of files) hash.update(readFileSync(file));
   return hash.digest("hex");
 }
@@ -130,7 +127,7 @@ async function wholeRun(args: string[]): Promise<Outcome> {
     const command = [
       "--import",
       tsx,
-      join("src", "cli.ts"),
+      join("src", "cli", "main.ts"),
       "run",
       "base-to-novel",
       ...args,

@@ -1,5 +1,5 @@
 /** What is measured, as plain records: jobs go to child processes as JSON and come back as outcomes. */
-import type { Operation } from "../src/operations";
+import type { Operation } from "../src/engine/profiler";
 
 export type ModelName = "ViT-B/16" | "mini-clip";
 export type Where = "ours" | "pytorch";

@@ -1,24 +1,24 @@
 /** Child process: does one job with the kit and prints its outcome as one line of JSON. `measure.ts <job>` */
 import { mkdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { forgetImages } from "../src/cache/imageFeatures";
 import { readConfig } from "../src/clip/config";
-import { encodeImage, imageFront } from "../src/clip/image";
-import { forgetImages } from "../src/clip/imageMemory";
+import { encodeImage, imageFront } from "../src/clip/fast/image";
+import { encodeText, encodeTexts, suffixGroups, tokenise } from "../src/clip/fast/text";
 import { loadClip } from "../src/clip/load";
 import type { Clip } from "../src/clip/model";
-import { type Stored, writeSafetensors } from "../src/clip/safetensors";
-import { encodeText, encodeTexts, suffixGroups, tokenise } from "../src/clip/text";
-import { exactStepCost, exactTestCost, officialStepCost, officialTestCost, totalCost } from "../src/cost";
+import { differentiate, normalise } from "../src/engine/autograd";
+import { type Operation, operations } from "../src/engine/profiler";
+import { type Engine, startEngine, type Tensor, type Tensor2D, tf } from "../src/engine/tf";
+import { type Stored, writeSafetensors } from "../src/io/safetensors";
 import type { Batch, Learner, Params, Task } from "../src/methods/method";
 import { fillTemplate } from "../src/methods/prompts";
 import { methods } from "../src/methods/registry";
-import { type Operation, operations } from "../src/operations";
-import { differentiate, normalise } from "../src/ops";
-import { seeded } from "../src/random";
 import { median } from "../src/results/statistics";
-import { type Engine, startEngine, type Tensor, type Tensor2D, tf } from "../src/tf";
 import { sgdStep } from "../src/training/sgd";
 import { gradientStep } from "../src/training/train";
+import { seeded } from "../src/util/random";
+import { exactStepCost, exactTestCost, officialStepCost, officialTestCost, totalCost } from "./flops";
 import type { Job, ModelJob, Outcome, Phase } from "./jobs";
 import { classNames, inputsFile, modelFolder, pictures, settings } from "./model";
 

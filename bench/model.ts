@@ -1,8 +1,8 @@
 /** What both sides of the bench work on: a model folder, class names, pictures, and where their common start is stored. */
 import { existsSync, mkdirSync, readFileSync, renameSync } from "node:fs";
 import { join } from "node:path";
-import { type Config, paper } from "../src/methods/config";
-import { seeded } from "../src/random";
+import { type Config, paper } from "../src/configs/config";
+import { seeded } from "../src/util/random";
 import { writeRandomClip } from "../test/randomClip";
 import { type ModelName, mixedTokens, type Shape } from "./jobs";
 

@@ -1,5 +1,5 @@
 /** The bench's file: one flat record per phase, so that a table or a figure is a filter and a join. */
-import type { Operation } from "../src/operations";
+import type { Operation } from "../src/engine/profiler";
 import { median } from "../src/results/statistics";
 import type { Job, Measured, ModelJob, Phase, Where } from "./jobs";
 

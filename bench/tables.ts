@@ -1,6 +1,6 @@
 /** The bench's tables, from its records. */
 
-import type { Operation } from "../src/operations";
+import type { Operation } from "../src/engine/profiler";
 import type { Table } from "../src/results/table";
 import type { Where } from "./jobs";
 import { sweep } from "./plan";

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** npm run promptsrc -- <command> ...: the command line of src/cli.ts. TensorFlow reads its settings when it loads, so they are set here. */
+/** npm run promptsrc -- <command> ...: the command line of src/cli/main.ts. TensorFlow reads its settings when it loads, so they are set here. */
 import { spawnSync } from "node:child_process";
 import { constants } from "node:os";
 import { path, root, typescriptLoader } from "./setup/tools.mjs";
@@ -8,7 +8,7 @@ import { forRuns, launch, setup } from "./setup.mjs";
 await launch(async () => {
   const args = process.argv.slice(2);
   await setup(forRuns);
-  const run = spawnSync(process.execPath, ["--import", typescriptLoader, path("src", "cli.ts"), ...args], {
+  const run = spawnSync(process.execPath, ["--import", typescriptLoader, path("src", "cli", "main.ts"), ...args], {
     cwd: root,
     stdio: "inherit",
     env: { TF_CPP_MIN_LOG_LEVEL: "2", TF_FORCE_GPU_ALLOW_GROWTH: "true", ...process.env },

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /**
- * npm test: set-up, then formatter and linter, both type checks and vitest. Words after `--` go to vitest: `npm test -- test/kernel.test.ts`.
+ * npm test: set-up, then formatter and linter, both type checks and vitest. Words after `--` go to vitest: `npm test -- test/notebook/kernel.test.ts`.
  * The last line is `N passed, N failed`; each check counts as one test.
  */
 import { spawnSync } from "node:child_process";

@@ -1,11 +1,11 @@
 /**
  * Writes the benchmark's drawings to `data/atlas/`: sheets of 16 x 16 drawings and `atlas.json`, which says what each
- * downstream set is made of. Committed; `src/embedded/materialise.ts` makes the pictures from it.
+ * downstream set is made of. Committed; `src/datasets/embedded/materialise.ts` makes the pictures from it.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import sharp from "sharp";
-import type { Atlas } from "../src/embedded/materialise";
+import type { Atlas } from "../src/datasets/embedded/materialise";
 import { collectDrawings, DRAWING } from "./concepts";
 import { planSets } from "./split";
 

@@ -2,8 +2,8 @@
  * A caption for one picture: CLIP's own 80 prompt templates, chosen so that they say something true about the picture
  * (blurry, small, a sketch ...). "a photo of a {}." is one of many, so that no single template is the one pretraining knows.
  */
-import type { Scene } from "../src/embedded/scene";
-import type { Random } from "../src/random";
+import type { Scene } from "../src/datasets/embedded/scene";
+import type { Random } from "../src/util/random";
 import type { Concept } from "./concepts";
 import { categories } from "./split";
 

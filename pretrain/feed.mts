@@ -6,9 +6,9 @@
  *   tsx pretrain/feed.ts batches <steps> <batch> <seed>
  */
 import { once } from 'node:events';
-import { renderPicture } from '../src/embedded/render';
-import { drawScene } from '../src/embedded/scene';
-import { seeded, type Random } from '../src/random';
+import { renderPicture } from '../src/datasets/embedded/render';
+import { drawScene } from '../src/datasets/embedded/scene';
+import { seeded, type Random } from '../src/util/random';
 import { caption } from './captions';
 import { collectDrawings, DRAWING, type Concept, type Drawing } from './concepts';
 import { planSets } from './split';

@@ -4,8 +4,8 @@
  * move together, and a drawing that looks the same in two families is taken out of pretraining.
  */
 
-import type { Look } from "../src/embedded/scene";
-import { seeded } from "../src/random";
+import type { Look } from "../src/datasets/embedded/scene";
+import { seeded } from "../src/util/random";
 import { type Concept, DRAWING, type Drawing } from "./concepts";
 
 /** One class of one set: its name and the drawings that show it. */

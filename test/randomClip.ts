@@ -2,9 +2,9 @@
 import { copyFileSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Stored, writeSafetensors } from "../src/clip/safetensors";
-import { type Config, paper } from "../src/methods/config";
-import { seeded } from "../src/random";
+import { type Config, paper } from "../src/configs/config";
+import { type Stored, writeSafetensors } from "../src/io/safetensors";
+import { seeded } from "../src/util/random";
 
 export const sizes = {
   vision: 48,

@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import sharp from "sharp";
-import { seeded } from "../src/random";
+import { seeded } from "../src/util/random";
 
 const colours = { red: "#d22", green: "#2a2", blue: "#22d", yellow: "#dd2" };
 const shapes = { circle: '<circle cx="16" cy="16" r="10"/>', square: '<rect x="7" y="7" width="18" height="18"/>' };

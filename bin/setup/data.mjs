@@ -1,16 +1,16 @@
-/** The embedded benchmark's pictures, drawn from the committed atlas by `materialise()` of src/embedded/materialise.ts. */
+/** The embedded benchmark's pictures, drawn from the committed atlas by `materialise()` of src/datasets/embedded/materialise.ts. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 import { hash, path, readJson, run, typescriptLoader, writeWhole } from "./tools.mjs";
 
 const stamp = path(".setup", "data.json");
-const program = path("src", "embedded", "materialise.ts");
+const program = path("src", "datasets", "embedded", "materialise.ts");
 
 export const data = { name: "pictures", ready, make };
 
 /** Everything that determines the pictures: the atlas and the code that draws it. */
 function wanted() {
-  const folders = [path("data", "atlas"), path("src", "embedded")].filter((folder) => existsSync(folder));
+  const folders = [path("data", "atlas"), path("src", "datasets", "embedded")].filter((folder) => existsSync(folder));
   const files = folders.flatMap((folder) =>
     readdirSync(folder, { withFileTypes: true })
       .filter((entry) => entry.isFile())

@@ -126,7 +126,7 @@ for file in glob.glob(sys.argv[1] + "/*.whl"):
         wheel.extractall(sys.argv[2], [name for name in wheel.namelist() if wanted.match(name)])
 `;
 
-const native = (name) => path("bin", "setup", "native", name);
+const native = (name) => path("src", "engine", "native", name);
 const flags = ["-std=c++17", "-O2", "-fPIC", "-DNAPI_VERSION=8"];
 /** Of native/kernels.cc alone: the rest runs on any processor, and asks before it calls it. */
 const vectorFlags = ["-O3", "-DNDEBUG", ...(process.arch === "x64" ? ["-mavx2", "-mfma"] : [])];

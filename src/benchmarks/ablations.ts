@@ -3,17 +3,17 @@
  * that run, and variants that differ in the ensemble of epochs share a training. A new ablation is a record here.
  */
 import type { Clip } from "../clip/model";
-import type { Config } from "../methods/config";
+import type { Config } from "../configs/config";
+import { byShots, type Grid, type Row } from "../experiments/benchmark";
+import type { Job } from "../experiments/runner";
 import type { Method } from "../methods/method";
 import { methods } from "../methods/registry";
 import { paperTemplates } from "../methods/templates";
-import { type Paper, paperTriple, type Triple } from "../paper";
 import { differencesTable, type Pair } from "../results/differences";
+import { type Paper, paperTriple, type Triple } from "../results/paper";
 import { comparable } from "../results/statistics";
 import { baseNovelTable, type Table } from "../results/table";
 import { baseToNovelJobs, scoresOfRows } from "./baseToNovel";
-import { byShots, type Grid, type Row } from "./benchmark";
-import type { Job } from "./grid";
 
 export type Variant = {
   name: string;

@@ -3,13 +3,13 @@
  * (CoOp's subsample_classes; PromptSRC, section 4.1). Only the prompts know which half they were trained on.
  */
 import { baseNovel } from "../datasets/split";
+import { type Benchmark, byShots, configOf, type Grid, type Row, shotsFor } from "../experiments/benchmark";
+import type { Job } from "../experiments/runner";
+import { trainTestJob } from "../experiments/trainAndEvaluate";
 import { differencesTable } from "../results/differences";
 import { harmonicMean } from "../results/statistics";
 import { type Run, settingOf } from "../results/store";
 import { baseToNovelTable, type MethodScore } from "../results/table";
-import { type Benchmark, byShots, configOf, type Grid, type Row, shotsFor } from "./benchmark";
-import type { Job } from "./grid";
-import { trainTestJob } from "./trainTest";
 
 /** A job for every dataset, method, shots and seed, in this order. */
 export const baseToNovelJobs = (grid: Grid): Job[] =>

@@ -3,23 +3,23 @@
  * (PromptSRC, appendix: SUN397, its set of most classes). Times are this machine's, the operations of matrix products are counted as
  * they are done; TensorFlow's native engine alone can count them.
  */
-import { forgetImages } from "../clip/imageMemory";
-import { fewShot } from "../datasets/fewshot";
+import { forgetImages } from "../cache/imageFeatures";
+import { type Config, configJson } from "../configs/config";
+import { fewShot } from "../datasets/fewShot";
 import { type PixelBatch, testBatches, trainPictures } from "../datasets/pictures";
 import type { Dataset } from "../datasets/split";
-import { type Config, configJson } from "../methods/config";
+import { operations } from "../engine/profiler";
+import { tf } from "../engine/tf";
+import { type Benchmark, byShots, configOf, type Grid, type Row } from "../experiments/benchmark";
+import { testBatch } from "../experiments/evaluate";
+import type { Hooks, Job, Outcome } from "../experiments/runner";
 import type { Method, Params, Task } from "../methods/method";
-import { operations } from "../operations";
-import { type Paper, paperTitle } from "../paper";
+import { type Paper, paperTitle } from "../results/paper";
 import { median } from "../results/statistics";
 import type { Json } from "../results/store";
 import type { Column, Named, Table } from "../results/table";
-import { tf } from "../tf";
 import { sgdStep } from "../training/sgd";
 import { gradientStep } from "../training/train";
-import { type Benchmark, byShots, configOf, type Grid, type Row } from "./benchmark";
-import { testBatch } from "./evaluate";
-import type { Hooks, Job, Outcome } from "./grid";
 
 /** Steps and test batches that are timed, after `warmup` that are not. */
 const timed = 20;

@@ -2,11 +2,11 @@
  * Few-shot learning: train on all classes with 1, 2, 4, 8 and 16 pictures each, test on all classes (CoOp; PromptSRC, section 4.4). GPA has
  * two settings, see `fewShotSettings`. Zero-shot CLIP is the run with 0 shots.
  */
-import { fewShotSettings } from "../methods/config";
+import { fewShotSettings } from "../configs/config";
+import { type Benchmark, configOf, type Row } from "../experiments/benchmark";
+import { trainTestJob } from "../experiments/trainAndEvaluate";
 import { type AccuracyScore, accuracyDifferences, fewShotTable } from "../results/accuracy";
 import { settingOf } from "../results/store";
-import { type Benchmark, configOf, type Row } from "./benchmark";
-import { trainTestJob } from "./trainTest";
 
 /** The accuracies of runs by the rows of a table, a column for each number of shots. */
 export const scoresByShots = (rows: Row[]): AccuracyScore[] =>

@@ -1,6 +1,7 @@
 /** All benchmarks by name. A new one is a file beside this and a line here. */
+
+import type { Benchmark } from "../experiments/benchmark";
 import { baseToNovel } from "./baseToNovel";
-import type { Benchmark } from "./benchmark";
 import { cost } from "./cost";
 import { fewShot } from "./fewShot";
 import { crossDataset, domainGeneralisation } from "./transfer";

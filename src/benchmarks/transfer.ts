@@ -4,12 +4,12 @@
  * show them. The two have the same settings, so one training serves both, and targets can be added without training again.
  */
 import type { Dataset } from "../datasets/split";
-import type { Paper, PaperTable } from "../paper";
+import { type Benchmark, byShots, configOf, type Grid, type Row, shotsFor } from "../experiments/benchmark";
+import type { Job } from "../experiments/runner";
+import { trainTestJob } from "../experiments/trainAndEvaluate";
 import { type AccuracyScore, accuracyDifferences, transferTable } from "../results/accuracy";
+import type { Paper, PaperTable } from "../results/paper";
 import { settingOf } from "../results/store";
-import { type Benchmark, byShots, configOf, type Grid, type Row, shotsFor } from "./benchmark";
-import type { Job } from "./grid";
-import { trainTestJob } from "./trainTest";
 
 function jobs(grid: Grid, benchmark: string, settings: "crossDataset" | "domainGeneralisation"): Job[] {
   const { source } = grid;

@@ -3,7 +3,7 @@
  * (transformers/models/clip/configuration_clip.py: files keep only what differs from the defaults).
  */
 import { readFileSync } from "node:fs";
-import type { Activation } from "../rows";
+import type { Activation } from "../engine/fusedOps";
 
 type Tower = { width: number; hidden: number; layers: number; heads: number; activation: Activation; epsilon: number };
 

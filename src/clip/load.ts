@@ -7,17 +7,17 @@ import { readFileSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import * as k from "../kernels";
-import type { Norm } from "../ops";
-import type { Activation } from "../rows";
-import type { Tensor, Tensor1D, Tensor2D } from "../tf";
-import { startEngine, tf } from "../tf";
+import type { Norm } from "../engine/autograd";
+import * as k from "../engine/backend";
+import type { Activation } from "../engine/fusedOps";
+import type { Tensor, Tensor1D, Tensor2D } from "../engine/tf";
+import { startEngine, tf } from "../engine/tf";
+import { readPreprocess } from "../io/preprocess";
+import { fileHash, openSafetensors, type SafetensorsFile } from "../io/safetensors";
 import { type ClipConfig, readConfig } from "./config";
-import { type Block, foldBlock, type Linear } from "./fold";
+import { type Block, foldBlock, type Linear } from "./fast/foldConstants";
+import { startConstants } from "./fast/text";
 import type { Clip, ImageTower, TextTower } from "./model";
-import { readPreprocess } from "./pixels";
-import { fileHash, openSafetensors, type SafetensorsFile } from "./safetensors";
-import { startConstants } from "./text";
 import { loadTokenizer } from "./tokenizer";
 
 /**

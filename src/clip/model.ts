@@ -3,10 +3,10 @@
  * Shape alphabet of this folder: B images, C classes (or texts), T text tokens, N image tokens (CLS + patches), P prompt tokens,
  * D width, H heads, E joint embedding, S suffix tokens, R pixels a side.
  */
-import type { Norm } from "../ops";
-import type { Tensor2D } from "../tf";
-import type { Block } from "./fold";
-import type { Preprocess } from "./pixels";
+import type { Norm } from "../engine/autograd";
+import type { Tensor2D } from "../engine/tf";
+import type { Preprocess } from "../io/preprocess";
+import type { Block } from "./fast/foldConstants";
 import type { Tokenizer } from "./tokenizer";
 
 export type TextTower = {

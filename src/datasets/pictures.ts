@@ -4,10 +4,10 @@
  */
 import { statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { cropPicture, decode, normalise, type Preprocess, pythonRound, testPicture } from "../clip/pixels";
-import type { Box, Picture } from "../clip/resample";
-import { type Random, seeded } from "../random";
-import { hashOf } from "./contentHash";
+import { hashOf } from "../io/contentHash";
+import { cropPicture, decode, normalise, type Preprocess, pythonRound, testPicture } from "../io/preprocess";
+import type { Box, Picture } from "../io/resample";
+import { type Random, seeded } from "../util/random";
 import type { Item } from "./split";
 
 /** pixels: [B, 3, height, width], a fresh array for each batch; labels: [B]. */

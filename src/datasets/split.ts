@@ -5,9 +5,9 @@
 import { createHash } from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
-import { oneOf, UsageError } from "../suggest";
-import { contentHashes } from "./contentHash";
-import { readJson } from "./json";
+import { contentHashes } from "../io/contentHash";
+import { readJson } from "../io/readJson";
+import { oneOf, UsageError } from "../util/errors";
 
 /**
  * One labelled picture; `path` is ready to open. `hash` is that of the file when the dataset was loaded: a file that has changed since is an

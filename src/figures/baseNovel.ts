@@ -1,6 +1,6 @@
 /** Base, novel and harmonic-mean accuracy of each method as grouped bars, beside the averages that the paper prints. */
 import type { Data, Layout } from "plotly.js-dist-min";
-import { type Paper, paperBaseToNovel, paperTitle } from "../paper";
+import { type Paper, paperBaseToNovel, paperTitle } from "../results/paper";
 import { overSeeds, type Summary } from "../results/statistics";
 import type { MethodScore, Named } from "../results/table";
 import { axis, baseConfig, baseLayout, colourOf, type Figure, panelTitle } from "./style";

@@ -1,6 +1,6 @@
 /** What methods cost on the same classes: bars for each of four measures, ours or the paper's. */
 import type { Data, Layout } from "plotly.js-dist-min";
-import { paperTitle } from "../paper";
+import { paperTitle } from "../results/paper";
 import type { Named, Table } from "../results/table";
 import { choiceFigure } from "./choice";
 import { axis, baseConfig, baseLayout, colourOf, type Figure, faintInk, ink, panelTitle } from "./style";

@@ -1,6 +1,7 @@
 /** Accuracy against the number of shots: a line per method, zero-shot CLIP as a dashed line. */
-import { type Paper, paperTitle } from "../paper";
+
 import type { AccuracyScore } from "../results/accuracy";
+import { type Paper, paperTitle } from "../results/paper";
 import { average, overSeeds, type Spread } from "../results/statistics";
 import type { Named } from "../results/table";
 import { choiceFigure } from "./choice";

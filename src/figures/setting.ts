@@ -1,6 +1,6 @@
 /** Accuracy against a setting: base, novel and harmonic mean over the values of one number, a line per series. */
 import type { Data, Layout } from "plotly.js-dist-min";
-import type { Triple } from "../paper";
+import type { Triple } from "../results/paper";
 import type { MethodScore, Named } from "../results/table";
 import { axis, baseConfig, baseLayout, equalSpans, type Figure, faintInk, panelTitle } from "./style";
 import { axisName, ends, exact, inWords, menu, metricPanels, oursAndPaper, underTitle, type View } from "./views";

@@ -1,7 +1,7 @@
 /** What training on one dataset does to others: accuracy on each target less that of a reference, a dot per method. */
 import type { Data, Layout } from "plotly.js-dist-min";
-import { type PaperTable, paperTitle } from "../paper";
 import type { AccuracyScore } from "../results/accuracy";
+import { type PaperTable, paperTitle } from "../results/paper";
 import { average, overSeeds, type Spread } from "../results/statistics";
 import { type Named, signed } from "../results/table";
 import { choiceFigure } from "./choice";

@@ -1,6 +1,6 @@
 /** Rows of dots: base, novel and harmonic-mean accuracy of many methods or variants, ours or the paper's. */
 import type { Data, Layout } from "plotly.js-dist-min";
-import type { Triple } from "../paper";
+import type { Triple } from "../results/paper";
 import type { MethodScore, Named } from "../results/table";
 import { axis, baseConfig, baseLayout, colourOf, equalSpans, type Figure, faintInk, ink, panelTitle } from "./style";
 import { axisName, ends, exact, inWords, menu, metricPanels, oursAndPaper, underTitle, type View } from "./views";

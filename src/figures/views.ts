@@ -1,6 +1,6 @@
 /** What the menu over a figure chooses among: the average over the datasets, one of them, or the paper's numbers. */
 import type { Layout } from "plotly.js-dist-min";
-import { paperTitle, type Triple } from "../paper";
+import { paperTitle, type Triple } from "../results/paper";
 import { overSeeds, type Score, type Spread, type Summary, summarise, summariseAverage } from "../results/statistics";
 import type { MethodScore, Named } from "../results/table";
 import { faintInk } from "./style";

@@ -3,8 +3,8 @@
  * templates' normalised features, normalised again (openai/CLIP notebooks/Prompt_Engineering_for_ImageNet.ipynb).
  */
 import { zeroShotText } from "./frozenText";
-import { classifier, frozen } from "./learnt";
 import type { Method } from "./method";
+import { classifier, frozen } from "./promptLearner";
 import { clipTemplates, paperTemplates } from "./templates";
 
 export const clip: Method = {

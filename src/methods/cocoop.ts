@@ -5,17 +5,18 @@
  * `meta_net.linear1`, `meta_net.linear2`. The official batch is one image; larger batches have the mean of the images' losses.
  * Shapes: B images, C classes, P context tokens, D width of the text tower, E joint embedding.
  */
+
+import { encodeForImages } from "../clip/fast/sentences";
+import type { SuffixGroup } from "../clip/fast/text";
 import type { Clip } from "../clip/model";
-import { encodeForImages } from "../clip/sentences";
-import type { SuffixGroup } from "../clip/text";
-import { crossEntropy } from "../losses";
-import { normalise, permuteRows } from "../ops";
-import type { Tensor1D, Tensor2D, Tensor3D, Tensor4D } from "../tf";
-import { tf } from "../tf";
+import { normalise, permuteRows } from "../engine/autograd";
+import type { Tensor1D, Tensor2D, Tensor3D, Tensor4D } from "../engine/tf";
+import { tf } from "../engine/tf";
 import { contextOnly } from "./coop";
 import { classSuffixes } from "./ivlp";
-import { frozen, oneHot } from "./learnt";
+import { crossEntropy } from "./losses";
 import type { Method, Params } from "./method";
+import { frozen, oneHot } from "./promptLearner";
 import { initialContext, initialLinear } from "./prompts";
 
 /** E over the width of the network between. */

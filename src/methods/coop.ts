@@ -3,15 +3,15 @@
  * The class name stands behind the context, in its middle or in front of it; the context is shared or each class has its own.
  * Cross-entropy alone. Pinned to KaiyangZhou/CoOp trainers/coop.py; the parameter has its name, `ctx` [P,D] or [C,P,D].
  */
-import { contextPlace, encodeSentences, sentenceGroups } from "../clip/sentences";
-import { tokenise } from "../clip/text";
-import { normalise } from "../ops";
-import type { Tensor2D, Tensor3D } from "../tf";
-import { tf } from "../tf";
-import type { Config } from "./config";
+import { contextPlace, encodeSentences, sentenceGroups } from "../clip/fast/sentences";
+import { tokenise } from "../clip/fast/text";
+import type { Config } from "../configs/config";
+import { normalise } from "../engine/autograd";
+import type { Tensor2D, Tensor3D } from "../engine/tf";
+import { tf } from "../engine/tf";
 import { promptedEncoders } from "./ivlp";
-import { type Encoders, type Host, learnt } from "./learnt";
 import type { Task } from "./method";
+import { type Encoders, type Host, learnt } from "./promptLearner";
 import { fromWords, initialContext, noise, plainName, promptSentence } from "./prompts";
 
 const standard = { position: "end", classSpecific: false } as const;

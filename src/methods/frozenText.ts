@@ -1,9 +1,10 @@
 /** Class features of the frozen text encoder. Shapes: C classes, M templates, E joint embedding. */
+
+import { rememberTexts } from "../cache/textFeatures";
 import type { Clip } from "../clip/model";
-import { rememberTexts } from "../clip/textCache";
-import { normalise } from "../ops";
-import type { Tensor2D, Tensor3D } from "../tf";
-import { tf } from "../tf";
+import { normalise } from "../engine/autograd";
+import type { Tensor2D, Tensor3D } from "../engine/tf";
+import { tf } from "../engine/tf";
 import { fillTemplate } from "./prompts";
 
 /** Raw features [C,M,E] of M templates filled with each class name. */

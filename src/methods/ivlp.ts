@@ -4,14 +4,14 @@
  * clip/model.py, ResidualAttentionBlock_IVLP). [paper, section 3.1; the code replaces the words "a photo of a" by the context.]
  * Without prompts in one tower it is deep language prompting, or deep vision prompting (VPT deep) with the sentences of zero-shot CLIP.
  */
-import { encodeImage } from "../clip/image";
-import { encodeText, type Prompts, type SuffixGroup, suffixGroups, tokenise } from "../clip/text";
-import { normalise } from "../ops";
-import type { Tensor2D } from "../tf";
-import { tf } from "../tf";
+import { encodeImage } from "../clip/fast/image";
+import { encodeText, type Prompts, type SuffixGroup, suffixGroups, tokenise } from "../clip/fast/text";
+import { normalise } from "../engine/autograd";
+import type { Tensor2D } from "../engine/tf";
+import { tf } from "../engine/tf";
 import { zeroShotText } from "./frozenText";
-import { type Encoders, type Host, learnt } from "./learnt";
 import type { Params, Task } from "./method";
+import { type Encoders, type Host, learnt } from "./promptLearner";
 import { initialContext, noise, promptSentence } from "./prompts";
 
 /** How many blocks, from the first, own a set of prompts in each tower; none at depth 0 or without tokens. */

@@ -3,12 +3,13 @@
  * written by hand:  L = L_CE + lambda (1 - mean_c cos(g_c, g0_c)).
  * Pinned to htyao89/KgCoOp trainers/kgcoop.py. The sentence is zero-shot CLIP's, `config.zeroshot` (the official code has one per dataset).
  */
-import { crossEntropy } from "../losses";
-import type { Scalar } from "../tf";
-import { tf } from "../tf";
+
+import type { Scalar } from "../engine/tf";
+import { tf } from "../engine/tf";
 import { coopHost, coopSettings, coopTransfers } from "./coop";
 import { frozenTextTarget } from "./frozenText";
-import { learnt, type Objective } from "./learnt";
+import { crossEntropy } from "./losses";
+import { learnt, type Objective } from "./promptLearner";
 
 const standard = { weight: 8 };
 

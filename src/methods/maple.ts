@@ -4,12 +4,13 @@
  * Pinned to muzairkhattak/multimodal-prompt-learning trainers/maple.py; parameters have its names: `ctx` [P,Dtext] is the input set,
  * `compound_prompts_text.i` the set of block i + 1, `proj` and `compound_prompt_projections.i` their maps [Dimage,Dtext].
  */
-import type { Tensor1D, Tensor2D } from "../tf";
-import { tf } from "../tf";
-import type { Config } from "./config";
+
+import type { Config } from "../configs/config";
+import type { Tensor1D, Tensor2D } from "../engine/tf";
+import { tf } from "../engine/tf";
 import { listed, ownedBlocks, promptedEncoders } from "./ivlp";
-import { type Host, learnt } from "./learnt";
 import type { Params, Task } from "./method";
+import { type Host, learnt } from "./promptLearner";
 import { initialContext, initialLinear, noise } from "./prompts";
 
 /** The image tower has the text tower's prompts, mapped: as many tokens. */

@@ -3,9 +3,9 @@
  * this type; a method is one file that makes such a record and one line in registry.ts.
  */
 import type { Clip } from "../clip/model";
+import { type Config, embedded, paper } from "../configs/config";
 import type { PixelBatch } from "../datasets/pictures";
-import type { Scalar, Tensor, Tensor2D, Tensor4D } from "../tf";
-import { type Config, embedded, paper } from "./config";
+import type { Scalar, Tensor, Tensor2D, Tensor4D } from "../engine/tf";
 
 /** Learnable tensors by name; for prompts `text.0` (input), `text.i`, `vision.0`, `vision.i` (before block i). */
 export type Params = Record<string, Tensor>;

@@ -9,11 +9,11 @@
  * scikit-learn's, here those of logistic.ts. The probe knows its own classes only.
  * Shapes: N pictures, C classes, E joint embedding.
  */
-import { encodeImage, imageFront } from "../clip/image";
-import { accuracyOf, centred, featureMeans, type Regression, regress, type Samples, uncentred } from "../logistic";
-import { normalise } from "../ops";
-import type { Tensor1D, Tensor2D, Tensor4D } from "../tf";
-import { tf } from "../tf";
+import { encodeImage, imageFront } from "../clip/fast/image";
+import { normalise } from "../engine/autograd";
+import type { Tensor1D, Tensor2D, Tensor4D } from "../engine/tf";
+import { tf } from "../engine/tf";
+import { accuracyOf, centred, featureMeans, type Regression, regress, type Samples, uncentred } from "../solvers/logisticRegression";
 import type { Method, PictureBatches, Task } from "./method";
 
 const coarse = [1e6, 1e4, 1e2, 1, 1e-2, 1e-4, 1e-6];

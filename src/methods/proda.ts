@@ -15,16 +15,16 @@
  * step, to save memory; here all are used in each.
  * Shapes: B images, C classes, K contexts, P tokens of a context, D width of the text tower, E joint embedding.
  */
-import { encodeForImages, encodeSentences, type SentenceGroup, sentenceGroups } from "../clip/sentences";
-import { inOrder, type SuffixGroup, suffixGroups, tokenise } from "../clip/text";
-import { cosineLogits, crossEntropy } from "../losses";
-import { normalise, repeat } from "../ops";
-import type { Scalar, Tensor2D, Tensor3D } from "../tf";
-import { tf } from "../tf";
-import type { Config } from "./config";
+import { encodeForImages, encodeSentences, type SentenceGroup, sentenceGroups } from "../clip/fast/sentences";
+import { inOrder, type SuffixGroup, suffixGroups, tokenise } from "../clip/fast/text";
+import type { Config } from "../configs/config";
+import { normalise, repeat } from "../engine/autograd";
+import type { Scalar, Tensor2D, Tensor3D } from "../engine/tf";
+import { tf } from "../engine/tf";
 import { contextOnly, sentenceIds } from "./coop";
-import { classifier, frozen, oneHot } from "./learnt";
+import { cosineLogits, crossEntropy } from "./losses";
 import type { Method, Params, Task } from "./method";
+import { classifier, frozen, oneHot } from "./promptLearner";
 import { noise, plainName } from "./prompts";
 
 const standard = { contexts: 8, orthogonality: 0.1 };

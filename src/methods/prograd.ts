@@ -4,13 +4,14 @@
  * b is the gradient of the cross-entropy between the frozen and the learnt prediction (temperature 1).
  * Pinned to BeierZhu/Prompt-align trainers/prograd.py. The sentence is zero-shot CLIP's, `config.zeroshot` (officially one per dataset).
  */
-import { cosineLogits, crossEntropy } from "../losses";
-import type { Scalar, Tensor } from "../tf";
-import { tf } from "../tf";
+
+import type { Scalar, Tensor } from "../engine/tf";
+import { tf } from "../engine/tf";
 import { coopHost, coopSettings, coopTransfers } from "./coop";
 import { frozenTextTarget } from "./frozenText";
-import { learnt, type Objective } from "./learnt";
+import { cosineLogits, crossEntropy } from "./losses";
 import type { Params } from "./method";
+import { learnt, type Objective } from "./promptLearner";
 
 const standard = { lambda: 1 };
 

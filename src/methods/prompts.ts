@@ -1,9 +1,10 @@
 /** What prompt learners start from: sentences, their words' embeddings, noise. */
+
+import { tokenise } from "../clip/fast/text";
 import type { Clip } from "../clip/model";
-import { tokenise } from "../clip/text";
-import { seeded } from "../random";
-import type { Tensor } from "../tf";
-import { tf } from "../tf";
+import type { Tensor } from "../engine/tf";
+import { tf } from "../engine/tf";
+import { seeded } from "../util/random";
 import type { Task } from "./method";
 
 /** Words are used as initial context up to this many tokens (`ctx_init and n_ctx <= 4`). */

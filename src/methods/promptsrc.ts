@@ -8,16 +8,17 @@
  * Pinned to muzairkhattak/PromptSRC trainers/promptsrc.py. The objective goes with any host: `maple-src` and `coop-src` are MaPLe
  * and CoOp under it, which no one has published.
  */
-import { cosineConsistency, cosineLogits, crossEntropy, featureConsistency, logitConsistency, squaredConsistency } from "../losses";
-import { scale } from "../ops";
-import { seeded } from "../random";
-import { oneOf } from "../suggest";
-import { tf } from "../tf";
+
+import { scale } from "../engine/autograd";
+import { tf } from "../engine/tf";
+import { oneOf } from "../util/errors";
+import { seeded } from "../util/random";
 import { coopHost, coopSettings, coopTransfers } from "./coop";
 import { frozenTextTarget } from "./frozenText";
 import { independent } from "./ivlp";
-import { learnt, type Objective } from "./learnt";
+import { cosineConsistency, cosineLogits, crossEntropy, featureConsistency, logitConsistency, squaredConsistency } from "./losses";
 import { mapleHost, mapleSettings } from "./maple";
+import { learnt, type Objective } from "./promptLearner";
 
 const consistencies = { l1: featureConsistency, mse: squaredConsistency, cosine: cosineConsistency };
 

@@ -1,9 +1,9 @@
 /** Pictures with what CLS attends to, as the model sees them: what it looks at keeps its colour, the rest fades to white. */
 import sharp from "sharp";
+import type { ImageAttention } from "../analysis/attention";
 import type { Clip } from "../clip/model";
-import { decode, testPicture } from "../clip/pixels";
 import type { Item } from "../datasets/split";
-import type { ImageAttention } from "../inside/attention";
+import { decode, testPicture } from "../io/preprocess";
 import type { Html } from "./show";
 
 const side = 84; // pixels of one picture

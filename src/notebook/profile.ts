@@ -1,9 +1,10 @@
 /** The sizes that a notebook runs in: what its run cell computes, and what it takes from stored runs. */
-import type { Row } from "../benchmarks/benchmark";
-import { type Job, rowsOf, storedRuns } from "../benchmarks/grid";
+
+import type { Engine } from "../engine/tf";
+import type { Row } from "../experiments/benchmark";
+import { type Job, rowsOf, storedRuns } from "../experiments/runner";
 import { resultsFolder } from "../results/store";
-import { oneOf } from "../suggest";
-import type { Engine } from "../tf";
+import { oneOf } from "../util/errors";
 import { runInCell } from "./run";
 
 const profiles = ["stored", "full", "small"];

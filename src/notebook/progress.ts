@@ -1,7 +1,7 @@
 /** The progress line of a notebook cell: one output that is overwritten in place. */
 import { createRequire } from "node:module";
 import { join } from "node:path";
-import { type Meter, meter, type Screen, terminalScreen } from "../benchmarks/progress";
+import { type Meter, meter, type Screen, terminalScreen } from "../experiments/progress";
 
 type Display = { text(line: string): void };
 

@@ -1,8 +1,9 @@
 /** Running a grid from a cell. */
-import { type Job, runGrid } from "../benchmarks/grid";
+
+import type { Engine } from "../engine/tf";
+import { type Job, runGrid } from "../experiments/runner";
 import { environment } from "../results/environment";
 import type { Run } from "../results/store";
-import type { Engine } from "../tf";
 import { onInterrupt } from "./interrupt";
 import { notebookProgress } from "./progress";
 

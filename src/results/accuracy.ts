@@ -1,6 +1,7 @@
 /** Tables of benchmarks whose result is one accuracy: few-shot, cross-dataset, domain generalisation. */
-import { type Paper, type PaperTable, paperTitle } from "../paper";
+
 import { differencesOf } from "./differences";
+import { type Paper, type PaperTable, paperTitle } from "./paper";
 import { average } from "./statistics";
 import type { Column, Named, Table, Value } from "./table";
 

@@ -1,7 +1,7 @@
 /** What a result was made with, for its file. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Engine, engineLine, tf } from "../tf";
+import { type Engine, engineLine, tf } from "../engine/tf";
 
 export type Environment = { engine: string; versions: Record<string, string> };
 

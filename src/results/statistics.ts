@@ -3,7 +3,7 @@
  * A `Score` is one run's base and novel accuracy; a grid is read as dataset -> its runs, one per seed.
  */
 import { mean, median, quantileSorted, sampleStandardDeviation } from "simple-statistics";
-import { seeded } from "../random";
+import { seeded } from "../util/random";
 
 export { median };
 

@@ -2,7 +2,7 @@
  * Tables as plain rows: made once, then viewed as HTML (notebooks), Markdown (files) or text (terminal), and by
  * `frame.ts` as a danfo DataFrame. Deviations are over seeds, the best of a group is marked.
  */
-import { type Paper, paperBaseToNovel, paperTitle, type Triple } from "../paper";
+import { type Paper, paperBaseToNovel, paperTitle, type Triple } from "./paper";
 import type { Score, Spread, Summary } from "./statistics";
 import { summarise, summariseAverage } from "./statistics";
 

@@ -5,8 +5,8 @@
  */
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
-import { readSafetensors, type Stored, writeSafetensors } from "../clip/safetensors";
-import { type Kept, keep, restore } from "./gpa";
+import { readSafetensors, type Stored, writeSafetensors } from "../io/safetensors";
+import { type Kept, keep, restore } from "./ensemble";
 import type { TrainState } from "./train";
 
 /** Writes atomically: a reader sees the old file or the new one. Makes the folder. */

@@ -2,7 +2,7 @@
  * Stochastic gradient descent as torch.optim.SGD with momentum m and weight decay d (dampening 0, no Nesterov):
  *   g <- g + d p;   v <- g in the first step, then m v + g;   p <- p - lr v
  */
-import * as k from "../kernels";
+import * as k from "../engine/backend";
 import type { Params } from "../methods/method";
 
 /** @returns new parameters and velocity; the old ones stay the caller's. `velocity` is null in the first step. */

@@ -3,11 +3,11 @@
  * PromptSRC's `forward_backward` order them.
  */
 import type { PixelBatch } from "../datasets/pictures";
+import { differentiate } from "../engine/autograd";
+import type { Tensor } from "../engine/tf";
+import { tf } from "../engine/tf";
 import type { Batch, Learner, Method, Params, Task } from "../methods/method";
-import { differentiate } from "../ops";
-import type { Tensor } from "../tf";
-import { tf } from "../tf";
-import { aggregate, type Kept, keep } from "./gpa";
+import { aggregate, type Kept, keep } from "./ensemble";
 import { learningRate } from "./schedule";
 import { sgdStep } from "./sgd";
 

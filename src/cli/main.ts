@@ -1,0 +1,67 @@
+/** The command line: `npm run promptsrc -- <command> ...`. Results go to standard output, progress to standard error. */
+import { existsSync } from "node:fs";
+import { materialise } from "../datasets/embedded/materialise";
+import { terminalScreen } from "../experiments/progress";
+import { addPictures } from "../notebook/pictures";
+import { parity } from "../parity/replay";
+import { oneOf, UsageError } from "../util/errors";
+import { fromHere, listNames, run, runHelp } from "./run";
+
+const help = `npm run promptsrc -- <command>
+
+${runHelp}
+  parity <folder>     replay reference vectors through the code that trains
+  data                draw the embedded benchmark's pictures (set-up does this)
+  pictures <notebook> add still pictures of its figures to an executed notebook
+  help                this text
+
+PROMPTSRC_ENGINE=native|wasm|cpu forces an engine.`;
+
+async function replay([folder, ...rest]: string[]): Promise<number> {
+  if (folder === undefined || rest.length > 0) throw new UsageError("parity needs one folder of reference vectors");
+  const path = fromHere(folder);
+  if (!existsSync(path)) throw new UsageError(`there is no folder ${folder}`);
+  const { failed } = await parity(path, console.log);
+  return failed === 0 ? 0 : 1;
+}
+
+async function drawData(): Promise<number> {
+  const screen = terminalScreen();
+  await materialise((line) => screen.update(line));
+  screen.clear();
+  return 0;
+}
+
+async function stillPictures([notebook]: string[]): Promise<number> {
+  if (notebook === undefined || !existsSync(fromHere(notebook))) throw new UsageError("pictures needs an executed notebook");
+  console.log(`${await addPictures(fromHere(notebook))} figures drawn`);
+  return 0;
+}
+
+const commands: Record<string, (args: string[]) => Promise<number>> = {
+  run,
+  list: listNames,
+  parity: replay,
+  data: drawData,
+  pictures: stillPictures,
+  async help() {
+    console.log(help);
+    return 0;
+  },
+};
+
+async function main([command = "help", ...rest]: string[]): Promise<number> {
+  if (command === "--help" || command === "-h" || rest.includes("--help")) return commands.help([]);
+  return commands[oneOf("command", command, Object.keys(commands))](rest);
+}
+
+// A reader that has seen enough, such as `head`, is no error.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
+
+main(process.argv.slice(2)).then(
+  (status) => process.exit(status),
+  (error: Error) => {
+    console.error(process.env.PROMPTSRC_DEBUG ? error : `error: ${error.message}`);
+    process.exit(error instanceof UsageError ? 2 : 1);
+  },
+);

@@ -1,0 +1,258 @@
+/** `npm run promptsrc -- run <benchmark|ablation> ...` and `list`: from options to jobs, from finished runs to tables. */
+import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { join, resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { type Ablation, ablationJobs, ablations, ablationTables, variantsOf } from "../benchmarks/ablations";
+import { benchmarks } from "../benchmarks/registry";
+import { loadClip } from "../clip/load";
+import { type Config, embedded, optionalSettings } from "../configs/config";
+import { override } from "../configs/override";
+import { type Dataset, datasetNames, loadDataset } from "../datasets/split";
+import { engineLine, startEngine } from "../engine/tf";
+import type { Benchmark, Grid } from "../experiments/benchmark";
+import { type Meter, meter, terminalScreen } from "../experiments/progress";
+import { type GridResult, type Job, rowsOf, runGrid } from "../experiments/runner";
+import { configFor, type Method } from "../methods/method";
+import { methods } from "../methods/registry";
+import { type Environment, environment } from "../results/environment";
+import { loadPaper } from "../results/paper";
+import { pretty, resultsFolder, writeAtomic } from "../results/store";
+import { type Named, type Table, tableText } from "../results/table";
+import { oneOf, UsageError } from "../util/errors";
+
+export const runHelp = `  run <name>          run a benchmark or an ablation and show its tables; what is stored is reused
+    benchmarks        ${Object.keys(benchmarks).join(", ")}
+    ablations         ${Object.keys(ablations).join(", ")}
+    --methods a,b     of a benchmark (all that can take part)
+    --variants a,b    of an ablation (all)
+    --datasets a,b    folders under --data, or all
+    --source name     dataset that is trained on, where others are tested (generic, else imagenet)
+    --seeds 1,2,3     seeds of few shots, initial prompts and augmentation (1)
+    --shots 16        training pictures per class (the benchmark's own)
+    --rule renders    which split of the dataset: renders or disjoint
+    --split test      pictures that are tested: test, or val for choosing numbers
+    --config embedded settings by name: embedded or paper
+    --set key=value   changes one setting, such as lr=0.02 or gpa=null; may be repeated
+    --per-epoch       also test every third picture after every epoch
+    --processes 1     how many processes share the runs and the threads; for small models as many as there are cores
+    --fresh           compute again what is stored
+    --json out.json   accuracies, seeds, versions and seconds as JSON
+    --data folder     datasets in the CoOp layout (data)
+    --model folder    a Hugging Face CLIPModel (weights/mini-clip)
+    --results folder  where runs are stored and found again (${resultsFolder})
+  list                benchmarks, ablations and their variants, methods, datasets`;
+
+/** Paths that a person names are meant from where the command was given; `own`, if none was named, from the root of the clone. */
+export const fromHere = (path: string | undefined, own = ""): string =>
+  path === undefined ? own : resolve(process.env.INIT_CWD || process.cwd(), path);
+
+const runOptions = {
+  methods: { type: "string" },
+  variants: { type: "string" },
+  datasets: { type: "string" },
+  source: { type: "string" },
+  seeds: { type: "string", default: "1" },
+  shots: { type: "string" },
+  rule: { type: "string", default: "renders" },
+  split: { type: "string", default: "test" },
+  config: { type: "string", default: "embedded" },
+  set: { type: "string", multiple: true },
+  "per-epoch": { type: "boolean", default: false },
+  processes: { type: "string", default: "1" },
+  fresh: { type: "boolean", default: false },
+  json: { type: "string" },
+  data: { type: "string" },
+  model: { type: "string" },
+  results: { type: "string" },
+} as const;
+
+const parseRun = (args: string[]) => parseArgs({ args, options: runOptions, allowPositionals: true });
+type Options = ReturnType<typeof parseRun>["values"];
+
+function parseRunOptions(args: string[]): ReturnType<typeof parseRun> {
+  const known = Object.keys(runOptions).map((name) => `--${name}`);
+  for (const arg of args) if (arg.startsWith("--")) oneOf("option", arg.split("=")[0], known);
+  try {
+    return parseRun(args);
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
+}
+
+const list = (text: string): string[] => [...new Set(text.split(",").map((part) => part.trim()))].filter((part) => part !== "");
+
+function wholeNumbers(option: string, text: string): number[] {
+  const numbers = list(text).map(Number);
+  if (numbers.length === 0 || numbers.some((n) => !Number.isInteger(n) || n < 1))
+    throw new UsageError(`--${option} ${text}: expected whole numbers from 1, such as 1,2,3`);
+  return numbers;
+}
+
+/** The named datasets; of an ablation's own those that there are; else all that the benchmark takes. */
+function chooseDatasets({ data, datasets, rule }: Options, benchmark: Benchmark, own?: string[]): Dataset[] {
+  const folder = fromHere(data, "data");
+  const names = datasetNames(folder, rule);
+  const load = (name: string) => loadDataset(join(folder, name), rule);
+  if (datasets !== undefined && datasets !== "all") return list(datasets).map((name) => load(oneOf("dataset", name, names)));
+  const chosen = datasets === undefined ? names.filter((name) => own?.includes(name)) : [];
+  return (chosen.length > 0 ? chosen : names).map(load).filter(benchmark.takes);
+}
+
+function chooseSource({ data, source, rule }: Options): Dataset {
+  const folder = fromHere(data, "data");
+  const names = datasetNames(folder, rule);
+  const chosen = source ?? ["generic", "imagenet"].find((name) => names.includes(name));
+  if (chosen === undefined) throw new UsageError(`--source: which of these is trained on? ${names.join(", ")}`);
+  return loadDataset(join(folder, oneOf("dataset", chosen, names)), rule);
+}
+
+/** What is run under a name: its jobs on a grid, the rows of its tables, and the tables. */
+type Plan = { jobs(grid: Omit<Grid, "methods">): Job[]; named: Named[]; tables(result: Job[], runs: GridResult["runs"]): Table[] };
+
+function planBenchmark(benchmark: Benchmark, { methods: names, variants }: Options): Plan {
+  if (variants !== undefined) throw new UsageError(`--variants: ${benchmark.name} is a benchmark; choose among --methods`);
+  const answers = (method: Method) => benchmark.sameClasses || method.transfers?.(configFor(method, embedded.baseToNovel)) !== false;
+  const named =
+    names === undefined
+      ? Object.values(methods).filter(answers)
+      : list(names).map((name) => methods[oneOf("method", name, Object.keys(methods))]);
+  return {
+    named,
+    jobs: (grid) => benchmark.jobs({ ...grid, methods: named }),
+    tables: (jobs, runs) => benchmark.tables(rowsOf(jobs, runs), named, loadPaper()),
+  };
+}
+
+function planAblation(ablation: Ablation, { methods: names, variants, source }: Options): Plan {
+  if (names !== undefined) throw new UsageError(`--methods: ${ablation.name} is an ablation; choose among its --variants`);
+  if (source !== undefined) throw new UsageError(`--source: ${ablation.name} trains on the datasets that it tests`);
+  const known = ablation.variants.map((variant) => variant.name);
+  const chosen = variants === undefined ? known : list(variants).map((name) => oneOf("variant", name, known));
+  const named = ablation.variants.filter((variant) => chosen.includes(variant.name));
+  return {
+    named,
+    jobs: (grid) => ablationJobs(variantsOf({ ...ablation, variants: named }, grid.clip), grid),
+    tables: (jobs, runs) => ablationTables({ ...ablation, variants: named }, rowsOf(jobs, runs), loadPaper()),
+  };
+}
+
+export async function run([name, ...rest]: string[]): Promise<number> {
+  const names = [...Object.keys(benchmarks), ...Object.keys(ablations)];
+  if (name === undefined || name.startsWith("-")) throw new UsageError(`run what? There are: ${names.join(", ")}`);
+  oneOf("benchmark or ablation", name, names);
+  const { values, positionals } = parseRunOptions(rest);
+  if (positionals.length > 0) throw new UsageError(`unexpected "${positionals.join(" ")}"; lists are written with commas and no spaces`);
+  const benchmark = benchmarks[name] ?? benchmarks["base-to-novel"];
+  const plan = name in benchmarks ? planBenchmark(benchmark, values) : planAblation(ablations[name], values);
+  if (values.source !== undefined && !benchmark.transfers) throw new UsageError(`--source: ${name} trains on the datasets that it tests`);
+  const split = oneOf("split", values.split, ["test", "val"]) as "test" | "val";
+  const config = oneOf("config", values.config, ["embedded", "paper"]) as "embedded" | "paper";
+  const optional = { ...optionalSettings, ...embedded.baseToNovel };
+  const change = (from: Config) => (values.set ?? []).reduce((config, setting) => override(config, setting, optional), from);
+  change(embedded.baseToNovel);
+  const seeds = wholeNumbers("seeds", values.seeds);
+  const shots = values.shots === undefined ? undefined : wholeNumbers("shots", values.shots);
+  const datasets = chooseDatasets(values, benchmark, ablations[name]?.datasets);
+  const source = benchmark.transfers ? chooseSource(values) : undefined;
+  const model = fromHere(values.model, join("weights", "mini-clip"));
+  if (!existsSync(model)) throw new UsageError(`there is no model folder ${model}`);
+
+  const [processes, ...more] = wholeNumbers("processes", values.processes);
+  if (more.length > 0) throw new UsageError(`--processes ${values.processes}: expected one whole number`);
+  const threads = Number(process.env.PROMPTSRC_THREADS || availableParallelism());
+  if (processes > 1) process.env.PROMPTSRC_THREADS = `${Math.max(1, Math.floor(threads / processes))}`;
+  const engine = await startEngine();
+  console.log(engineLine(engine));
+  startOthers(processes - 1, rest);
+  const clip = await loadClip(model);
+  const jobs = plan.jobs({ clip, datasets, source, seeds, shots, config, change, split, perEpoch: values["per-epoch"] });
+  const made = environment(engine);
+  const root = fromHere(values.results, resultsFolder);
+  const result = await runGrid(jobs, {
+    meter: shared(meter(terminalScreen()), processes),
+    signal: onSigint(),
+    fresh: values.fresh,
+    environment: made,
+    root,
+  });
+  if (result.runs.length > 0) {
+    const which = `rule ${values.rule}, ${split} pictures`;
+    for (const table of plan.tables(jobs, result.runs)) {
+      if (table.rows.length > 0) console.log(`\n${tableText({ ...table, title: `${table.title}, ${which}` })}`);
+    }
+  }
+  if (values.json) {
+    writeAtomic(fromHere(values.json), `${pretty(report(name, jobs, result, made))}\n`);
+    console.log(`\nwritten to ${values.json}`);
+  }
+  return result.interrupted ? 130 : 0;
+}
+
+/** More processes at the same command, silent; they share its grid by locks and end with it. */
+function startOthers(count: number, args: string[]): void {
+  const own = args.filter((arg, k) => !arg.startsWith("--json") && args[k - 1] !== "--json");
+  const command = [...process.execArgv, ...process.argv.slice(1, process.argv.length - args.length), ...own, "--processes", "1"];
+  const others = Array.from({ length: count }, () => spawn(process.execPath, command, { stdio: "ignore" }));
+  process.on("exit", () => {
+    for (const other of others) other.kill();
+  });
+}
+
+/** Of several processes at the same work: what is left goes as many times faster. */
+const shared = (meter: Meter, processes: number): Meter => ({
+  ...meter,
+  report: ({ work, total, ...status }) => meter.report({ ...status, work, total: work + (total - work) / processes }),
+});
+
+function report(name: string, jobs: Job[], { runs, reused, seconds, interrupted }: GridResult, made: Environment): Record<string, unknown> {
+  const rows = rowsOf(jobs, runs).map(({ row, run }) => {
+    const { key, method, dataset, source, rule, split, shots, seed, metrics, seconds: own, epochs } = run;
+    const variant = row === method ? {} : { variant: row };
+    const from = source ? { source: source.dataset } : {};
+    const curve = epochs.some((e) => e.metrics) ? { epochs: epochs.map((e) => ({ epoch: e.epoch, ...e.metrics })) } : {};
+    return {
+      method,
+      ...variant,
+      dataset,
+      ...from,
+      rule,
+      split,
+      shots,
+      seed,
+      ...metrics,
+      seconds: own,
+      reused: reused.includes(key),
+      key,
+      ...curve,
+    };
+  });
+  const kind = name in benchmarks ? { benchmark: name } : { ablation: name };
+  return { ...kind, ...made, seconds, complete: !interrupted, runs: rows };
+}
+
+/** The first Ctrl-C ends the work after the present step, the second ends the process. */
+function onSigint(): AbortSignal {
+  const controller = new AbortController();
+  process.once("SIGINT", () => controller.abort(new Error("interrupted")));
+  return controller.signal;
+}
+
+/** What can be named. */
+export async function listNames(args: string[]): Promise<number> {
+  const { values } = parseRunOptions(args);
+  const width = Math.max(...[...Object.keys(benchmarks), ...Object.keys(ablations), ...Object.keys(methods)].map((name) => name.length));
+  const lines = (rows: [string, string][]) => rows.map(([name, text]) => `  ${name.padEnd(width)}  ${text}`).join("\n");
+  console.log(`benchmarks\n${lines(Object.values(benchmarks).map((b) => [b.name, b.about]))}`);
+  const variants = ({ variants }: Ablation) => variants.map((variant) => variant.name).join(", ");
+  console.log(`\nablations\n${lines(Object.values(ablations).map((a) => [a.name, `${a.question} (${variants(a)})`]))}`);
+  console.log(`\nmethods\n${lines(Object.values(methods).map((m) => [m.name, m.title]))}`);
+  const data = fromHere(values.data, "data");
+  const rows = datasetNames(data, values.rule).map((name): [string, string] => {
+    const { classNames, train, val, test } = loadDataset(join(data, name), values.rule);
+    return [name, `${classNames.length} classes; ${train.length} training, ${val.length} validation, ${test.length} test pictures`];
+  });
+  console.log(`\ndatasets, rule ${values.rule}\n${lines(rows)}`);
+  return 0;
+}

@@ -1,0 +1,75 @@
+/** What a benchmark is: which runs it takes, and how their results are shown. A new one is one file that makes such a record. */
+import type { Clip } from "../clip/model";
+import type { Config } from "../configs/config";
+import type { Dataset } from "../datasets/split";
+import { embeddedConfigFor, type Method, paperConfigFor, type Benchmark as Settings } from "../methods/method";
+import type { Paper } from "../results/paper";
+import type { Run } from "../results/store";
+import type { Named, Table } from "../results/table";
+import type { Job } from "./runner";
+
+/** What is run. A benchmark's own protocol is the default of all that is optional. */
+export type Grid = {
+  clip: Clip;
+  /** Tested, and trained on where there is no `source`. */
+  datasets: Dataset[];
+  /** Trained on, by benchmarks that test elsewhere. */
+  source?: Dataset;
+  methods: Method[];
+  seeds: number[];
+  /** Training pictures per class; one run for each. */
+  shots?: number[];
+  /** Settings by name, see `configs`. */
+  config?: keyof typeof configs;
+  /** Changes of the config, which win over what a method fixes. */
+  change?: (config: Config) => Config;
+  /** The pictures that are tested: "val" for choosing numbers, "test" for reporting them. */
+  split?: "test" | "val";
+  /** Also test every third picture after every epoch. */
+  perEpoch?: boolean;
+  /** The row of the tables that the runs belong to; each method's own unless given. */
+  row?: Named;
+};
+
+/** A finished run and the row of the tables it belongs to: its method, or the variant of an ablation. */
+export type Row = { row: string; run: Run };
+
+export type Benchmark = {
+  name: string;
+  title: string;
+  /** One line for lists. */
+  about: string;
+  /** Which datasets are tested unless they are named. */
+  takes(dataset: Dataset): boolean;
+  /** Whether it trains on one dataset and tests on others. */
+  transfers: boolean;
+  /** Whether it tests on the classes that were trained on, and on no others. */
+  sameClasses: boolean;
+  jobs(grid: Grid): Job[];
+  /** The results, with the paper's beside them, and the differences between rows. */
+  tables(rows: Row[], named: Named[], paper: Paper): Table[];
+};
+
+/** Settings of a method for a benchmark. */
+export const configs = { embedded: embeddedConfigFor, paper: paperConfigFor };
+
+export const configOf = ({ config = "embedded", change = (c) => c }: Grid, method: Method, settings: Settings): Config =>
+  change(configs[config](method, settings));
+
+/** What is not trained is the same with any number of shots: one run stands for all of them. */
+export const shotsFor = ({ learns, fit }: Method, shots: number[]): number[] => (learns || fit ? shots : shots.slice(0, 1));
+
+/** Where a row has runs with several numbers of shots, a row for each of them: they are not the same experiment. */
+export function byShots(rows: Row[], named: Named[]): { rows: Row[]; named: Named[] } {
+  const shotsOf = (name: string) => [...new Set(rows.filter(({ row }) => row === name).map(({ run }) => run.shots))].sort((a, b) => a - b);
+  const several = new Set(named.filter(({ name }) => shotsOf(name).length > 1).map(({ name }) => name));
+  const nameOf = (name: string, shots: number) => (several.has(name) ? `${name}, ${shots} ${shots === 1 ? "shot" : "shots"}` : name);
+  return {
+    rows: rows.map(({ row, run }) => ({ row: nameOf(row, run.shots), run })),
+    named: named.flatMap(({ name, title }) =>
+      several.has(name)
+        ? shotsOf(name).map((shots) => ({ name: nameOf(name, shots), title: nameOf(name, shots).replace(name, () => title) }))
+        : { name, title },
+    ),
+  };
+}

@@ -1,0 +1,233 @@
+/**
+ * What all benchmarks do: train prompts on the few shots of one dataset, test them on pictures of the same or of others, each among its own
+ * class names. The training is stored by itself, so that runs which differ only in what is tested, or in how the epochs are averaged, share it.
+ */
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Clip } from "../clip/model";
+import { type Config, configJson } from "../configs/config";
+import { fewShot, shortClasses } from "../datasets/fewShot";
+import { stepsPerEpoch, testBatches, trainPictures } from "../datasets/pictures";
+import { baseNovel, type Dataset, type Item } from "../datasets/split";
+import { tf } from "../engine/tf";
+import type { Method, Params } from "../methods/method";
+import { methods } from "../methods/registry";
+import { canonical, type EpochResult, type Json, numericsVersion, writeAtomic } from "../results/store";
+import { loadState, saveState } from "../training/checkpoint";
+import { aggregate, restore } from "../training/ensemble";
+import { type Trained, type TrainState, train } from "../training/train";
+import { UsageError } from "../util/errors";
+import type { Grid } from "./benchmark";
+import { accuracy, testBatch } from "./evaluate";
+import type { Hooks, Job, Outcome } from "./runner";
+
+export type TrainTest = {
+  benchmark: string;
+  method: Method;
+  config: Config;
+  seed: number;
+  /** What is trained on. The shots are drawn from all classes before the classes are halved, as in the official code. */
+  source: { dataset: Dataset; classes: "all" | "base"; shots: number };
+  /** Whose result this is. */
+  target: Dataset;
+  /** What is tested, by name: the classes to choose from, and the pictures. */
+  tests: Record<string, Dataset>;
+  /** Results from the accuracies of the tests. */
+  metrics(accuracies: Record<string, number>): Record<string, number>;
+};
+
+/** What the runs of a grid have in common. */
+type Common = Required<Pick<Grid, "clip" | "split" | "perEpoch">>;
+
+/** Relative cost of a picture: forward and backward against forward alone. */
+const trainingCost = 3;
+
+/** After each epoch every third picture is tested, always the same ones: enough for a curve, at a third of the time. */
+const watched = (dataset: Dataset): Dataset => {
+  const some = (items: Item[]) => items.filter((_, i) => i % 3 === 0);
+  return { ...dataset, val: some(dataset.val), test: some(dataset.test) };
+};
+
+export function trainTestJob({ clip, split = "test", perEpoch = false, row }: Grid, options: TrainTest): Job {
+  const { benchmark, method, config, seed, source, target, tests } = options;
+  const { name, title } = row ?? method;
+  const known = source.dataset.classNames.slice(0, source.classes === "base" ? Math.ceil(source.dataset.classNames.length / 2) : undefined);
+  if (method.transfers?.(config) === false && Object.values(tests).some((test) => test.classNames.join() !== known.join())) {
+    throw new UsageError(`${method.title} answers with the classes that it was trained on; ${benchmark} asks for others`);
+  }
+  const pictures = Object.values(tests).reduce((sum, test) => sum + test[split].length, 0);
+  const elsewhere = source.dataset.name === target.name ? undefined : { dataset: source.dataset.name, data: source.dataset.fingerprint };
+  const trained = { model: clip.fingerprint, numerics: numericsVersion, method: method.name, version: method.version, seed };
+  const from = { data: source.dataset.fingerprint, rule: source.dataset.rule, classes: source.classes, shots: source.shots };
+  const numbers = { ...configJson(config), gpa: undefined }; // the ensemble is made of a finished training
+  const key = createHash("sha256")
+    .update(canonical({ ...trained, ...from, config: numbers }))
+    .digest("hex")
+    .slice(0, 12);
+  const training = method.learns ? { key, work: trainingWork(options, drawn(options).train.length).work } : undefined;
+  return {
+    identity: {
+      benchmark,
+      method: method.name,
+      dataset: target.name,
+      rule: target.rule,
+      split,
+      shots: source.shots,
+      seed,
+      config: configJson(config) as Json,
+      data: target.fingerprint,
+      source: elsewhere,
+      model: clip.fingerprint,
+      version: method.version,
+    },
+    stored: methods[method.name] === method || method.version !== undefined,
+    row: name,
+    place: `${target.name} \u00b7 ${title} \u00b7 ${benchmark === "few-shot" ? `${source.shots} ${source.shots === 1 ? "shot" : "shots"} \u00b7 ` : ""}seed ${seed}`,
+    note: method.learns || method.fit ? fewer(source.dataset, source.shots) : undefined,
+    training,
+    testing: pictures * (method.learns && perEpoch ? config.epochs / 3 + 1 : 1),
+    suffices: (run) => !perEpoch || !method.learns || (run.epochs.length > 0 && run.epochs.every((e) => e.metrics !== undefined)),
+    run: (hooks) => run({ clip, split, perEpoch }, options, hooks, training?.work ?? 0),
+  };
+}
+
+/** The few shots of the training classes. */
+function drawn({ source: { dataset, classes, shots }, seed }: TrainTest): Dataset {
+  const few = fewShot(dataset, shots, seed);
+  return classes === "base" ? baseNovel(few).base : few;
+}
+
+/** Pictures through the encoders in a training, weighted by cost. */
+function trainingWork({ config }: TrainTest, pictures: number): { steps: number; perStep: number; work: number } {
+  const steps = stepsPerEpoch(pictures, config.batch);
+  const perStep = Math.min(config.batch, pictures) * trainingCost;
+  return { steps, perStep, work: config.epochs * steps * perStep };
+}
+
+function fewer(dataset: Dataset, shots: number): string | undefined {
+  const short = shortClasses(dataset, shots);
+  if (short.length === 0) return undefined;
+  const some = short.slice(0, 3).map((c) => `${c.className} ${c.pictures}`);
+  return `${dataset.name}: ${short.length} classes have fewer than ${shots} training pictures (${some.join(", ")}${short.length > 3 ? " ..." : ""})`;
+}
+
+async function run(common: Common, options: TrainTest, hooks: Hooks, work: number): Promise<Outcome> {
+  const { method, config, source, target } = options;
+  const { perEpoch } = common;
+  const result = method.learns ? await trained(common.clip, options, hooks) : { trajectory: [], history: [] };
+  const began = Date.now();
+  const test = tester(common, options, hooks, work);
+  const epochs: EpochResult[] = result.history.map(({ epoch, lr, losses }) => ({ epoch, lr, losses: rounded(losses) }));
+  if (perEpoch) {
+    const file = join(hooks.partial, "epochs.json");
+    const known = accuraciesIn(file);
+    const some = Object.fromEntries(Object.entries(options.tests).map(([name, dataset]) => [name, watched(dataset)]));
+    for (const [e, kept] of result.trajectory.entries()) {
+      known[e] ??= await test(restore(kept), `epoch ${e + 1}/${config.epochs}, `, some);
+      epochs[e].metrics = known[e];
+      writeAtomic(file, JSON.stringify(known));
+    }
+  }
+  const params = method.learns ? aggregate(result.trajectory, config.gpa) : await solved(common.clip, options, hooks);
+  const metrics = await test(params, "");
+  const seconds = result.history.reduce((sum, epoch) => sum + epoch.seconds, (Date.now() - began) / 1000);
+  // How the prompts were learnt stands in the result on the dataset that they were learnt from.
+  const own = source.dataset.name === target.name || perEpoch;
+  return { metrics, epochs: own ? epochs : [], seconds: Number(seconds.toFixed(3)) };
+}
+
+/** A function that measures parameters, which it disposes. `work` is what the job has done before. */
+function tester({ clip, split }: Common, options: TrainTest, { signal, report }: Hooks, work: number) {
+  const { method, config, seed, metrics } = options;
+  return async (params: Params, stage: string, tests = options.tests): Promise<Record<string, number>> => {
+    const accuracies: Record<string, number> = {};
+    try {
+      for (const [name, dataset] of Object.entries(tests)) {
+        const classifier = method.classify({ clip, classNames: dataset.classNames, config, seed }, params);
+        const before = work;
+        const what = name === "accuracy" ? "testing" : `testing ${name} classes`;
+        try {
+          accuracies[name] = await accuracy(classifier, dataset[split], clip, {
+            signal,
+            onPictures(done) {
+              work = before + done;
+              report({ stage: `${stage}${what}`, work, count: work, unit: "pictures" });
+            },
+          });
+        } finally {
+          classifier.dispose();
+        }
+      }
+    } finally {
+      tf.dispose(params);
+    }
+    return metrics(accuracies);
+  };
+}
+
+/** The accuracies after each epoch that an interrupted run has measured. */
+function accuraciesIn(file: string): Record<string, number>[] {
+  try {
+    return JSON.parse(readFileSync(file, "utf8"));
+  } catch {
+    return [];
+  }
+}
+
+/** The training of these options: read if it is stored, else gone on with from its last stored epoch. */
+async function trained(
+  clip: Clip,
+  options: TrainTest,
+  { signal, report, trained }: Hooks,
+): Promise<Pick<Trained, "trajectory" | "history">> {
+  const { method, config, seed } = options;
+  const resume = stored(trained);
+  if (resume?.epoch === config.epochs) {
+    tf.dispose([resume.params, resume.velocity] as any);
+    return resume;
+  }
+  const data = drawn(options);
+  const { steps, perStep } = trainingWork(options, data.train.length);
+  const pictures = trainPictures(data.train, clip.preprocess, { batch: config.batch, augmentation: config.augmentation, seed });
+  let loss: number | undefined;
+  let read = Number.NEGATIVE_INFINITY;
+  const result = await train(method, { clip, classNames: data.classNames, config, seed }, pictures, {
+    signal,
+    resume,
+    onStep({ epoch, step, terms }) {
+      // Reading the loss waits for the step; once in half a second is enough to watch it.
+      if (Date.now() - read > 500) {
+        loss = terms().total;
+        read = Date.now();
+      }
+      const count = epoch * steps + step + 1;
+      report({ stage: `epoch ${epoch + 1}/${config.epochs}`, work: count * perStep, count, unit: "steps", loss });
+    },
+    onEpoch: (state) => saveState(trained, state),
+  });
+  tf.dispose([result.params, result.last] as any);
+  return result;
+}
+
+/** The parameters of a method that solves for them, if it does. */
+async function solved(clip: Clip, options: TrainTest, { signal }: Hooks): Promise<Params> {
+  const { method, config, seed } = options;
+  if (!method.fit) return {};
+  const { train, val, classNames } = drawn(options);
+  const batches = (items: Item[]) => testBatches(items, clip.preprocess, testBatch);
+  return method.fit({ clip, classNames, config, seed }, { train: batches(train), val: batches(val) }, signal);
+}
+
+/** A training as far as it was stored; undefined if it was not, or if its file is damaged (then it begins anew). */
+function stored(file: string): TrainState | undefined {
+  try {
+    return existsSync(file) ? loadState(file) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Losses to six digits: more are not the same from machine to machine. */
+const rounded = (losses: Record<string, number>) =>
+  Object.fromEntries(Object.entries(losses).map(([name, value]) => [name, Number(value.toPrecision(6))]));

@@ -1,0 +1,183 @@
+/** What happens inside while prompts learn: features that leave the frozen ones, loss terms, weights of the epochs, attention, predictions. */
+import type { Data, Layout } from "plotly.js-dist-min";
+import type { Angles } from "../analysis/diagnostics";
+import type { Config } from "../configs/config";
+import type { Named } from "../results/table";
+import { ensembleWeights } from "../training/ensemble";
+import { type Line, linesFigure } from "./lines";
+import { axis, baseConfig, baseLayout, type Figure, faintInk, panelTitle } from "./style";
+
+const upTo = (count: number, from = 1): number[] => Array.from({ length: count }, (_, k) => k + from);
+const last = <T>(list: T[]): T => list[list.length - 1];
+
+/** Angles at the start and after every epoch, on classes that were trained and on new ones. */
+export function anglesFigure(measured: { method: Named; base: Angles[]; novel: Angles[] }[]): Figure {
+  const lines = (key: keyof Angles): Line[] =>
+    measured.flatMap(({ method, base, novel }) =>
+      [base, novel].map(
+        (angles, k): Line => ({
+          name: method.name,
+          title: `${method.title}, ${k === 0 ? "base" : "novel"}`,
+          x: upTo(angles.length, 0),
+          y: angles.map((angle) => angle[key]),
+          dash: k === 0 ? "solid" : "dot",
+        }),
+      ),
+    );
+  const said = measured.map(
+    ({ method, base, novel }) =>
+      `${method.title}: pictures ${last(base).image.toFixed(1)} (novel ${last(novel).image.toFixed(1)}), names ${last(base).text.toFixed(1)} (${last(novel).text.toFixed(1)})`,
+  );
+  return linesFigure(
+    "How far prompted features leave the frozen ones",
+    "angles",
+    [
+      { title: "<b>Pictures</b>, mean angle", x: "epoch", unit: "\u00b0", digits: 1, lines: lines("image"), fromZero: true },
+      { title: "<b>Class names</b>, mean angle", x: "epoch", unit: "\u00b0", digits: 1, lines: lines("text"), fromZero: true },
+    ],
+    { alt: `Mean angle in degrees between prompted and frozen features, at the end. ${said.join("; ")}` },
+  );
+}
+
+const termTitles: Record<string, string> = {
+  ce: "<b>Cross-entropy</b>",
+  scl_text: "<b>Text</b> term",
+  scl_image: "<b>Image</b> term",
+  scl_logits: "<b>Logits</b> term",
+};
+
+/** The terms of PromptSRC's loss on one batch, at the start and after every epoch of each method. */
+export function termsFigure(measured: { method: Named; terms: Record<string, number>[] }[]): Figure {
+  const panels = Object.entries(termTitles).map(([key, title]) => ({
+    title,
+    x: "epoch",
+    digits: 3,
+    fromZero: true,
+    lines: measured.map(({ method, terms }): Line => ({ ...method, x: upTo(terms.length, 0), y: terms.map((t) => t[key]), plain: true })),
+  }));
+  const said = measured.map(
+    ({ method, terms }) =>
+      `${method.title} ${Object.keys(termTitles)
+        .map((key) => last(terms)[key].toFixed(3))
+        .join(" / ")}`,
+  );
+  return linesFigure("PromptSRC's loss on one batch, with its weights", "terms", panels, {
+    height: 330,
+    alt: `Cross-entropy, text, image and logits term at the end: ${said.join("; ")}`,
+  });
+}
+
+/** Weights of the epochs in some settings, and how far each epoch's prompts are from the result, as a share of the way from the start. */
+export function gpaFigure(settings: { title: string; colour: string; config: Config }[], method: Named, distances: number[]): Figure {
+  const lines = settings.map(({ title, colour, config: { epochs, gpa } }): Line => {
+    const numbers = gpa && "mean" in gpa ? ` (${gpa.mean}, ${gpa.std})` : "";
+    return { name: title, title: `${title}${numbers}`, colour, x: upTo(epochs), y: ensembleWeights(epochs, gpa) };
+  });
+  const path: Line = { ...method, title: `${method.title}'s prompts`, x: upTo(distances.length, 0), y: distances };
+  const near = distances.indexOf(Math.min(...distances));
+  return linesFigure(
+    "Gaussian-weighted prompt aggregation",
+    "gpa",
+    [
+      { title: "<b>Weight</b> of each epoch", x: "epoch", digits: 3, lines, fromZero: true },
+      { title: "<b>Distance</b> to the result (start: 1)", x: "epoch", digits: 3, lines: [path], fromZero: true },
+    ],
+    { alt: `Weights of the epochs; the prompts of epoch ${near} are nearest to the weighted average` },
+  );
+}
+
+/** Shares of attention that go to the prompts, by block of each tower. */
+export function attentionFigure(measured: { method: Named; dash?: Line["dash"]; image?: number[]; text: number[] }[]): Figure {
+  const lines = (key: "image" | "text"): Line[] =>
+    measured.flatMap(({ method, dash, ...shares }) => {
+      const y = shares[key]?.map((share) => 100 * share);
+      return y ? [{ ...method, dash, x: upTo(y.length), y }] : [];
+    });
+  const ticks = (of: Line[]) => of[0]?.x;
+  const [image, text] = [lines("image"), lines("text")];
+  const said = measured.map(({ method, text }) => `${method.title} ${text.map((share) => (100 * share).toFixed(0)).join(" / ")} %`);
+  return linesFigure(
+    "Attention that goes to the prompts",
+    "attention",
+    [
+      {
+        title: "<b>Image</b>: of CLS, to the prompts",
+        x: "block",
+        unit: " %",
+        digits: 1,
+        lines: image,
+        ticks: ticks(image),
+        fromZero: true,
+      },
+      {
+        title: "<b>Text</b>: of the end token, to the context",
+        x: "block",
+        unit: " %",
+        digits: 1,
+        lines: text,
+        ticks: ticks(text),
+        fromZero: true,
+      },
+    ],
+    { height: 370, alt: `Share of the end token's attention that goes to the context, by block: ${said.join("; ")}` },
+  );
+}
+
+/** Mean predicted probabilities, a row for the pictures of each class; the heading of each panel has the mean of the true classes. */
+export function confusionFigure(title: string, classNames: string[], measured: { method: Named; rows: number[][] }[]): Figure {
+  const gap = 0.04;
+  const width = (1 - gap * (measured.length - 1)) / measured.length;
+  const domains = measured.map((_, k): [number, number] => [k * (width + gap), k * (width + gap) + width]);
+  const truth = measured.map(({ rows }) => (100 * rows.reduce((sum, row, c) => sum + row[c], 0)) / rows.length);
+  const names = classNames.map((name) => name.replaceAll("_", " "));
+  const data = measured.map(
+    ({ method, rows }, k) =>
+      ({
+        type: "heatmap",
+        z: rows.map((row) => row.map((p) => 100 * p)),
+        x: names,
+        y: names,
+        xaxis: `x${k + 1}`.replace("x1", "x"),
+        yaxis: `y${k + 1}`.replace("y1", "y"),
+        coloraxis: "coloraxis",
+        hovertemplate: `${method.title}: a picture of %{y}<br>is called %{x} with %{z:.1f} %<extra></extra>`,
+      }) as unknown as Data,
+  );
+  const hidden = { ...axis, showgrid: false, showticklabels: false, ticks: "" };
+  const base = baseLayout(title, 370);
+  const layout = {
+    ...base,
+    margin: { ...base.margin, t: 74 }, // no legend
+    ...Object.fromEntries(
+      measured.flatMap((_, k) => {
+        const at = k === 0 ? "" : `${k + 1}`;
+        const x = { ...hidden, domain: domains[k], anchor: `y${at}`, title: { text: "called", font: { size: 13 }, standoff: 6 } };
+        const y = {
+          ...hidden,
+          anchor: `x${at}`,
+          autorange: "reversed",
+          title: k === 0 ? { text: "picture of", font: { size: 13 } } : undefined,
+        };
+        return [
+          [`xaxis${at}`, x],
+          [`yaxis${at}`, y],
+        ];
+      }),
+    ),
+    coloraxis: {
+      cmin: 0,
+      cmax: 100,
+      colorscale: [
+        [0, "#ffffff"],
+        [0.1, "#dbe7f3"],
+        [0.3, "#8fb6da"],
+        [0.6, "#3a78b5"],
+        [1, "#0b2f57"],
+      ],
+      colorbar: { ticksuffix: " %", thickness: 12, outlinewidth: 0, tickfont: { color: faintInk } },
+    },
+    annotations: measured.map(({ method }, k) => panelTitle(`<b>${method.title}</b>: true class ${truth[k].toFixed(0)} %`, domains[k])),
+  } as unknown as Partial<Layout>;
+  const said = measured.map(({ method }, k) => `${method.title} ${truth[k].toFixed(1)}`);
+  return { data, layout, config: baseConfig("predictions"), alt: `${title}; mean probability of the true class (%): ${said.join(", ")}` };
+}

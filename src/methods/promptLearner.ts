@@ -1,0 +1,138 @@
+/**
+ * How a learnable method is put together: a host makes image features f and class features g out of a frozen CLIP and learnable
+ * parameters; an objective on f and g is what is minimised. IVLP, CoOp and MaPLe are hosts under cross-entropy; KgCoOp, ProGrad and
+ * PromptSRC are other objectives. Any objective goes with any host.
+ * Shapes: B images, C classes, E joint embedding.
+ */
+
+import { rememberImages } from "../cache/imageFeatures";
+import { encodeImage, type ImageFront, imageFront } from "../clip/fast/image";
+import type { Clip } from "../clip/model";
+import { normalise } from "../engine/autograd";
+import type { Tensor2D, Tensor4D } from "../engine/tf";
+import { tf } from "../engine/tf";
+import { cosineLogits, crossEntropy } from "./losses";
+import type { Classifier, Learner, Method, Params, Task, Terms } from "./method";
+
+/**
+ * What is frozen of a batch, computed when it is first asked for; `features()` are the frozen CLIP's [B,E], of unit length.
+ * `at` is the batch's epoch and step, for what is drawn by lot.
+ */
+export type Frozen = { front(): ImageFront; features(): Tensor2D; at: [number, number] };
+
+export type Encoders = {
+  /** g [C,E] of unit length, differentiable. */
+  text(params: Params): Tensor2D;
+  /** f [B,E] of unit length; the first call computes what is frozen, the second is differentiable. */
+  image(batch: Frozen): (params: Params) => Tensor2D;
+  /** Frees what was computed for the class names. */
+  dispose(): void;
+};
+
+export type Host = {
+  init(task: Task): Params;
+  /** Computes what is frozen of the class names. @throws where parameters cannot serve these class names. */
+  encoders(task: Task): Encoders;
+};
+
+/** f [B,E], g [C,E], their scaled cosines [B,C], and the labels one-hot [B,C]. */
+export type Seen = { f: Tensor2D; g: Tensor2D; logits: Tensor2D; truth: Tensor2D };
+
+/** Computes what is frozen for the whole training; `terms` has the frozen side of a batch in its first call, as `Learner.loss`. */
+export type Objective = (task: Task) => {
+  terms(batch: Frozen): (seen: Seen) => Terms;
+  gradient?: Learner["gradient"];
+  dispose?(): void;
+};
+
+type About = Pick<Method, "name" | "title" | "source" | "settings" | "paper" | "transfers">;
+
+/** Cross-entropy alone. */
+export const plain: Objective = () => ({
+  terms:
+    () =>
+    ({ logits, truth }) => {
+      const ce = crossEntropy(logits, truth);
+      return { ce, total: ce };
+    },
+});
+
+export function learnt(about: About, host: Host, objective: Objective = plain): Method {
+  return {
+    ...about,
+    learns: true,
+    init: host.init,
+    prepare(task) {
+      const { clip, classNames } = task;
+      const encoders = host.encoders(task);
+      const { terms, gradient, dispose } = objective(task);
+      return {
+        loss({ pixels, labels, at }) {
+          const batch = frozen(clip, pixels, at);
+          const truth = oneHot(labels, classNames.length);
+          const imageFeatures = encoders.image(batch);
+          const loss = terms(batch);
+          return (params) => {
+            const f = imageFeatures(params);
+            const g = encoders.text(params);
+            return loss({ f, g, logits: cosineLogits(f, g, clip.logitScale), truth });
+          };
+        },
+        gradient,
+        dispose() {
+          encoders.dispose();
+          dispose?.();
+        },
+      };
+    },
+    classify(task, params) {
+      const { clip } = task;
+      const encoders = host.encoders(task);
+      const text = tf.tidy(() => encoders.text(params));
+      const made = classifier(clip, text, (pixels) => encoders.image(frozen(clip, pixels))(params));
+      return {
+        ...made,
+        dispose() {
+          made.dispose();
+          encoders.dispose();
+        },
+      };
+    },
+  };
+}
+
+/** A classifier from class features [C,E] of unit length, which it takes over, and an encoder of images to unit length. */
+export function classifier(clip: Clip, text: Tensor2D, encode: (pixels: Tensor4D) => Tensor2D): Classifier {
+  const image = (pixels: Tensor4D) => tf.tidy(() => encode(pixels));
+  return {
+    text,
+    image,
+    logits: (pixels) => tf.tidy(() => cosineLogits(image(pixels), text, clip.logitScale)),
+    dispose: () => text.dispose(),
+  };
+}
+
+/** Of normalised pixels [B,3,R,R]; freed by the caller's tf.tidy. */
+export function frozen(clip: Clip, pixels: Tensor4D, at: [number, number] = [0, 0]): Frozen {
+  const front = once(() => imageFront(clip.image, pixels));
+  const features = once(() => rememberImages(clip, pixels, () => normalise(encodeImage(clip.image, front(), []))));
+  return { front, features, at };
+}
+
+function once<T>(make: () => T): () => T {
+  let made: T | undefined;
+  return () => {
+    made ??= make();
+    return made;
+  };
+}
+
+/** One-hot rows [B,C] (tf.oneHot refuses a single class). */
+export const oneHot = (labels: Int32Array, classes: number): Tensor2D => {
+  const values = new Float32Array(labels.length * classes);
+  labels.forEach((label, b) => {
+    if (!(label >= 0 && label < classes)) throw new Error(`label ${label} of picture ${b} is none of the ${classes} classes`);
+    values[b * classes + label] = 1;
+  });
+  return tf.tensor2d(values, [labels.length, classes]);
+};

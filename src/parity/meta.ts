@@ -1,0 +1,64 @@
+/** The settings of a reference folder, `meta.json` (see test/golden/README.md). */
+import { readFileSync } from "node:fs";
+import type { Config } from "../configs/config";
+import { paper } from "../configs/config";
+
+export type Meta = {
+  classes: string[];
+  templates: string[];
+  init: string;
+  depth: number;
+  nctx: number;
+  batch: number;
+  epochs: number;
+  steps: number;
+  lr: number;
+  gpa_mean: number;
+  gpa_std: number;
+  sgd: { momentum: number; weight_decay: number; warmup_lr: number; warmup_epochs: number };
+  scl: { text: number; image: number; logits: number };
+};
+
+/** @throws naming the file and the key that is missing. */
+export function readMeta(path: string): Meta {
+  const meta = JSON.parse(readFileSync(path, "utf8"));
+  for (const key of ["classes", "templates", "init", "depth", "nctx", "batch", "epochs", "steps", "lr", "sgd"]) {
+    if (meta?.[key] === undefined) throw new Error(`${path} lacks "${key}"`);
+  }
+  return meta;
+}
+
+/**
+ * The method that a file of reference numbers belongs to, and the settings of its run. A name may carry settings: `ivlp_depth3`,
+ * `coop_middle_csc`.
+ * @param contextTokens where the file's context has a length of its own.
+ */
+export function runOf(label: string, meta: Meta, contextTokens = meta.nctx): { method: string; config: Config } {
+  const own = { ...configOf(meta), tokens: { text: contextTokens, image: contextTokens } };
+  const depth = /^(.+)_depth(\d+)$/.exec(label);
+  if (depth) return { method: depth[1], config: { ...own, depth: { text: Number(depth[2]), image: Number(depth[2]) } } };
+  const coop = /^coop_(end|middle|front)(_csc)?$/.exec(label);
+  if (!coop) return { method: label, config: own };
+  const position = coop[1] as "end" | "middle" | "front";
+  return { method: "coop", config: { ...own, init: "", coop: { position, classSpecific: coop[2] !== undefined } } };
+}
+
+/** The same settings as the kit's own configuration. */
+function configOf(meta: Meta): Config {
+  return {
+    ...paper.baseToNovel,
+    tokens: { text: meta.nctx, image: meta.nctx },
+    depth: { text: meta.depth, image: meta.depth },
+    init: meta.init,
+    epochs: meta.epochs,
+    batch: meta.batch,
+    lr: meta.lr,
+    warmup: { epochs: meta.sgd.warmup_epochs, lr: meta.sgd.warmup_lr },
+    momentum: meta.sgd.momentum,
+    weightDecay: meta.sgd.weight_decay,
+    weights: meta.scl ?? paper.baseToNovel.weights,
+    gpa: null,
+    templates: meta.templates,
+    zeroshot: meta.templates.slice(0, 1),
+  };
+}

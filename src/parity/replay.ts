@@ -1,0 +1,86 @@
+/**
+ * Replays a folder of reference numbers through the functions that train and test, and compares. What the folder may hold:
+ * a model with `meta.json`, `common.safetensors` and a file per method (test/golden/README.md); `lr_schedules.json`;
+ * `fewshot_draws.json`; `expected_ids.json` beside a tokenizer.json; `cases.json` with reference pixels.
+ */
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { disposeClip, loadClip } from "../clip/load";
+import { engineLine, startEngine } from "../engine/tf";
+import { readSafetensors } from "../io/safetensors";
+import { configFor } from "../methods/method";
+import { methods } from "../methods/registry";
+import { learningRate } from "../training/schedule";
+import { Checks, type Report } from "./checks";
+import { drawsParity, preprocessParity, tokenParity } from "./data";
+import { readMeta, runOf } from "./meta";
+import { commonParity } from "./model";
+import { trainingParity } from "./training";
+
+/** Prints a line per check and in the end `N passed, N failed`. @throws where the folder holds nothing to compare with. */
+export async function parity(folder: string, print: (line: string) => void): Promise<Report> {
+  if (!existsSync(folder) || !statSync(folder).isDirectory()) throw new Error(`${folder} is no folder; give one with reference numbers`);
+  print(engineLine(await startEngine()));
+  const checks = new Checks(print);
+  const has = (name: string) => existsSync(join(folder, name));
+  const delegate = async (name: string, run: (folder: string, print: (line: string) => void) => Promise<Report>) =>
+    checks.group(name, async () => {
+      const { passed, failed } = await run(folder, print);
+      checks.report.passed += passed;
+      checks.report.failed += failed;
+    });
+
+  if (has("meta.json") && has("model.safetensors")) await checks.group("model", () => modelParity(folder, checks));
+  if (has("lr_schedules.json")) await checks.group("lr_schedules", () => scheduleParity(join(folder, "lr_schedules.json"), checks));
+  if (has("fewshot_draws.json")) await delegate("fewshot_draws", drawsParity);
+  if (has("expected_ids.json")) await delegate("expected_ids", tokenParity);
+  if (has("cases.json")) await delegate("cases", preprocessParity);
+
+  const { passed, failed } = checks.report;
+  if (passed + failed === 0) {
+    throw new Error(
+      `${folder} holds no reference numbers (meta.json with model.safetensors, lr_schedules.json, fewshot_draws.json, expected_ids.json or cases.json)`,
+    );
+  }
+  print(`${passed} passed, ${failed} failed`);
+  return checks.report;
+}
+
+async function modelParity(folder: string, checks: Checks): Promise<void> {
+  const meta = readMeta(join(folder, "meta.json"));
+  const clip = await loadClip(folder);
+  try {
+    const common = join(folder, "common.safetensors");
+    const images = existsSync(common) ? readSafetensors(common).tensors : undefined;
+    if (images) await checks.group("common", () => commonParity(common, clip, meta, checks));
+    const files = readdirSync(folder).filter(
+      (name) => name.endsWith(".safetensors") && name !== "model.safetensors" && name !== "common.safetensors",
+    );
+    for (const file of files.sort()) {
+      const label = file.replace(/\.safetensors$/, "");
+      const { tensors } = readSafetensors(join(folder, file));
+      const run = runOf(label, meta, tensors["init.ctx"]?.shape.slice(-2)[0]);
+      const method = methods[run.method];
+      if (!method?.learns) {
+        checks.note(label, "not yet covered: no such method here");
+      } else if (!images?.images || !images.labels) {
+        checks.fail(label, "common.safetensors with images and labels is missing");
+      } else {
+        const replay = { label, expected: tensors, method, clip, meta, config: configFor(method, run.config) };
+        await checks.group(label, () => trainingParity(replay, images.images, images.labels.data, checks));
+      }
+    }
+  } finally {
+    disposeClip(clip);
+  }
+}
+
+/** Lists of learning rates by configuration: the first is the warm-up's, the second the full rate, their number the epochs. */
+function scheduleParity(path: string, checks: Checks): void {
+  const schedules: Record<string, number[]> = JSON.parse(readFileSync(path, "utf8"));
+  for (const [name, expected] of Object.entries(schedules)) {
+    const settings = { epochs: expected.length, lr: expected[1] ?? 0, warmup: { epochs: 1, lr: expected[0] } };
+    const rates = expected.map((_, i) => learningRate(i + 1, settings));
+    checks.same(`lr_schedules ${name}`, rates, expected, { relative: 1e-9, absolute: 1e-15 });
+  }
+}

@@ -1,0 +1,159 @@
+/**
+ * Parity of a method: features and logits of the initial parameters, the first step's gradients, every step's losses, the
+ * parameters after every epoch, GPA's weights and result; computed by `train` itself, only that the initial parameters come from
+ * the reference file.
+ */
+import type { Clip } from "../clip/model";
+import type { Config } from "../configs/config";
+import type { PixelBatch } from "../datasets/pictures";
+import { differentiate } from "../engine/autograd";
+import { tf } from "../engine/tf";
+import type { Stored } from "../io/safetensors";
+import { frozenTextTarget } from "../methods/frozenText";
+import type { Method, Params, Task } from "../methods/method";
+import { promptSentence } from "../methods/prompts";
+import { gpaWeights } from "../training/ensemble";
+import { train } from "../training/train";
+import { type Checks, gradientTolerance, valueTolerance } from "./checks";
+import type { Meta } from "./meta";
+import { sameIds } from "./model";
+
+/** A file of reference numbers, its method, and the settings of its run. */
+export type Replay = { label: string; expected: Record<string, Stored>; method: Method; clip: Clip; meta: Meta; config: Config };
+
+/** @param images of `common.safetensors` [N,3,R,R], labels [N]. */
+export async function trainingParity(replay: Replay, images: Stored, labels: Float32Array, checks: Checks): Promise<void> {
+  const { label, expected, method, clip, meta } = replay;
+  const config = { ...replay.config, zeroshot: [sentenceOf(replay)] };
+  const gpa = expected["gpa.weights"] ? { mean: meta.gpa_mean, std: meta.gpa_std } : null;
+  const task: Task = { clip, classNames: meta.classes, config: { ...config, gpa }, seed: 1 };
+  const initial = Object.entries(expected).flatMap(([name, stored]) =>
+    name.startsWith("init.") ? [[name.slice(5), stored] as const] : [],
+  );
+  const start = (): Params => Object.fromEntries(initial.map(([name, { data, shape }]) => [name, tf.tensor(data, shape)]));
+  if (!sameShapes(label, method, task, initial, checks)) return;
+
+  const actual: Record<string, ArrayLike<number>> = {};
+  const record = (prefix: string, params: Params) => {
+    for (const [name, p] of Object.entries(params)) actual[`${prefix}.${name}`] = p.dataSync().slice();
+  };
+
+  if (expected.prompt_ids) {
+    const sentences = meta.classes.map((name) => promptSentence(config, name));
+    sameIds(`${label} prompt_ids`, clip, sentences, expected.prompt_ids, checks);
+  }
+  if (expected.frozen_text_features) {
+    const target = frozenTextTarget(clip, meta.classes, config.zeroshot);
+    actual.frozen_text_features = target.dataSync();
+    target.dispose();
+  }
+  const params = start();
+  const classifier = method.classify(task, params);
+  tf.tidy(() => {
+    const pixels = tf.tensor4d(images.data, images.shape as [number, number, number, number]);
+    actual.logits = classifier.logits(pixels).dataSync();
+    actual.image_features = classifier.image(pixels).dataSync();
+    if (classifier.text) actual.text_features = classifier.text.dataSync();
+  });
+  classifier.dispose();
+  const pictures = fixedPictures(images, labels, meta);
+  for (const [term, gradients] of termGradients(task, method, params, pictures.epoch()[0], expected))
+    record(`step0.grad_${term}`, gradients);
+  tf.dispose(params);
+
+  const begin: Method = { ...method, init: start };
+  const trained = await train(begin, task, pictures, {
+    onStep: ({ epoch, step, terms, gradients }) => {
+      const k = epoch * meta.steps + step;
+      for (const [term, value] of Object.entries(terms())) {
+        actual[`step${k}.loss.${term}`] = [value];
+        actual[`step${k}.${term}`] = [value]; // what a gradient rule records, such as ProGrad's conflict
+      }
+      if (k === 0) record("step0.grad", gradients);
+    },
+    onEpoch: ({ epoch, params }) => record(`epoch${epoch - 1}`, params),
+  });
+  if (gpa) {
+    record("gpa", trained.params);
+    actual["gpa.weights"] = gpaWeights(meta.epochs, gpa);
+  }
+  tf.dispose([trained.params, trained.last] as any);
+
+  for (const [name, { data }] of Object.entries(expected)) {
+    if (name.startsWith("init.") || name === "prompt_ids") continue;
+    const trainedNumbers = /\.grad|^epoch|^gpa\.(?!weights)/.test(name);
+    if (actual[name]) checks.same(`${label} ${name}`, actual[name], data, trainedNumbers ? gradientTolerance(data) : valueTolerance);
+    else checks.fail(`${label} ${name}`, "the replay gives no such number");
+  }
+}
+
+/** The method's own initial parameters must have the names and shapes of the file's. */
+function sameShapes(label: string, method: Method, task: Task, initial: (readonly [string, Stored])[], checks: Checks): boolean {
+  const own = method.init(task);
+  const describe = (entries: (readonly [string, { shape: number[] }])[]) =>
+    entries
+      .map(([name, { shape }]) => `${name} [${shape}]`)
+      .sort()
+      .join(", ");
+  const [ours, theirs] = [describe(Object.entries(own)), describe(initial)];
+  tf.dispose(own);
+  if (ours === theirs) checks.pass(`${label} parameters`, `${initial.length} tensors, same names and shapes`);
+  else checks.fail(`${label} parameters`, `are ${ours}; the file has ${theirs}`);
+  return ours === theirs;
+}
+
+/**
+ * The sentence of zero-shot CLIP that a file's method was trained beside: of those that the folder names the one whose features the file has
+ * (`frozen_text_features`), else the first.
+ */
+function sentenceOf({ expected, clip, meta, config }: Replay): string {
+  const [first] = config.zeroshot;
+  const features = expected.frozen_text_features?.data;
+  const has = (sentence: string): boolean => {
+    const target = frozenTextTarget(clip, meta.classes, [sentence]);
+    const values = target.dataSync();
+    target.dispose();
+    return values.every((value, i) => Math.abs(value - (features as Float32Array)[i]) < 1e-3);
+  };
+  return (features && [first, `${meta.init} {}.`, ...meta.templates].find(has)) || first;
+}
+
+/** Gradients of single terms at the initial parameters, of those that the file has: `step0.grad_<term>.<parameter>`. */
+function* termGradients(
+  task: Task,
+  method: Method,
+  params: Params,
+  { pixels, labels }: PixelBatch,
+  expected: Record<string, Stored>,
+): Generator<[string, Params]> {
+  const terms = new Set(Object.keys(expected).flatMap((name) => /^step0\.grad_(\w+)\./.exec(name)?.[1] ?? []));
+  if (terms.size === 0) return;
+  const { size } = task.clip.image;
+  const learner = method.prepare(task);
+  try {
+    for (const term of terms) {
+      const gradients = tf.tidy(() => {
+        const loss = learner.loss({ pixels: tf.tensor4d(pixels, [labels.length, 3, size, size]), labels });
+        const { terms, gradients } = differentiate(loss, params, term);
+        terms.dispose();
+        return gradients;
+      });
+      yield [term, gradients];
+      tf.dispose(gradients);
+    }
+  } finally {
+    learner.dispose();
+  }
+}
+
+/** Batch s of every epoch is images[s*B : (s+1)*B]. */
+function fixedPictures(images: Stored, labels: Float32Array, { steps, batch }: Meta): { epoch(): PixelBatch[] } {
+  const size = images.data.length / images.shape[0];
+  return {
+    epoch: () =>
+      Array.from({ length: steps }, (_, s) => ({
+        pixels: images.data.slice(s * batch * size, (s + 1) * batch * size),
+        labels: Int32Array.from(labels.subarray(s * batch, (s + 1) * batch)),
+      })),
+  };
+}

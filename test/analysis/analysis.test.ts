@@ -1,0 +1,153 @@
+/** Looking inside a training, and the figures and tables of what is seen. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { sampleCorrelation } from "simple-statistics";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { imageAttention, textAttention } from "../../src/analysis/attention";
+import { anglesOf, batchOf, confusionOf, termsOf } from "../../src/analysis/diagnostics";
+import { distances, type Path, pathOf, withParams } from "../../src/analysis/trajectory";
+import { baseToNovelJobs } from "../../src/benchmarks/baseToNovel";
+import { tokenise } from "../../src/clip/fast/text";
+import { disposeClip, loadClip } from "../../src/clip/load";
+import type { Clip } from "../../src/clip/model";
+import { type Config, embedded } from "../../src/configs/config";
+import { baseNovel, type Dataset, loadDataset } from "../../src/datasets/split";
+import { tf } from "../../src/engine/tf";
+import { meter } from "../../src/experiments/progress";
+import { runGrid } from "../../src/experiments/runner";
+import { fewShotFigure } from "../../src/figures/fewShot";
+import { trajectoryFigure } from "../../src/figures/trajectory";
+import { transferFigure } from "../../src/figures/transfer";
+import { listed } from "../../src/methods/ivlp";
+import { methods } from "../../src/methods/registry";
+import type { AccuracyScore } from "../../src/results/accuracy";
+import { changesOf, forgettingTable } from "../../src/results/forgetting";
+import { loadPaper } from "../../src/results/paper";
+import type { Run } from "../../src/results/store";
+import { drawShapes } from "../shapes";
+
+const { clip: zeroShot, ivlp, promptsrc } = methods;
+const change = (config: Config): Config => ({
+  ...config,
+  epochs: 3,
+  batch: 8,
+  gpa: { mean: 2, std: 1 },
+  templates: config.templates.slice(0, 2),
+});
+
+let folder: string;
+let clip: Clip;
+let base: Dataset;
+let path: Path;
+let run: Run;
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), "inside-"));
+  await drawShapes(join(folder, "shapes"));
+  clip = await loadClip("test/golden");
+  const dataset = loadDataset(join(folder, "shapes"));
+  base = baseNovel(dataset).base;
+  const task = { clip, classNames: base.classNames, config: change(embedded.baseToNovel), seed: 1 };
+  const [job] = baseToNovelJobs({ clip, datasets: [dataset], methods: [promptsrc], seeds: [1], shots: [4], perEpoch: true, change });
+  const silent = meter({ print() {}, update() {}, clear() {} });
+  [run] = (await runGrid([job], { meter: silent, environment: { engine: "a test's", versions: {} }, root: folder })).runs;
+  path = pathOf(promptsrc, task, job, folder);
+  expect(() => pathOf(promptsrc, task, job, join(folder, "elsewhere"))).toThrow("is gone; delete the run and run it again");
+});
+afterAll(() => {
+  disposeClip(clip);
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const sum = (list: number[]) => list.reduce((a, b) => a + b, 0);
+
+describe("a training, looked into", () => {
+  it("has the initial parameters, those of each epoch and their average, which is nearest to the epoch that weighs most", () => {
+    expect(path.epochs).toHaveLength(4);
+    const far = distances(path);
+    expect(far[0]).toBe(1);
+    expect(far.indexOf(Math.min(...far))).toBe(2);
+  });
+
+  it("shows attention that sums to 1 over all keys, prompts last among the image's, in place of words among the text's", async () => {
+    const { pixels } = await batchOf(base.test.slice(0, 2), clip);
+    const tensors = tf.memory().numTensors;
+    const own = 1 + (clip.image.size / clip.image.patch) ** 2;
+    const ids = tokenise(clip, `a photo of a ${base.classNames[0]}.`);
+    const frozen = [imageAttention(clip, pixels, []).flat(), textAttention(clip, ids, [])];
+    const prompted = withParams(path.final, (params) => [
+      imageAttention(clip, pixels, listed(params, "vision")).flat(),
+      textAttention(clip, ids, listed(params, "text")),
+    ]);
+    for (const row of [...frozen, ...prompted].flat()) expect(sum(row)).toBeCloseTo(1, 4);
+    expect(frozen[0].map((row) => row.length)).toEqual(frozen[0].map(() => own));
+    expect(prompted[0].map((row) => row.length)).toEqual(frozen[0].map(() => own + 4));
+    expect(prompted[1].map((row) => row.length)).toEqual(frozen[1].map(() => ids.length));
+    // In the first block CLS and the patches are what they are without prompts: their order by attention is nearly the same.
+    const [plain, all] = [frozen[0][0], prompted[0][0].slice(0, own)];
+    expect(sampleCorrelation(plain, all)).toBeGreaterThan(0.99);
+    expect(tf.memory().numTensors).toBe(tensors);
+    pixels.dispose();
+  });
+
+  it("measures loss terms, angles and predictions at any parameters", async () => {
+    const batch = await batchOf(base.test, clip);
+    const tensors = tf.memory().numTensors;
+    const terms = termsOf(promptsrc, path.task, batch, path.epochs);
+    for (const { total, ...parts } of terms) expect(sum(Object.values(parts))).toBeCloseTo(total, 4);
+    expect(terms[3].ce).toBeLessThan(terms[0].ce);
+    const still = { ...path.task, config: { ...path.task.config, zeroshot: path.task.config.templates.slice(0, 1) } };
+    const one = { ...still, config: { ...still.config, templates: still.config.zeroshot } };
+    expect(anglesOf(zeroShot, one, batch, [{}])[0].text).toBeCloseTo(0, 1);
+    expect(anglesOf(promptsrc, path.task, batch, path.epochs)[3].text).toBeGreaterThan(0);
+    const rows = withParams(path.final, (params) => confusionOf(promptsrc, path.task, batch, params));
+    for (const row of rows) expect(sum(row)).toBeCloseTo(1, 4);
+    expect(tf.memory().numTensors).toBe(tensors);
+    batch.pixels.dispose();
+  });
+});
+
+describe("what is seen", () => {
+  it("is gained and lost since the first epoch", () => {
+    const novel = [50, 52, 47, 46];
+    const runs = [1, 2].map((seed) => ({
+      ...run,
+      seed,
+      epochs: novel.map((value, e) => ({ epoch: e + 1, lr: 1, losses: {}, metrics: { base: 60 + e, novel: value + seed } })),
+    }));
+    expect(changesOf(runs).map((c) => [c.base.mean, c.novel.mean])).toEqual([
+      [0, 0],
+      [1, 2],
+      [2, -3],
+      [3, -4],
+    ]);
+    expect(forgettingTable(runs, [promptsrc]).rows[0]).toMatchObject({ start: 51.5, best: 53.5, at: 2, end: 47.5, change: -4, since: 3 });
+    expect(trajectoryFigure(runs, [promptsrc]).alt).toContain("PromptSRC base 3.0, novel -4.0");
+    expect(() => changesOf([{ ...run, epochs: [] }])).toThrow("no accuracy per epoch");
+  });
+
+  const score = (method: string, dataset: string, column: string, accuracy: number): AccuracyScore[] =>
+    [1, 2].map((seed) => ({ method, dataset, column, seed, accuracy: accuracy + seed }));
+
+  it("is few-shot accuracy with the paper's behind a menu; an unfinished method is not in the mean", () => {
+    const scores = [
+      ...["food", "flags"].flatMap((dataset) => [...score("clip", dataset, "0", 40), ...score("promptsrc", dataset, "1", 50)]),
+      ...score("ivlp", "food", "1", 45),
+    ];
+    const figure = fewShotFigure(scores, [zeroShot, ivlp, promptsrc], loadPaper());
+    const labels = (figure.layout.updatemenus?.[0].buttons ?? []).map((button) => button.label);
+    expect(labels).toEqual(["mean of 2 datasets", "the paper's numbers", "food", "flags"]);
+    expect(figure.alt).toBe("Few-shot accuracy (%) with 1 shots: CLIP 41.5; PromptSRC 51.5");
+  });
+
+  it("is transfer in points more than the first method's", () => {
+    const scores = ["generic", "food", "flags"].flatMap((dataset, k) => [
+      ...score("clip", dataset, dataset, 40 + k),
+      ...score("promptsrc", dataset, dataset, 42 + 2 * k),
+    ]);
+    const figure = transferFigure("Cross-dataset", scores, "generic", [zeroShot, promptsrc], loadPaper().crossDataset);
+    const [, dots] = figure.data as { y: number[] }[];
+    expect(dots.y).toEqual([2, 4, 3, 3.5]); // generic, flags, food, average
+    expect(() => transferFigure("Cross-dataset", [], "generic", [zeroShot], loadPaper().crossDataset)).toThrow("no run of clip");
+  });
+});

@@ -1,0 +1,98 @@
+/** Costs by shape against the products that a real step does, and against sums worked out by hand. */
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { exactStepCost, officialStepCost, officialTestCost, type Setting, totalCost, trainableParameters } from "../../bench/flops";
+import { forgetImages } from "../../src/cache/imageFeatures";
+import { readConfig } from "../../src/clip/config";
+import { tokenise } from "../../src/clip/fast/text";
+import { disposeClip, loadClip } from "../../src/clip/load";
+import { paper } from "../../src/configs/config";
+import { operations } from "../../src/engine/profiler";
+import { tf } from "../../src/engine/tf";
+import { promptsrc } from "../../src/methods/promptsrc";
+import { gradientStep } from "../../src/training/train";
+import { writeRandomClip } from "../randomClip";
+
+const vitB16 = {
+  embed: 512,
+  text: {
+    width: 512,
+    hidden: 2048,
+    layers: 12,
+    heads: 8,
+    activation: "quick_gelu" as const,
+    epsilon: 1e-5,
+    vocabulary: 49408,
+    context: 77,
+    endId: 49407,
+  },
+  image: { width: 768, hidden: 3072, layers: 12, heads: 12, activation: "quick_gelu" as const, epsilon: 1e-5, size: 224, patch: 16 },
+};
+const setting: Setting = {
+  batch: 4,
+  suffixes: new Array(50).fill(5),
+  tokens: { text: 4, image: 4 },
+  depth: { text: 9, image: 9 },
+  frozenImage: true,
+};
+
+describe("ViT-B/16", () => {
+  test("learns as many numbers as the paper says", () => {
+    expect(trainableParameters(vitB16, setting)).toBe(46_080); // "46K"
+    expect(trainableParameters(vitB16, { ...setting, depth: { text: 3, image: 3 } })).toBe(15_360);
+  });
+
+  test("official step: 24 D^2 per token and block, and two products of attention", () => {
+    const text = 50 * (12 * (24 * 512 ** 2 * 77 + 4 * 77 ** 2 * 512) + 2 * 512 ** 2);
+    const plain = 4 * (12 * (24 * 768 ** 2 * 197 + 4 * 197 ** 2 * 768) + 2 * 768 * 512 + 2 * 196 * 768 ** 2);
+    const cost = officialStepCost(vitB16, setting);
+    expect(cost.textForward).toBe(text);
+    expect(cost.imageFrozen).toBe(plain);
+    expect(cost.textBackward).toBe(text + 50 * 12 * 4 * 77 ** 2 * 512); // of attention twice the forward products
+    expect(officialTestCost(vitB16, setting).classes).toBe(text);
+  });
+
+  test("leaving out what reaches no result saves half at 50 classes and seven eighths at 500", () => {
+    const many = { ...setting, suffixes: new Array(500).fill(5) };
+    expect(totalCost(exactStepCost(vitB16, setting)) / totalCost(officialStepCost(vitB16, setting))).toBeLessThan(0.5);
+    expect(totalCost(exactStepCost(vitB16, many)) / totalCost(officialStepCost(vitB16, many))).toBeLessThan(0.13);
+  });
+});
+
+describe.runIf(tf.getBackend() === "tensorflow")("the products of a real step", () => {
+  // Names of equal length, so that nothing is padded.
+  const names = ["cat", "dog", "fox"].map((name) => `${name} ${name}`);
+
+  test.each([
+    { text: 4, image: 2 },
+    { text: 1, image: 1 },
+    { text: 5, image: 3 },
+    { text: 2, image: 0 },
+  ])("depth $text and $image", async (depth) => {
+    const folder = writeRandomClip({ vision: 96, text: 64, textHeads: 4, visionHeads: 4, size: 36 });
+    const clip = await loadClip(folder);
+    const shapes = readConfig(join(folder, "config.json"));
+    rmSync(folder, { recursive: true });
+    const config = { ...paper.baseToNovel, depth, templates: ["{}"] };
+    const task = { clip, classNames: names, config, seed: 1 };
+    const suffixes = names.map((name) => tokenise(clip, `${config.init} ${name}.`).length - 1 - config.tokens.text);
+    const { size } = clip.image;
+    const params = promptsrc.init(task);
+    const learner = promptsrc.prepare(task);
+    const batch = () => ({ pixels: tf.zeros([3, 3, size, size]) as any, labels: Int32Array.from([0, 1, 2]) });
+    forgetImages();
+    const counted = operations(() => {
+      const { terms, gradients } = gradientStep(learner, params, batch);
+      tf.dispose([terms, gradients] as any);
+    });
+    learner.dispose();
+    tf.dispose(params);
+    disposeClip(clip);
+    const done = counted.reduce((sum, { flops }) => sum + flops, 0);
+    const needed = totalCost(exactStepCost(shapes, { ...setting, batch: 3, suffixes, depth }));
+    // What the code does beyond: the weights of attention a second time, for the gradient.
+    expect(done / needed).toBeGreaterThan(1);
+    expect(done / needed).toBeLessThan(1.2);
+  });
+});

@@ -1,0 +1,149 @@
+/** Every benchmark and every ablation, small. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it, test } from "vitest";
+import { ablationJobs, ablations, ablationTables, variantsOf } from "../../src/benchmarks/ablations";
+import { benchmarks } from "../../src/benchmarks/registry";
+import { disposeClip, loadClip } from "../../src/clip/load";
+import type { Clip } from "../../src/clip/model";
+import type { Config } from "../../src/configs/config";
+import { embedded } from "../../src/configs/config";
+import { fewShot } from "../../src/datasets/fewShot";
+import { trainPictures } from "../../src/datasets/pictures";
+import { type Dataset, loadDataset } from "../../src/datasets/split";
+import { tf } from "../../src/engine/tf";
+import type { Grid } from "../../src/experiments/benchmark";
+import type { Status } from "../../src/experiments/progress";
+import { rowsOf, runGrid } from "../../src/experiments/runner";
+import { configFor } from "../../src/methods/method";
+import { methods } from "../../src/methods/registry";
+import { loadPaper } from "../../src/results/paper";
+import { runKey } from "../../src/results/store";
+import { tableText } from "../../src/results/table";
+import { gradientStep } from "../../src/training/train";
+import { writeRandomClip } from "../randomClip";
+import { drawShapes } from "../shapes";
+
+let folder: string;
+let clip: Clip;
+let shapes: Dataset;
+let other: Dataset;
+let drawn: Dataset;
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), "ablations-"));
+  for (const name of ["shapes", "other"]) await drawShapes(join(folder, name));
+  [shapes, other] = ["shapes", "other"].map((name) => loadDataset(join(folder, name)));
+  drawn = { ...loadDataset(join(folder, "shapes"), "disjoint"), name: "shapes-drawn", train: [], val: [] };
+  clip = await loadClip(writeRandomClip({ textLayers: 2, visionLayers: 2, context: 64 }));
+});
+afterAll(() => {
+  disposeClip(clip);
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const small = (config: Config): Config => ({ ...config, epochs: 2, batch: 8, templates: config.templates.slice(0, 3) });
+const made = { engine: "a test's", versions: {} };
+
+function watched() {
+  const stages: string[] = [];
+  return { stages, meter: { report: ({ stage, work, total }: Status) => work <= total && stages.push(stage), say() {}, done() {} } };
+}
+
+describe("ablations", () => {
+  const paper = loadPaper();
+  const trained = new Set<string>();
+
+  test.each(Object.keys(ablations))("%s: variants are different runs, and each trains without a leak", async (name) => {
+    const variants = variantsOf(ablations[name], clip);
+    const jobs = ablationJobs(variants, { clip, datasets: [shapes], seeds: [1], shots: [4] });
+    expect(new Set(jobs.map((job) => runKey({ ...job.identity, numerics: 0 }))).size).toBe(variants.length);
+    const table = ablations[name].paper;
+    for (const { paper: row } of variants) if (row && table) expect(Object.keys(paper[table].rows)).toContain(row);
+
+    const every = ablations[name].variants.map((variant) => variant.name);
+    expect(every).toEqual(expect.arrayContaining((ablations[name].pairs ?? []).flat()));
+
+    const pictures = trainPictures(fewShot(shapes, 1, 1).train, clip.preprocess, { batch: 4, seed: 1 });
+    for await (const { pixels, labels } of pictures.epoch(1)) {
+      for (const [k, { method, change }] of variants.entries()) {
+        const key = jobs[k].training?.key ?? "";
+        if (trained.has(key)) continue; // the same steps as another variant's
+        trained.add(key);
+        const before = tf.memory().numTensors;
+        const own = configFor(method, embedded.baseToNovel);
+        const task = { clip, classNames: shapes.classNames, config: change?.(own) ?? own, seed: 1 };
+        const params = method.init(task);
+        const learner = method.prepare(task);
+        const size = clip.image.size;
+        const step = gradientStep(learner, params, () => ({ pixels: tf.tensor4d(pixels, [4, 3, size, size]), labels, at: [0, 0] }));
+        expect([...step.terms.dataSync()].every(Number.isFinite), `${name} ${variants[k].name}`).toBe(true);
+        tf.dispose([params, step.terms, step.gradients] as any);
+        learner.dispose();
+        expect(tf.memory().numTensors, `${name} ${variants[k].name}`).toBe(before);
+      }
+      break;
+    }
+  });
+
+  it("run to a table that has the paper's numbers beside", async () => {
+    const ablation = ablations.ensemble;
+    const { stages, meter } = watched();
+    const jobs = ablationJobs(ablation.variants, { clip, datasets: [shapes], seeds: [1], shots: [4], change: small });
+    const { runs } = await runGrid(jobs, { meter, environment: made, root: join(folder, "ensemble") });
+    expect(stages.filter((stage) => stage === "epoch 1/2")).toHaveLength(2);
+    const text = tableText(ablationTables(ablation, rowsOf(jobs, runs), paper)[0]);
+    expect(text).toMatch(/equal weights .* 83\.50/);
+    expect(text.split("\n")).toHaveLength(ablation.variants.length + 4);
+  });
+});
+
+describe("benchmarks", () => {
+  const compared = ["clip", "probe", "promptsrc"].map((name) => methods[name]);
+  const grid = (more: Partial<Grid>): Grid => ({ clip, datasets: [], methods: compared, seeds: [1], change: small, ...more });
+
+  it("few-shot: a run per number of shots, zero-shot CLIP once", async () => {
+    const jobs = benchmarks["few-shot"].jobs(grid({ datasets: [shapes], shots: [2] }));
+    const { runs } = await runGrid(jobs, { meter: watched().meter, environment: made, root: join(folder, "few") });
+    expect(runs.map(({ method, shots }) => `${method} ${shots}`)).toEqual(["clip 0", "probe 2", "promptsrc 2"]);
+    const [table] = benchmarks["few-shot"].tables(rowsOf(jobs, runs), compared, loadPaper());
+    expect(tableText(table)).toMatch(/shots 0 +shots 2 +paper 1/);
+    expect(table.rows[2]["paper 16"]).toBe(82.87);
+  });
+
+  it("cost: what is learnt, operations and times", async () => {
+    const every = ["clip", "cocoop", "promptsrc"].map((name) => methods[name]);
+    const jobs = benchmarks.cost.jobs(grid({ datasets: [shapes], methods: every }));
+    const tensors = tf.memory().numTensors;
+    const { runs } = await runGrid(jobs, { meter: watched().meter, environment: made, root: join(folder, "cost") });
+    expect(tf.memory().numTensors).toBe(tensors);
+    const [table] = benchmarks.cost.tables(rowsOf(jobs, runs), every, loadPaper());
+    const promptsrc = table.rows.find((row) => row.method === "PromptSRC");
+    expect(promptsrc).toMatchObject({ parameters: 2 * 4 * (32 + 48), paperTrain: 179.6 });
+    for (const { metrics } of runs) expect(metrics["pictures a second"]).toBeGreaterThan(0);
+  });
+
+  it("cross-dataset and domain generalisation share one training; targets are added without another", async () => {
+    const root = join(folder, "transfer");
+    const run = async (name: string, datasets: Dataset[]) => {
+      const { stages, meter } = watched();
+      const tensors = tf.memory().numTensors;
+      const jobs = benchmarks[name].jobs(grid({ datasets, source: shapes, methods: [methods.promptsrc] }));
+      const { runs, reused } = await runGrid(jobs, { meter, environment: made, root });
+      expect(tf.memory().numTensors).toBe(tensors);
+      const [table] = benchmarks[name].tables(rowsOf(jobs, runs), compared, loadPaper());
+      return { runs, reused, table, epochs: stages.filter((stage) => stage === "epoch 1/2").length };
+    };
+    const alone = await run("cross-dataset", []);
+    const more = await run("cross-dataset", [other, shapes]);
+    const shifted = await run("domain-generalisation", [drawn]);
+    expect([alone.epochs > 0, more.epochs, shifted.epochs]).toEqual([true, 0, 0]);
+    expect([more.runs.map((r) => r.dataset), more.reused.length]).toEqual([["shapes", "other"], 1]);
+    expect(more.runs.map((r) => r.source?.dataset)).toEqual([undefined, "shapes"]);
+    expect(shifted.runs.map((r) => r.dataset)).toEqual(["shapes", "shapes-drawn"]);
+    expect(shifted.runs[0].metrics).toEqual(alone.runs[0].metrics);
+    expect(more.table.rows[0]).toMatchObject({ "paper ImageNet": 71.27, "paper average": 65.81 });
+    expect(() => benchmarks["cross-dataset"].jobs(grid({ datasets: [other], source: shapes, methods: [methods.probe] }))).not.toThrow();
+    expect(() => benchmarks["base-to-novel"].jobs(grid({ datasets: [shapes], methods: [methods.probe] }))).toThrow("asks for others");
+  });
+});

@@ -1,0 +1,28 @@
+/** Frozen features that are remembered are those that would be computed, and only of the same pictures and the same model. */
+import { expect, test } from "vitest";
+import { forgetImages, rememberImages } from "../../src/cache/imageFeatures";
+import type { Clip } from "../../src/clip/model";
+import { tf } from "../../src/engine/tf";
+
+const clip = { fingerprint: "a model", embed: 2 } as Clip;
+const pictures = (value: number) => tf.fill([2, 3, 1, 1], value) as any;
+
+test("the same pictures are encoded once by each model, and again when they were forgotten", () => {
+  forgetImages();
+  const before = tf.memory().numTensors;
+  tf.tidy(() => {
+    let encoded = 0;
+    const features = (clip: Clip, pixels: any) =>
+      [...rememberImages(clip, pixels, () => tf.mul(tf.ones([2, 2]), (encoded += 1)) as any).dataSync()].join();
+    const [first, second] = [features(clip, pictures(1)), features(clip, pictures(2))];
+    expect([first, second]).toEqual(["1,1,1,1", "2,2,2,2"]);
+    expect([features(clip, pictures(1)), features(clip, pictures(2)), encoded]).toEqual([first, second, 2]);
+    features({ ...clip, fingerprint: "another" }, pictures(1));
+    features({ ...clip, fingerprint: "" }, pictures(1));
+    expect(encoded).toBe(4);
+    forgetImages();
+    features(clip, pictures(1));
+    expect(encoded).toBe(5);
+  });
+  expect(tf.memory().numTensors).toBe(before);
+});

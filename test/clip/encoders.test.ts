@@ -1,0 +1,189 @@
+/** The encoders with their savings against the plain way: features and gradients, for all depths, lengths and shapes of towers. */
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { block, blocksThatKeep, project, type Surroundings } from "../../src/clip/fast/block";
+import { turn } from "../../src/clip/fast/foldConstants";
+import { encodeImage, imageFront } from "../../src/clip/fast/image";
+import { causalMask, encodeText, encodeTexts, groupByLength, suffixGroups, tokenise } from "../../src/clip/fast/text";
+import { loadClip } from "../../src/clip/load";
+import { kernels } from "../../src/engine/backend";
+import { type Tensor, type Tensor2D, tf } from "../../src/engine/tf";
+import { seeded } from "../../src/util/random";
+import { writeRandomClip } from "../randomClip";
+import { plainClip } from "./plain";
+
+const random = seeded("encoders");
+const gaussian = (shape: number[], std = 1) =>
+  tf.tensor(
+    Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => std * random.normal()),
+    shape,
+  ) as any;
+
+function close(actual: Tensor, expected: Tensor, tolerance: number) {
+  expect(actual.shape).toEqual(expected.shape);
+  const difference = tf.tidy(() => tf.max(tf.abs(tf.sub(actual, expected))).dataSync()[0]);
+  const largest = tf.tidy(() => tf.max(tf.abs(expected)).dataSync()[0]);
+  expect(difference / largest).toBeLessThan(tolerance);
+}
+
+/** Features, and the gradients of a random combination of them, with both encoders. */
+function compare(fast: (prompts: Tensor2D[]) => Tensor2D, plain: (prompts: Tensor2D[]) => Tensor2D, prompts: Tensor2D[]) {
+  tf.tidy(() => {
+    const a = fast(prompts);
+    const b = plain(prompts);
+    close(a, b, 2e-5);
+    if (prompts.length === 0) return;
+    const mix = gaussian(b.shape);
+    const gradients = (f: (p: Tensor2D[]) => Tensor2D) => tf.grads((...p: Tensor[]) => tf.sum(tf.mul(f(p as Tensor2D[]), mix)))(prompts);
+    const [ours, theirs] = [gradients(fast), gradients(plain)];
+    ours.forEach((gradient, i) => {
+      close(gradient, theirs[i], 1e-4);
+    });
+  });
+}
+
+const { own } = kernels;
+afterAll(() => {
+  kernels.own = own;
+});
+
+describe.each([
+  ["5 text and 3 image blocks", {}, own],
+  ["2 text and 4 image blocks, GELU, a rest of pixels", { textLayers: 2, visionLayers: 4, activation: "gelu", size: 20 }, own],
+  ["single blocks", { textLayers: 1, visionLayers: 1 }, own],
+  ["wide towers, whose products are TensorFlow's", { textLayers: 2, text: 576, visionLayers: 2, vision: 576 }, own],
+  ["without kernels of our own, as on a GPU", { textLayers: 3, visionLayers: 2 }, () => false],
+])("%s", (_, changes, ours) => {
+  beforeAll(() => {
+    kernels.own = ours;
+  });
+  const folder = writeRandomClip(changes);
+  const plain = plainClip(folder);
+  const loaded = loadClip(folder);
+
+  test("image tower at every depth, 1 to 3 tokens", async () => {
+    const { image } = await loaded;
+    const pixels = gaussian([3, 3, image.size, image.size]);
+    for (let depth = 0; depth <= image.blocks.length; depth++) {
+      const prompts = Array.from({ length: depth }, () => gaussian([1 + (depth % 3), image.width], 0.5));
+      compare(
+        (p) => encodeImage(image, imageFront(image, pixels), p),
+        (p) => plain.image(pixels, p),
+        prompts,
+      );
+    }
+  });
+
+  test.each([
+    ["names of one token and of many", ["a", "snow leopard of the golden tree", "cat", "i"]],
+    ["a single class", ["sunflower"]],
+  ])("text tower at every depth: %s", async (_, names) => {
+    const clip = await loaded;
+    for (const tokens of [1, 3]) {
+      const ids = names.map((name) => tokenise(clip, `a a a ${name}.`));
+      for (let depth = 0; depth <= clip.text.blocks.length; depth++) {
+        const groups = suffixGroups(clip.text, ids, depth ? tokens : 0, true);
+        const prompts = Array.from({ length: depth }, () => gaussian([tokens, clip.text.width], 0.5));
+        compare(
+          (p) => encodeText(clip.text, groups, p),
+          (p) => plain.text(ids, p),
+          prompts,
+        );
+      }
+    }
+  });
+
+  test("many groups of texts come back in order", async () => {
+    const clip = await loaded;
+    const texts = ["cat", "a photo of a golden oak tree", "i", "a cat", "air plane"];
+    const ids = texts.map((text) => tokenise(clip, text));
+    tf.tidy(() => {
+      const expected = plain.text(ids, []);
+      close(encodeTexts(clip, texts), expected, 2e-5);
+      const apart = ids.map((_, row) => suffixGroups(clip.text, [ids[row]], 0)[0]).map((group, row) => ({ ...group, rows: [row] }));
+      const shuffled = [apart[3], apart[0], apart[4], apart[2], apart[1]];
+      close(encodeText(clip.text, shuffled, []), expected, 2e-5);
+    });
+  });
+});
+
+describe("a block that computes again what its gradient needs", () => {
+  beforeAll(() => {
+    kernels.own = own;
+  });
+  const [G, S, P] = [4, 3, 2];
+  const loaded = loadClip(writeRandomClip());
+  const cases: [string, (clip: Awaited<typeof loaded>) => Surroundings][] = [
+    ["tokens alone", () => ({})],
+    [
+      "prompts, a constant and a mask",
+      ({ text }) => ({ constant: text.start[1], prompts: gaussian([P, 32]), mask: gaussian([S, 1 + P + S]) }),
+    ],
+    ["one that asks, several sets", () => ({ pick: tf.tensor1d([0, 5, 7, 11], "int32"), prompts: gaussian([2 * P, 32]), sets: 2 })],
+    [
+      "sequences of unequal length",
+      () => ({
+        padding: {
+          tokens: 5,
+          places: tf.tensor1d([0, 1, 5, 6, 7, 8, 9, 10, 11, 12, 15, 16], "int32"),
+          starts: tf.tensor1d([0, 2, 7, 10, 12], "int32"),
+        },
+        mask: causalMask(5, P),
+        prompts: gaussian([P, 32]),
+      }),
+    ],
+    ["fixed tokens", () => ({ fixed: true, prompts: gaussian([P, 32]) })],
+  ];
+  test.each(cases)("%s", async (_, make) => {
+    const clip = await loaded;
+    const w = clip.text.blocks[1];
+    const before = tf.memory().numTensors;
+    tf.tidy(() => {
+      const around = make(clip);
+      const x = gaussian([G * S, 32]) as Tensor2D;
+      if (around.fixed) around.projected = project(w, x);
+      const mix = gaussian([around.pick ? G : G * S, 32]);
+      const gradients = (frugal: boolean) =>
+        tf.grads((x: Tensor, p: Tensor) => {
+          const prompts = around.prompts && (p as Tensor2D);
+          const y = block(w, x as Tensor2D, G, { ...around, prompts, frugal });
+          return tf.sum(tf.add(tf.sum(tf.mul(y, mix)), tf.mul(0, tf.add(tf.sum(x), tf.sum(p)))));
+        })([x, around.prompts ?? tf.zeros([1, 1])]);
+      const [kept, made] = [gradients(false), gradients(true)];
+      kept.forEach((gradient, i) => {
+        expect([...made[i].dataSync()]).toEqual([...gradient.dataSync()]);
+      });
+    });
+    expect(tf.memory().numTensors).toBe(before);
+  });
+
+  test("weights that lie turned give the same", async () => {
+    const clip = await loaded;
+    tf.tidy(() => {
+      const w = { ...clip.text.blocks[1] };
+      const x = gaussian([G * S, 32]) as Tensor2D;
+      const plain = block(w, x, G);
+      turn(w);
+      close(block(w, x, G), plain, 1e-6);
+      tf.dispose(w.turned as any);
+    });
+  });
+
+  test("all blocks keep where there is room, none where there is not", () => {
+    expect(blocksThatKeep(50 * 6, 512, 192)).toBeGreaterThanOrEqual(12);
+    expect(blocksThatKeep(1e6, 512, 192)).toBe(0);
+  });
+});
+
+test("a text beyond the context names itself", async () => {
+  const clip = await loadClip(writeRandomClip());
+  expect(() => tokenise(clip, "a ".repeat(40))).toThrow(/has 42 tokens, the model takes at most 24/);
+});
+
+test("texts of similar length stand together, as many as may", () => {
+  expect(groupByLength([3, 9, 3, 9], 36)).toEqual([[0, 2, 1, 3]]);
+  expect(groupByLength([3, 9, 3, 9], 20)).toEqual([
+    [0, 2],
+    [1, 3],
+  ]);
+  expect(groupByLength([40, 4, 4, 4], 8)).toEqual([[1, 2], [3], [0]]);
+});

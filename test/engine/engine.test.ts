@@ -1,0 +1,55 @@
+import { execFileSync, spawnSync } from "node:child_process";
+import { pathToFileURL } from "node:url";
+import { expect, test } from "vitest";
+import { engineLine, startEngine, tf } from "../../src/engine/tf";
+
+const loader = pathToFileURL("node_modules/tsx/dist/loader.mjs").href;
+const program = `
+  import("./src/engine/tf.ts").then(async (module) => {
+    const { startEngine, engineLine, tf } = module.default ?? module;
+    const engine = await startEngine();
+    const a = tf.tensor2d(Array.from({ length: 60 }, (_, i) => Math.sin(i)), [6, 10]);
+    const gradient = tf.grad((x) => tf.sum(tf.softmax(tf.matMul(x, a, false, true).mul(0.5)).square()))(a);
+    console.log(JSON.stringify({ engine, line: engineLine(engine), gradient: Array.from(gradient.dataSync()) }));
+  });`;
+
+function inOwnProcess(env: Record<string, string>) {
+  const run = spawnSync(process.execPath, ["--import", loader, "-e", program], { encoding: "utf8", env: { ...process.env, ...env } });
+  const last = run.stdout.trim().split("\n").pop();
+  return { ...run, result: run.status === 0 && last ? JSON.parse(last) : undefined };
+}
+
+test("every engine that is forced runs, quietly, and computes the same", () => {
+  const cpu = inOwnProcess({ PROMPTSRC_ENGINE: "cpu" });
+  for (const kind of ["native", "wasm", "cpu"]) {
+    const { result, stderr, stdout } = inOwnProcess({ PROMPTSRC_ENGINE: kind });
+    expect(result?.engine.kind, stderr).toBe(kind);
+    expect(stderr + stdout.trim().split("\n").slice(0, -1).join("\n")).toBe("");
+    const worst = Math.max(...result.gradient.map((value: number, i: number) => Math.abs(value - cpu.result.gradient[i])));
+    expect(worst).toBeLessThan(1e-6);
+  }
+});
+
+test("the first line names engine, version, device and threads", () => {
+  const { result } = inOwnProcess({ PROMPTSRC_ENGINE: "native", PROMPTSRC_THREADS: "1" });
+  expect(result.engine.threads).toBe(1);
+  expect(result.line).toMatch(/^engine native, TensorFlow 2\.\d+\.\d+, .+, 1 thread$/);
+});
+
+test("a wrong engine or number of threads is refused with what to write", () => {
+  expect(inOwnProcess({ PROMPTSRC_ENGINE: "abacus" }).stderr).toContain('PROMPTSRC_ENGINE is "abacus"; use one of native, wasm, cpu');
+  expect(inOwnProcess({ PROMPTSRC_ENGINE: "native", PROMPTSRC_THREADS: "0.5" }).stderr).toContain('PROMPTSRC_THREADS is "0.5"');
+});
+
+test("an engine starts once and its line is the same", async () => {
+  const engine = await startEngine();
+  expect(await startEngine()).toBe(engine);
+  expect(engineLine(engine)).toContain(engine.version);
+  expect(tf.getBackend()).toBe({ native: "tensorflow", wasm: "wasm", cpu: "cpu" }[engine.kind]);
+});
+
+test("Node without util.isArray and util.isNullOrUndefined (23 and later) runs the native engine", () => {
+  const without = `const util = require("node:util"); delete util.isArray; delete util.isNullOrUndefined; ${program}`;
+  const output = execFileSync(process.execPath, ["--import", loader, "-e", without], { encoding: "utf8" });
+  expect(output).toContain('"gradient"');
+});

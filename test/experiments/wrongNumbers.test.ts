@@ -1,0 +1,142 @@
+/** Numbers that were stored wrongly once, each by its kind. */
+import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { baseToNovel, baseToNovelJobs, scoresOfRows } from "../../src/benchmarks/baseToNovel";
+import { disposeClip, loadClip } from "../../src/clip/load";
+import type { Clip } from "../../src/clip/model";
+import type { Config } from "../../src/configs/config";
+import { testBatches } from "../../src/datasets/pictures";
+import { type Dataset, loadDataset } from "../../src/datasets/split";
+import { scale } from "../../src/engine/autograd";
+import { type GridResult, rowsOf, runGrid } from "../../src/experiments/runner";
+import { independent } from "../../src/methods/ivlp";
+import { crossEntropy } from "../../src/methods/losses";
+import type { Method } from "../../src/methods/method";
+import { learnt } from "../../src/methods/promptLearner";
+import { fillTemplate } from "../../src/methods/prompts";
+import { methods } from "../../src/methods/registry";
+import { loadPaper } from "../../src/results/paper";
+import { summarise, summariseAverage } from "../../src/results/statistics";
+import { drawShapes } from "../shapes";
+
+let folder: string;
+let clip: Clip;
+let dataset: Dataset;
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), "wrong-"));
+  await drawShapes(join(folder, "shapes"));
+  dataset = loadDataset(join(folder, "shapes"));
+  clip = await loadClip("test/golden");
+});
+afterAll(() => {
+  disposeClip(clip);
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const short = (config: Config): Config => ({ ...config, epochs: 1, batch: 8, templates: config.templates.slice(0, 2) });
+const jobs = (method: Method, change: (config: Config) => Config = short, shots = [1]) =>
+  baseToNovelJobs({ clip, datasets: [dataset], methods: [method], seeds: [1], shots, change });
+
+/** Runs them, and says how many training steps it took. */
+async function runAll(which: ReturnType<typeof jobs>, root: string): Promise<GridResult & { stages: string[]; said: string }> {
+  const [stages, said]: string[][] = [[], []];
+  const meter = { report: ({ stage }: { stage: string }) => stages.push(stage), say: (line: string) => said.push(line), done() {} };
+  return { ...(await runGrid(which, { meter, environment: { engine: "a test's", versions: {} }, root })), stages, said: said.join("\n") };
+}
+const trained = ({ stages }: { stages: string[] }) => stages.some((stage) => stage.startsWith("epoch"));
+
+describe("a stored training serves only what it was trained for", () => {
+  it.each(["kgcoop", "prograd", "vision"])("%s trains anew with another zero-shot sentence", async (name) => {
+    const root = join(folder, `sentence-${name}`);
+    const sentence = (text: string) => (config: Config) => ({ ...short(config), zeroshot: [text] });
+    await runAll(jobs(methods[name], sentence("a photo of a {}.")), root);
+    const other = await runAll(jobs(methods[name], sentence("the blurry {}.")), root);
+    expect(trained(other)).toBe(true);
+    const apart = await runAll(jobs(methods[name], sentence("the blurry {}.")), join(root, "apart"));
+    expect(other.runs[0].epochs).toEqual(apart.runs[0].epochs);
+  });
+});
+
+describe("a method that is not the kit's own", () => {
+  const own = (factor: number, version?: string): Method => ({
+    ...learnt({ name: "mine", title: "Mine", source: "a test" }, independent, () => ({
+      terms:
+        () =>
+        ({ logits, truth }) => {
+          const ce = scale(crossEntropy(logits, truth), factor);
+          return { ce, total: ce };
+        },
+    })),
+    version,
+  });
+
+  it("is computed each time, and says so", async () => {
+    const root = join(folder, "cell");
+    const first = await runAll(jobs(own(1)), root);
+    const changed = await runAll(jobs(own(-1)), root);
+    expect([trained(first), trained(changed), changed.reused]).toEqual([true, true, []]);
+    expect(changed.said).toContain("mine: not in the registry");
+    expect(Math.sign(changed.runs[0].epochs[0].losses.ce)).toBe(-1);
+  });
+
+  it("is stored under the version that it gives", async () => {
+    const root = join(folder, "versions");
+    await runAll(jobs(own(1, "1")), root);
+    expect((await runAll(jobs(own(1, "1")), root)).reused).toHaveLength(1);
+    const next = await runAll(jobs(own(-1, "2")), root);
+    expect([next.reused.length, trained(next)]).toEqual([0, true]);
+  });
+
+  it("does not take the place of a method of the kit with the same name", async () => {
+    const root = join(folder, "namesake");
+    await runAll(jobs(methods.ivlp), root);
+    expect((await runAll(jobs({ ...own(1), name: "ivlp" }), root)).reused).toEqual([]);
+  });
+});
+
+describe("only seeds are averaged", () => {
+  it("base-to-novel with several numbers of shots has a row for each", async () => {
+    const all = jobs(methods.ivlp, short, [1, 4]);
+    const { runs } = await runAll(all, join(folder, "shots"));
+    const rows = rowsOf(all, runs);
+    const [table] = baseToNovel.tables(rows, [methods.ivlp], loadPaper());
+    expect(table.rows.map((row) => row.method)).toEqual(["IVLP, 1 shot", "IVLP, 4 shots"]);
+    expect(() => summarise(scoresOfRows(rows))).toThrow("differ in shots");
+  });
+
+  it("neither are two runs of one seed", () => {
+    const score = (seed: number, setting?: string) => ({ dataset: "a", seed, base: 50, novel: 50, setting });
+    expect(() => summarise([score(1), score(1)])).toThrow("seed 1 stands twice");
+    expect(() => summariseAverage([score(1, '{"rule":"renders"}'), score(2, '{"rule":"disjoint"}')])).toThrow("differ in rule");
+  });
+});
+
+describe("pictures are what is in their files", () => {
+  const files = (): string[] => [join(folder, "shapes/images/red_circle/8.png"), join(folder, "shapes/images/blue_square/8.png")];
+
+  it("a picture that another takes the place of changes the fingerprint, whatever its size", async () => {
+    const [one, other] = files();
+    const first = async (items: Dataset["test"]) => (await testBatches(items, clip.preprocess, 1).next()).value?.pixels;
+    const item = (from: Dataset) => from.test.filter(({ path }) => path === one);
+    const before = await first(item(dataset));
+    const kept = join(folder, "kept.png");
+    copyFileSync(one, kept);
+    copyFileSync(other, one);
+    const changed = loadDataset(join(folder, "shapes"));
+    expect(changed.fingerprint).not.toBe(dataset.fingerprint);
+    expect(await first(item(changed))).toEqual(await first(changed.test.filter(({ path }) => path === other)));
+    expect(await first(item(dataset))).toEqual(before); // read before: what the fingerprint of `dataset` means
+    const unread = { ...item(dataset)[0], hash: "another" };
+    await expect(first([unread])).rejects.toThrow("changed since its dataset was loaded");
+    copyFileSync(kept, one);
+    expect(loadDataset(join(folder, "shapes")).fingerprint).toBe(dataset.fingerprint);
+  });
+});
+
+describe("a class name is data", () => {
+  it.each(["$&", "$1 $$", "{}", "100% \\d+", "a|b,c\"d'<e>&f"])("%s survives a template", (name) => {
+    expect(fillTemplate("a photo of a {}.", name)).toBe(`a photo of a ${name}.`);
+  });
+});

@@ -1,0 +1,145 @@
+import { describe, expect, it } from "vitest";
+import { baseNovelFigure } from "../../src/figures/baseNovel";
+import { forgettingFigure } from "../../src/figures/forgetting";
+import { saveFigure } from "../../src/figures/save";
+import { settingFigure } from "../../src/figures/setting";
+import { colourOf } from "../../src/figures/style";
+import { variantsFigure } from "../../src/figures/variants";
+import { bundleOf } from "../../src/notebook/show";
+import { differencesTable, intervalText } from "../../src/results/differences";
+import { tableFrame } from "../../src/results/frame";
+import { loadPaper, paperBaseToNovel } from "../../src/results/paper";
+import { harmonicMean } from "../../src/results/statistics";
+import type { Run } from "../../src/results/store";
+import { baseToNovelTable, harmonicMeansTable, lastBlock, tableHtml, tableMarkdown, tableText } from "../../src/results/table";
+
+const methods = [
+  { name: "clip", title: "CLIP" },
+  { name: "ivlp", title: "IVLP" },
+  { name: "promptsrc", title: "PromptSRC" },
+];
+/** base and novel accuracy by method; seed s adds s to base, dataset "flags" adds 10 to both. */
+const levels: [string, number, number][] = [
+  ["clip", 50, 50],
+  ["ivlp", 70, 40],
+  ["promptsrc", 66, 51],
+];
+const scores = ["food", "flags"].flatMap((dataset) =>
+  levels.flatMap(([method, base, novel]) =>
+    [1, 2].map((seed) => {
+      const lift = dataset === "flags" ? 10 : 0;
+      return { dataset, method, seed, base: base + lift + (method === "clip" ? 0 : seed), novel: novel + lift };
+    }),
+  ),
+);
+const runs = scores
+  .filter((s) => s.dataset === "food")
+  .map(({ dataset, method, seed, base, novel }) => {
+    const epochs =
+      method === "clip"
+        ? []
+        : [1, 2].map((epoch) => ({ epoch, lr: 1, losses: {}, metrics: { base: base - 2 + epoch, novel: novel + 2 - epoch } }));
+    return { dataset, method, seed, metrics: { base, novel }, epochs } as unknown as Run;
+  });
+
+describe("figures", () => {
+  it("are plain JSON, the same for the same numbers", async () => {
+    const bars = baseNovelFigure(scores, methods, loadPaper());
+    const lines = forgettingFigure(runs, methods.slice(1), methods[0]);
+    for (const figure of [bars, lines]) expect(JSON.parse(JSON.stringify(figure)).data).toEqual(JSON.parse(JSON.stringify(figure.data)));
+    await expect(JSON.stringify(bars, null, 1)).toMatchFileSnapshot("snapshots/baseNovel.json");
+    await expect(JSON.stringify(lines, null, 1)).toMatchFileSnapshot("snapshots/forgetting.json");
+    expect(bars.alt).toBe(
+      "Base to novel; base, novel and harmonic-mean accuracy (%), mean of 2 datasets: CLIP 55.0 / 55.0 / 55.0; IVLP 76.5 / 45.0 / 56.7; PromptSRC 72.5 / 56.0 / 63.2",
+    );
+  });
+
+  it("of variants: rows of dots, with views of the paper's numbers and each dataset", async () => {
+    const paper = loadPaper();
+    const figure = variantsFigure("All", scores, methods, ({ title }) => paperBaseToNovel(paper, title));
+    await expect(JSON.stringify(figure, null, 1)).toMatchFileSnapshot("snapshots/variants.json");
+    const [{ buttons }] = figure.layout.updatemenus as unknown as { buttons: { label: string; args: [{ x: number[][] }] }[] }[];
+    expect(buttons.map(({ label }) => label)).toEqual(["ours: mean of 2 datasets", "the paper's numbers", "ours: food", "ours: flags"]);
+    expect(buttons[1].args[0].x[2]).toEqual([71.7, 77.51, 79.97]);
+  });
+
+  it("of a setting: a line per series, over the values that were run", async () => {
+    const series = [
+      { title: "one", points: methods.map(({ name }, k) => ({ at: 2 ** k, row: name })) },
+      { title: "two", points: [{ at: 0.5, row: "clip" }] },
+      { title: "three", points: [{ at: 9, row: "not run" }] },
+    ];
+    const figure = settingFigure({ title: "Setting", axis: "tokens", series, chosen: { at: 2, label: "paper" } }, scores);
+    await expect(JSON.stringify(figure, null, 1)).toMatchFileSnapshot("snapshots/setting.json");
+    expect(figure.data.map(({ name, x }: any) => [name, x]).slice(0, 2)).toEqual([
+      ["one", [1, 2, 3]],
+      ["two", [0]],
+    ]);
+    expect((figure.layout.xaxis as any).ticktext).toEqual(["0.5", "1", "2", "4"]);
+  });
+
+  it("have one colour per method", () => {
+    expect(new Set(methods.map((m) => colourOf(m.name))).size).toBe(3);
+    expect(colourOf("new", ["clip", "new", "newer"])).not.toBe(colourOf("newer", ["clip", "new", "newer"]));
+  });
+
+  it("say what is missing", async () => {
+    expect(() => forgettingFigure([{ ...runs[2], epochs: [] }], [methods[1]], methods[0])).toThrow("IVLP hold no accuracy per epoch");
+    expect(() => baseNovelFigure([], methods, loadPaper())).toThrow("no run of clip, ivlp, promptsrc");
+    expect(() => variantsFigure("All", [], methods)).toThrow("no run of clip, ivlp, promptsrc");
+    await expect(saveFigure(baseNovelFigure(scores, methods, loadPaper()), "figure.jpg")).rejects.toThrow("end the name in .svg or .png");
+  });
+});
+
+describe("tables", () => {
+  const table = baseToNovelTable(scores, methods, loadPaper());
+
+  it("hold mean and deviation, the best of each block, and the paper beside the average", () => {
+    expect(tableText(table).split("\n").slice(2, 5)).toEqual(
+      [
+        "food     CLIP             50.0        50.0         50.0",
+        "         IVLP       71.5 \u00b1 0.7*        40.0   51.3 \u00b1 0.2",
+        "         PromptSRC  67.5 \u00b1 0.7         51.0*  58.1 \u00b1 0.3*",
+      ].map((line) => expect.stringMatching(new RegExp(`^${line.replace(/[*.]/g, "\\$&").replace(/ +/g, " +")} *$`))),
+    );
+    const markdown = tableMarkdown(table).split("\n");
+    expect(markdown[4]).toBe("|  | PromptSRC | 67.5 \u00b1 0.7 | **51.0** | **58.1 \u00b1 0.3** |  |  |  |");
+    expect(markdown[10]).toBe("|  | PromptSRC | 72.5 \u00b1 0.7 | **56.0** | **63.2 \u00b1 0.3** | **84.26** | **76.10** | **79.97** |");
+    expect(tableHtml({ ...table, title: "<b>" })).toContain("&lt;b&gt;");
+    expect(tableHtml(table)).not.toMatch(/<script|<style/);
+  });
+
+  it("are danfo DataFrames with numbers", () => {
+    const frame = tableFrame(table);
+    expect(frame.columns.slice(0, 4)).toEqual(["dataset", "method", "base", "base sd"]);
+    expect(frame.shape[0]).toBe(9);
+    expect(frame.column("base").values[1]).toBe(71.5);
+  });
+
+  it("give differences with intervals, starred where zero is outside", () => {
+    const rows = differencesTable(scores, methods).rows;
+    expect(rows.map((r) => r.pair)).toEqual(["IVLP \u2212 CLIP", "PromptSRC \u2212 CLIP", "PromptSRC \u2212 IVLP"]);
+    expect(rows[2].novel).toBe("+11.0 [+11.0, +11.0] *");
+    expect(intervalText({ mean: -0.2, low: -1, high: 0.6, pairs: 4 })).toBe("\u22120.2 [\u22121.0, +0.6]");
+  });
+
+  it("compare given pairs only", () => {
+    const rows = differencesTable(scores, methods, [
+      ["ivlp", "clip"],
+      ["unknown", "clip"],
+    ]).rows;
+    expect(rows.map((r) => r.pair)).toEqual(["IVLP \u2212 CLIP"]);
+  });
+
+  it("of harmonic means: a column per dataset", () => {
+    const table = harmonicMeansTable(scores, methods);
+    expect(table.rows[1]).toMatchObject({ method: "IVLP", food: harmonicMean(71.5, 40), average: harmonicMean(76.5, 45) });
+    expect(lastBlock(baseToNovelTable(scores, methods)).rows.map((r) => r.dataset)).toEqual(["average", "average", "average"]);
+  });
+
+  it("show as one MIME bundle each", () => {
+    expect(Object.keys(bundleOf(table))).toEqual(["text/html", "text/plain"]);
+    expect(Object.keys(bundleOf(tableFrame(table) as never))).toEqual(["text/html", "text/plain"]);
+    expect(Object.keys(bundleOf(baseNovelFigure(scores, methods, loadPaper())))).toEqual(["application/vnd.plotly.v1+json", "text/plain"]);
+  });
+});

@@ -1,0 +1,288 @@
+/** What every method of the registry must hold, and what single ones promise, on a random model with unequal towers. */
+import { beforeAll, describe, expect, test } from "vitest";
+import { encodeText, suffixGroups, tokenise } from "../../src/clip/fast/text";
+import { loadClip } from "../../src/clip/load";
+import type { Clip } from "../../src/clip/model";
+import { type Config, paper } from "../../src/configs/config";
+import { type Tensor, type Tensor2D, tf } from "../../src/engine/tf";
+import { sentenceIds } from "../../src/methods/coop";
+import { configFor, type Method, type Params, paperConfigFor, type Task } from "../../src/methods/method";
+import { boundLogits } from "../../src/methods/proda";
+import { methods } from "../../src/methods/registry";
+import { accuracyOf, centred, featureMeans, regress, uncentred } from "../../src/solvers/logisticRegression";
+import { gradientStep, train } from "../../src/training/train";
+import { seeded } from "../../src/util/random";
+import { plainClip } from "../clip/plain";
+import { quickConfig as base, writeRandomClip } from "../randomClip";
+
+const random = seeded("methods test");
+const gaussian = (shape: number[], std = 1): any =>
+  tf.tensor(
+    Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => std * random.normal()),
+    shape,
+  );
+const difference = (a: Tensor, b: Tensor): number => tf.tidy(() => tf.max(tf.abs(tf.sub(a, b))).dataSync()[0]);
+
+const folder = writeRandomClip();
+const classNames = ["cat", "snow_leopard", "tree"];
+const otherNames = ["golden retriever", "oak tree", "bicycle", "an air plane"];
+const labels = Int32Array.from([0, 1, 2, 2]);
+let clip: Clip;
+let pixels: Float32Array;
+beforeAll(async () => {
+  clip = await loadClip(folder);
+  pixels = gaussian([4 * 3 * clip.image.size ** 2]).dataSync();
+});
+
+const images = () => tf.tensor4d(pixels, [4, 3, clip.image.size, clip.image.size]);
+const taskOf = (method: Method, changes: Partial<Config> = {}): Task => ({
+  clip,
+  classNames,
+  config: { ...configFor(method, base), ...changes },
+  seed: 1,
+});
+/** Gradients and loss terms of one step. */
+function step(method: Method, task: Task, params: Params) {
+  const learner = method.prepare(task);
+  const result = gradientStep(learner, params, () => ({ pixels: images(), labels }));
+  learner.dispose();
+  return result;
+}
+const logitsOf = (method: Method, task: Task, params: Params): Tensor2D => {
+  const classifier = method.classify(task, params);
+  const logits = tf.tidy(() => classifier.logits(images()));
+  classifier.dispose();
+  return logits;
+};
+const pictures = { epoch: () => [0, 1].map(() => ({ pixels, labels })) };
+const learning = Object.values(methods).filter((method) => method.learns);
+
+describe.each(learning.map((method) => [method.name, method] as const))("%s", (_, method) => {
+  test("steps, classifies old and new names, leaks nothing, and a seed is a result", async () => {
+    const task = taskOf(method);
+    const before = tf.memory().numTensors;
+    const counts = new Set<number>();
+    const results: number[][] = [];
+    for (const run of [0, 1]) {
+      const { params, last, history } = await train(method, task, pictures, {
+        onStep: ({ epoch, step }) => epoch + step > 0 && run === 0 && counts.add(tf.memory().numTensors),
+      });
+      expect(history.every(({ losses }) => Number.isFinite(losses.total))).toBe(true);
+      for (const names of [classNames, otherNames]) {
+        const logits = logitsOf(method, { ...task, classNames: names }, params);
+        expect(logits.shape).toEqual([4, names.length]);
+        if (names === otherNames) results.push([...logits.dataSync()]);
+        logits.dispose();
+      }
+      tf.dispose([params, last] as any);
+      expect(tf.memory().numTensors).toBe(before);
+    }
+    expect(results[0]).toEqual(results[1]);
+    expect(results[0].every(Number.isFinite)).toBe(true);
+    expect(counts.size).toBe(1);
+  }, 60_000);
+
+  test("gradients of the minimised loss against finite differences", () => {
+    const task = taskOf(method, { consistency: "mse" }); // the L1 terms have kinks
+    const params = method.init(task);
+    for (const [name, p] of Object.entries(params)) params[name] = tf.add(p, gaussian(p.shape, 0.1)); // away from equal starts
+    const learner = method.prepare(task);
+    const direction = tf.tidy(() => Object.fromEntries(Object.entries(params).map(([name, p]) => [name, gaussian(p.shape)])));
+    const { gradients, names, terms } = step(method, task, params);
+    const slope = Object.keys(params).reduce((sum, name) => sum + tf.sum(tf.mul(gradients[name], direction[name])).dataSync()[0], 0);
+    const loss = learner.loss({ pixels: images(), labels });
+    const h = 2e-3;
+    const at = (t: number) =>
+      tf
+        .tidy(() => loss(Object.fromEntries(Object.entries(params).map(([name, p]) => [name, tf.add(p, tf.mul(direction[name], t))]))))
+        .total.dataSync()[0];
+    expect(names).toContain("total");
+    expect(terms.size).toBe(names.length);
+    if (method.name !== "prograd") expect(Math.abs((at(h) - at(-h)) / (2 * h) - slope)).toBeLessThan(0.03 * Math.max(1, Math.abs(slope)));
+    learner.dispose();
+  });
+});
+
+test("every method has settings for every benchmark, and only its own numbers beyond those of PromptSRC", () => {
+  for (const method of Object.values(methods)) {
+    for (const benchmark of Object.keys(paper) as (keyof typeof paper)[]) {
+      const config = paperConfigFor(method, benchmark);
+      for (const key of ["coop", "kgcoop", "prograd", "proda"] as const) {
+        const own = method.name === key || (key === "coop" && ["kgcoop", "prograd", "coop-src"].includes(method.name));
+        expect([method.name, key, config[key] !== undefined]).toEqual([method.name, key, own]);
+      }
+    }
+  }
+});
+
+describe("regularisers", () => {
+  test.each([
+    ["promptsrc", "ivlp"],
+    ["maple-src", "maple"],
+    ["coop-src", "coop"],
+  ])("%s without weights has the gradients of %s", (regularised, host) => {
+    const task = taskOf(methods[regularised], { weights: { text: 0, image: 0, logits: 0 } });
+    const params = methods[host].init(taskOf(methods[host]));
+    const [a, b] = [step(methods[regularised], task, params), step(methods[host], taskOf(methods[host]), params)];
+    for (const name of Object.keys(params)) expect(difference(a.gradients[name], b.gradients[name])).toBeLessThan(1e-6);
+  });
+
+  test("KgCoOp without weight, and ProGrad taking nothing out, have the gradients of CoOp", () => {
+    const params = methods.coop.init(taskOf(methods.coop));
+    const reference = step(methods.coop, taskOf(methods.coop), params).gradients.ctx;
+    for (const [name, changes] of [
+      ["kgcoop", { kgcoop: { weight: 0 } }],
+      ["prograd", { prograd: { lambda: 0 } }],
+    ] as const) {
+      const gradient = step(methods[name], taskOf(methods[name], changes), params).gradients.ctx;
+      expect(difference(gradient, reference)).toBeLessThan(1e-6);
+    }
+  });
+});
+
+describe("CoOp", () => {
+  test.each(["end", "middle", "front"] as const)("name at the %s: texts of the plain encoder over all positions", (position) => {
+    const task = taskOf(methods.coop, { tokens: { text: 5, image: 0 }, init: "", coop: { position, classSpecific: false } });
+    const ctx = gaussian([5, clip.text.width], 0.5);
+    const classifier = methods.coop.classify(task, { ctx });
+    const plain = plainClip(folder);
+    classNames.forEach((name, c) => {
+      const ids = sentenceIds(task, name, position);
+      const spots = ids.flatMap((id, i) => (id < 0 ? [i] : []));
+      expect(spots.length).toBe(5);
+      // the plain encoder takes prompts behind the start token only: so it gets the context's tokens as all tokens but the start
+      const tokens = tf.tidy(() => {
+        const known = tf.gather(
+          clip.text.tokens,
+          tf.tensor1d(
+            ids.slice(1).map((id) => Math.max(id, 0)),
+            "int32",
+          ),
+        );
+        const place = tf.tensor2d(
+          ids.slice(1).flatMap((id) => Array.from({ length: 5 }, (_, k) => (id === -1 - k ? 1 : 0))),
+          [ids.length - 1, 5],
+        );
+        const filled = tf.sub(1, tf.sum(place, 1, true));
+        return tf.add(tf.mul(known, filled), tf.matMul(place, ctx)) as Tensor2D;
+      });
+      const expected = tf.tidy(() => {
+        const raw = plain.text([ids.map((id) => Math.max(id, 0))], [tokens]);
+        return tf.div(raw, tf.norm(raw));
+      });
+      expect(difference(tf.slice(classifier.text as Tensor2D, [c, 0], [1, -1]), expected)).toBeLessThan(2e-5);
+    });
+    classifier.dispose();
+  });
+
+  test("contexts of their own do not serve other classes, and say so", () => {
+    const task = taskOf(methods.coop, { coop: { position: "end", classSpecific: true } });
+    const params = methods.coop.init(task);
+    expect(params.ctx.shape[0]).toBe(classNames.length);
+    expect(methods.coop.transfers?.(task.config)).toBe(false);
+    expect(methods.coop.transfers?.(taskOf(methods.coop).config)).toBe(true);
+    expect(() => methods.coop.classify({ ...task, classNames: otherNames }, params)).toThrow(/3 contexts and 4 class names/);
+  });
+
+  test("equal contexts of all classes are the shared one", () => {
+    const [shared, own] = [false, true].map((classSpecific) => taskOf(methods.coop, { coop: { position: "middle", classSpecific } }));
+    const [a, b] = [shared, own].map((task) => logitsOf(methods.coop, task, methods.coop.init(task)));
+    expect(difference(a, b)).toBeLessThan(1e-4);
+  });
+});
+
+test("CoCoOp with a network that shifts nothing is CoOp, whatever the number of images", () => {
+  const task = taskOf(methods.cocoop);
+  const params = methods.cocoop.init(task);
+  for (const name of Object.keys(params)) if (name.startsWith("meta_net")) params[name] = tf.zerosLike(params[name]);
+  expect(
+    difference(logitsOf(methods.cocoop, task, params), logitsOf(methods.coop, taskOf(methods.coop), { ctx: params.ctx })),
+  ).toBeLessThan(1e-4);
+});
+
+test("deep vision prompting keeps zero-shot CLIP's class features; deep language prompting the frozen image features", () => {
+  const of = (name: string) => {
+    const classifier = methods[name].classify(taskOf(methods[name]), methods[name].learns ? methods[name].init(taskOf(methods[name])) : {});
+    return { text: classifier.text as Tensor2D, image: tf.tidy(() => classifier.image(images())) };
+  };
+  const [frozen, vision, language] = ["clip", "vision", "language"].map(of);
+  expect(difference(frozen.text, vision.text)).toBe(0);
+  expect(difference(frozen.image, language.image)).toBe(0);
+  expect(difference(frozen.image, vision.image)).toBeGreaterThan(1e-3);
+});
+
+test("MaPLe's image prompts are its text prompts mapped; sets beyond one tower's blocks serve the other", () => {
+  const task = taskOf(methods.maple, { depth: { text: 2, image: 3 }, tokens: { text: 2, image: 2 } });
+  const params = methods.maple.init(task);
+  expect(Object.keys(params).filter((name) => name.startsWith("compound_prompts_text"))).toHaveLength(2);
+  const { gradients } = step(methods.maple, task, params);
+  for (const gradient of Object.values(gradients)) expect(tf.max(tf.abs(gradient)).dataSync()[0]).toBeGreaterThan(0);
+  const text = (changed: Params) => methods.maple.classify(task, changed).text as Tensor2D;
+  expect(difference(text(params), text({ ...params, "compound_prompts_text.1": tf.zeros([2, clip.text.width]) }))).toBe(0);
+  const suffixes = suffixGroups(
+    clip.text,
+    classNames.map((name) => tokenise(clip, `a photo of a ${name.replace("_", " ")}.`)),
+    2,
+  );
+  const raw = encodeText(clip.text, suffixes, [params.ctx, params["compound_prompts_text.0"]] as Tensor2D[]);
+  expect(difference(text(params), tf.div(raw, tf.norm(raw, 2, 1, true)))).toBeLessThan(1e-6);
+});
+
+test("ProDA's bound, written out", () => {
+  const [B, C, K, E, scale] = [2, 3, 4, 5, 7];
+  const f = gaussian([B, E]);
+  const features = gaussian([C, K * E]);
+  const truth = tf.tensor2d([
+    [0, 1, 0],
+    [0, 0, 1],
+  ]);
+  const w = features.arraySync().map((row: number[]) => Array.from({ length: K }, (_, k) => row.slice(k * E, (k + 1) * E)));
+  const mean = w.map((ws: number[][]) => ws[0].map((_, d) => ws.reduce((sum, v) => sum + v[d], 0) / K));
+  const expected = f.arraySync().map((x: number[], b: number) => {
+    const y = [1, 2][b];
+    return mean.map((m: number[], i: number) => {
+      const spread = x.reduce((sum, xd, d) => {
+        const squares = w[i].map((v: number[], k: number) => (v[d] - m[d] - (w[y][k][d] - mean[y][d])) ** 2);
+        return sum + (xd ** 2 * squares.reduce((a: number, q: number) => a + q, 0)) / (K + 1);
+      }, 0);
+      return scale * x.reduce((sum, xd, d) => sum + xd * m[d], 0) + (scale ** 2 / 2) * spread;
+    });
+  });
+  const bound = boundLogits(f, features, truth, scale, K);
+  expect(difference(bound, tf.tensor2d(expected)) / tf.max(tf.abs(bound)).dataSync()[0]).toBeLessThan(1e-5);
+});
+
+describe("linear probe", () => {
+  const draw = seeded("probe");
+  const [N, E, C] = [30, 4, 3];
+  const labels = Array.from({ length: N }, (_, n) => n % C);
+  const features = Float64Array.from({ length: N * E }, (_, i) => draw.normal() + 5 + (labels[Math.floor(i / E)] === i % E ? 2 : 0));
+  const samples = { features, labels };
+
+  test("the minimum is the same with and without the mean taken out, and its penalised weights balance", () => {
+    const fit = regress(samples, 0.5, C, 1e-6);
+    const means = featureMeans(samples);
+    const shifted = uncentred(regress(centred(samples, means), 0.5, C, 1e-6), means, C);
+    for (let i = 0; i < E * C; i++) expect(Math.abs(shifted[i] - fit[i])).toBeLessThan(2e-3);
+    expect(accuracyOf(samples, shifted, C)).toBe(accuracyOf(samples, fit, C));
+    for (let e = 0; e < E; e++) {
+      let sum = 0;
+      for (let c = 0; c < C; c++) sum += fit[e * C + c];
+      expect(Math.abs(sum)).toBeLessThan(1e-3); // the penalised weights of a feature sum to 0
+    }
+    expect(accuracyOf(samples, fit, C)).toBeGreaterThan(0.6);
+  });
+
+  test("fits, classifies its own classes, leaks nothing", async () => {
+    const before = tf.memory().numTensors;
+    const task = taskOf(methods.probe);
+    const params = await methods.probe.fit?.(task, {
+      train: [{ pixels, labels: Int32Array.from([0, 1, 2, 2]) }],
+      val: [{ pixels, labels: Int32Array.from([0, 1, 2, 2]) }],
+    });
+    const logits = logitsOf(methods.probe, task, params as Params);
+    expect([...logits.argMax(1).dataSync()]).toEqual([0, 1, 2, 2]);
+    tf.dispose([params, logits] as any);
+    expect(tf.memory().numTensors).toBe(before + 1); // argMax
+  });
+});

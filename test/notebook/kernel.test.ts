@@ -1,0 +1,134 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { type Kernel, type Message, startKernel } from "./kernelClient";
+
+let kernel: Kernel;
+const folder = mkdtempSync(join(tmpdir(), "notebooks-"));
+
+beforeAll(async () => {
+  kernel = await startKernel(folder);
+});
+afterAll(() => {
+  kernel?.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const streamed = (messages: Message[], name = "stdout") =>
+  messages
+    .filter(({ type, content }) => type === "stream" && content.name === name)
+    .map(({ content }) => content.text)
+    .join("");
+const reply = (messages: Message[]) => messages.find(({ type }) => type === "execute_reply")?.content;
+const error = (messages: Message[]) => messages.find(({ type }) => type === "error")?.content;
+
+test("introduces itself", async () => {
+  const messages = await kernel.finished(kernel.send("kernel_info_request", {}));
+  const info = messages.find(({ type }) => type === "kernel_info_reply")?.content;
+  expect(info.status).toBe("ok");
+  expect(info.language_info).toMatchObject({ name: "typescript", version: "5.0.4" });
+});
+
+test("runs in the root of the clone, whatever folder Jupyter starts it in", async () => {
+  const messages = await kernel.run('import { tf } from "./src/engine/tf";\nconsole.log(process.cwd(), tf.version.tfjs)');
+  expect(streamed(messages)).toBe(`${process.cwd()} 4.22.0\n`);
+  expect(reply(messages)).toMatchObject({ status: "ok" });
+  expect(messages.find(({ type }) => type === "execute_input")?.content.execution_count).toBe(reply(messages).execution_count);
+});
+
+test("2,000 lines of one tick arrive, in order, and the cell ends", async () => {
+  const messages = await kernel.run('for (let i = 0; i < 2000; i++) console.log("line", i)');
+  expect(streamed(messages)).toBe(Array.from({ length: 2000 }, (_, i) => `line ${i}\n`).join(""));
+});
+
+test("a failed cell is an error message with the cell's and the source's lines", async () => {
+  const messages = await kernel.run('function deep() {\n  throw new RangeError("too deep");\n}\n\ndeep();');
+  expect(error(messages)).toMatchObject({ ename: "RangeError", evalue: "too deep" });
+  const traceback = error(messages).traceback.join("\n");
+  expect(traceback).toContain("deep (cell, line 2:");
+  expect(traceback).toContain("cell, line 5: deep();");
+  expect(traceback).not.toMatch(/node:|node_modules|evalmachine/);
+  expect(reply(messages)).toMatchObject({ status: "error", ename: "RangeError" });
+  await new Promise((resolve) => setTimeout(resolve, 300));
+
+  const source = await kernel.run(
+    'import { startEngine } from "./src/engine/tf";\nprocess.env.PROMPTSRC_ENGINE = "abacus";\ntry { await startEngine(); } finally { delete process.env.PROMPTSRC_ENGINE; }',
+  );
+  expect(error(source).evalue).toContain("native, wasm, cpu");
+  expect(error(source).traceback.join("\n")).toMatch(/src\/engine\/tf\.ts:\d+:\d+/);
+  await new Promise((resolve) => setTimeout(resolve, 300));
+});
+
+test("a type error names line and column, and nothing runs", async () => {
+  const messages = await kernel.run('console.log("ran");\nconst text: string = 3;');
+  expect(error(messages)).toMatchObject({ ename: "TypeScript" });
+  expect(error(messages).evalue).toContain("line 2, column 7");
+  expect(streamed(messages)).toBe("");
+  await new Promise((resolve) => setTimeout(resolve, 300));
+});
+
+test("cells queued behind a failed one are aborted, unless stop_on_error is off", async () => {
+  const [failing, next] = [kernel.run('throw new Error("stop here")'), kernel.run('console.log("not run")')];
+  expect(reply(await failing).status).toBe("error");
+  expect(reply(await next).status).toBe("aborted");
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  const [tolerated, after] = [kernel.run('throw new Error("go on")', { stop_on_error: false }), kernel.run('console.log("run")')];
+  expect(reply(await tolerated).status).toBe("error");
+  expect(streamed(await after)).toBe("run\n");
+});
+
+test("an interrupt stops a synchronous cell", async () => {
+  const running = kernel.run('console.log("begun");\nfor (;;) {}');
+  await kernel.printed("begun");
+  kernel.interrupt();
+  expect(error(await running)).toMatchObject({ ename: "Interrupted" });
+  await new Promise((resolve) => setTimeout(resolve, 300));
+});
+
+test("an interrupt lets an asynchronous cell that listens end by itself", async () => {
+  const running = kernel.run(`
+    const stop = new AbortController();
+    process.once("SIGINT", () => stop.abort());
+    let steps = 0;
+    await new Promise((resolve) => setTimeout(resolve, 100)); // an interrupt in the very moment when synchronous code ends can be lost in Node
+    console.log("begun");
+    while (!stop.signal.aborted) { steps++; await new Promise((resolve) => setTimeout(resolve, 5)); }
+    console.log("ended by itself");`);
+  await kernel.printed("begun");
+  kernel.interrupt();
+  const messages = await running;
+  expect(reply(messages).status).toBe("ok");
+  expect(streamed(messages)).toContain("ended by itself");
+});
+
+test("an interrupt gives up an asynchronous cell that does not listen", async () => {
+  const running = kernel.run(
+    'await new Promise((resolve) => setTimeout(resolve, 100));\nconsole.log("begun");\nawait new Promise(() => {});',
+  );
+  await kernel.printed("begun");
+  kernel.interrupt();
+  expect(error(await running)).toMatchObject({ ename: "Interrupted", evalue: "the cell was stopped" });
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  expect(streamed(await kernel.run('console.log("alive")'))).toBe("alive\n");
+});
+
+test("a display is updated under its id by a later cell", async () => {
+  const first = await kernel.run('import * as tslab from "tslab";\nconst view = tslab.newDisplay();\nview.text("one");');
+  const second = await kernel.run('view.text("two");');
+  const shown = first.find(({ type }) => type === "display_data")?.content;
+  const updated = second.find(({ type }) => type === "update_display_data")?.content;
+  expect(updated.transient.display_id).toBe(shown.transient.display_id);
+  expect(updated.data).toEqual({ "text/plain": "two" });
+});
+
+test("comm_info is answered as such", async () => {
+  const messages = await kernel.finished(kernel.send("comm_info_request", { target_name: "jupyter.widget" }));
+  expect(messages.find(({ type }) => type === "comm_info_reply")?.content).toEqual({ status: "ok", comms: {} });
+});
+
+test("ends when asked", async () => {
+  const ended = new Promise((resolve) => kernel.child.once("exit", resolve));
+  kernel.send("shutdown_request", { restart: false });
+  expect(await ended).toBe(0);
+});

@@ -1,0 +1,51 @@
+/** Every notebook in notebooks/, run from top to bottom in its smallest size. The quickstart, which has other parameters, has a test of its own. */
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { drawShapes } from "../shapes";
+
+type Cell = { source: string[]; metadata: { tags?: string[] }; outputs?: { data?: Record<string, unknown> }[] };
+
+const cellsOf = (file: string): Cell[] => JSON.parse(readFileSync(file, "utf8")).cells;
+const notebooks = readdirSync("notebooks").filter((name) => name.endsWith(".ipynb") && name !== "00-quickstart.ipynb");
+
+let folder: string;
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), "notebooks-"));
+  await drawShapes(join(folder, "shapes"));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+test.each(notebooks)(
+  "%s runs and shows figures and tables",
+  (name) => {
+    const file = join("notebooks", name);
+    const out = join(folder, name);
+    const declared =
+      cellsOf(file)
+        .find((cell) => cell.metadata.tags?.includes("parameters"))
+        ?.source.join("") ?? "";
+    const small = {
+      profile: "small",
+      model: "test/golden",
+      results: join(folder, "results"),
+      dataset: join(folder, "shapes"),
+      source: join(folder, "shapes"),
+    };
+    const settings = Object.entries(small).filter(([key]) => new RegExp(`\\blet ${key} =`).test(declared));
+    expect(settings.map(([key]) => key)).toEqual(expect.arrayContaining(["profile", "model", "results"]));
+
+    const args = ["bin/run-notebook.cjs", file, ...settings.map(([key, value]) => `${key}=${value}`), "--out", out];
+    const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: "utf8" });
+    expect(status, stdout + stderr).toBe(0);
+    const shown = cellsOf(out).flatMap(({ outputs }) => outputs ?? []);
+    for (const type of ["application/vnd.plotly.v1+json", "text/html"])
+      expect(
+        shown.some(({ data }) => data && type in data),
+        type,
+      ).toBe(true);
+  },
+  300_000,
+);

@@ -1,0 +1,52 @@
+/** The official code's numbers (test/golden), on the engine of this process and on the fallback. */
+import { execFile } from "node:child_process";
+import { cpSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { expect, test } from "vitest";
+import { tf } from "../../src/engine/tf";
+import { readSafetensors, writeSafetensors } from "../../src/io/safetensors";
+import { parity } from "../../src/parity/replay";
+
+const golden = join("test", "golden");
+
+test("golden: every value, gradient, loss, parameter, weight, rate and draw", async () => {
+  const before = tf.memory().numTensors;
+  const lines: string[] = [];
+  const report = await parity(golden, (line) => lines.push(line));
+  expect(lines.filter((line) => line.startsWith("FAIL"))).toEqual([]);
+  expect(report.passed).toBeGreaterThan(400);
+  expect(lines[lines.length - 1]).toBe(`${report.passed} passed, 0 failed`);
+  expect(tf.memory().numTensors).toBe(before);
+}, 300_000);
+
+test("golden on the WASM engine", async () => {
+  const code = `require("./src/parity/replay").parity(${JSON.stringify(golden)}, console.log).then(({ failed }) => process.exit(failed ? 1 : 0))`;
+  const env = { ...process.env, PROMPTSRC_ENGINE: "wasm" };
+  const { stdout } = await promisify(execFile)(process.execPath, ["--import", "tsx", "--eval", code], { env, maxBuffer: 1 << 24 });
+  expect(stdout).toMatch(/^engine wasm/);
+  expect(stdout.trim().split("\n").pop()).toMatch(/^4\d\d passed, 0 failed$/);
+}, 300_000);
+
+test("a wrong number is found, and files of unknown methods are neither passed nor failed", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "parity-"));
+  cpSync(golden, folder, { recursive: true });
+  const kept = ["model.safetensors", "common.safetensors", "ivlp_depth1.safetensors"];
+  for (const name of readdirSync(folder)) if (name.endsWith(".safetensors") && !kept.includes(name)) rmSync(join(folder, name));
+  const path = join(folder, "ivlp_depth1.safetensors");
+  const { tensors } = readSafetensors(path);
+  tensors["step0.grad.vision.0"].data[5] *= 1.01;
+  writeSafetensors(path, tensors);
+  writeSafetensors(join(folder, "tomorrow.safetensors"), {});
+  const lines: string[] = [];
+  const { failed } = await parity(folder, (line) => lines.push(line));
+  expect(failed).toBe(1);
+  expect(lines.find((line) => line.startsWith("FAILED"))).toMatch(/ivlp_depth1 step0\.grad\.vision\.0/);
+  expect(lines.find((line) => line.includes("tomorrow"))).toMatch(/^- .*not yet covered/);
+}, 300_000);
+
+test("a folder without reference numbers is an error", async () => {
+  await expect(parity(mkdtempSync(join(tmpdir(), "parity-")), () => {})).rejects.toThrow(/holds no reference numbers/);
+  await expect(parity("nowhere", () => {})).rejects.toThrow(/nowhere is no folder/);
+});

@@ -1,0 +1,226 @@
+/** Losses, optimiser, schedule, aggregate, and the loop: what must hold whatever the numbers are. */
+import { mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { beforeAll, describe, expect, test } from "vitest";
+import { loadClip } from "../../src/clip/load";
+import type { Clip } from "../../src/clip/model";
+import { paper } from "../../src/configs/config";
+import { layerNorm, logSoftmax, meanAbsolute, normalise, permuteRows, repeat } from "../../src/engine/autograd";
+import { type Tensor, tf } from "../../src/engine/tf";
+import { cosineLogits, crossEntropy, featureConsistency, logitConsistency } from "../../src/methods/losses";
+import type { Params, Task } from "../../src/methods/method";
+import { oneHot } from "../../src/methods/promptLearner";
+import { methods } from "../../src/methods/registry";
+import { loadState, saveState } from "../../src/training/checkpoint";
+import { gpaWeights } from "../../src/training/ensemble";
+import { learningRate } from "../../src/training/schedule";
+import { sgdStep } from "../../src/training/sgd";
+import { gradientStep, type TrainState, train } from "../../src/training/train";
+import { seeded } from "../../src/util/random";
+import { quickConfig, writeRandomClip } from "../randomClip";
+
+const random = seeded("training test");
+const gaussian = (...shape: number[]): any =>
+  tf.tensor(
+    Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => random.normal()),
+    shape,
+  );
+
+/** Along a random direction, f(x + h u) - f(x - h u) over 2h must be the gradient's component. */
+function finiteDifference(f: (x: any) => Tensor, x: Tensor, h = 1e-2, tolerance = 5e-3) {
+  tf.tidy(() => {
+    const mix = gaussian(...(f(x).shape as number[]));
+    const value = (x: Tensor) => tf.sum(tf.mul(f(x), mix));
+    const u = tf.div(gaussian(...x.shape), Math.sqrt(x.size));
+    const slope = tf.sum(tf.mul(tf.grad(value)(x), u)).dataSync()[0];
+    const [above, below] = [1, -1].map((sign) => value(tf.add(x, tf.mul(u, sign * h))).dataSync()[0]);
+    expect(Math.abs((above - below) / (2 * h) - slope)).toBeLessThan(tolerance * Math.max(1, Math.abs(slope)));
+  });
+}
+
+describe("gradients against finite differences", () => {
+  const norm = { gain: gaussian(8), bias: gaussian(8), epsilon: 1e-5 };
+  const target = gaussian(5, 4);
+  const labels = oneHot(Int32Array.from([0, 3, 2, 1, 0]), 4);
+  test.each<[string, (x: any) => Tensor, number[]]>([
+    ["layerNorm", (x) => layerNorm(x, norm), [5, 8]],
+    ["normalise", normalise, [5, 8]],
+    ["logSoftmax", logSoftmax, [5, 8]],
+    ["repeat", (x) => repeat(x, 3), [1, 8]],
+    ["permuteRows", (x) => permuteRows(x, [2, 0, 1]), [3, 4]],
+    ["cosineLogits", (x) => cosineLogits(x, target, 7), [3, 4]],
+    ["L_CE", (x) => crossEntropy(x, labels), [5, 4]],
+    ["L_SCL on features", (x) => featureConsistency(x, tf.add(target, 50) as any), [5, 4]],
+    ["L_SCL on logits", (x) => logitConsistency(x, target), [5, 4]],
+  ])("%s", (_, f, shape) => {
+    finiteDifference(f, gaussian(...shape));
+  });
+
+  test("the L1 term has gradient 0 at 0, as torch has", () => {
+    expect([
+      ...tf
+        .grad(meanAbsolute)(tf.tensor1d([-2, 0, 4]))
+        .dataSync(),
+    ]).toEqual([-Math.fround(1 / 3), 0, Math.fround(1 / 3)]);
+  });
+
+  test("L_SCL on logits is the divergence over B*C, and 0 for equal logits", () => {
+    expect(logitConsistency(target, target).dataSync()[0]).toBe(0);
+    const [a, b] = [
+      [0.2, 0.8],
+      [0.5, 0.5],
+    ].map((p) => tf.log(tf.tensor2d([p])));
+    const kl = 0.5 * Math.log(0.5 / 0.2) + 0.5 * Math.log(0.5 / 0.8);
+    expect(logitConsistency(a as any, b as any).dataSync()[0]).toBeCloseTo(kl / 2, 6);
+  });
+});
+
+test("SGD: weight decay in the gradient, the first velocity is the gradient, no dampening", () => {
+  const sgd = { lr: 0.1, momentum: 0.9, weightDecay: 0.5 };
+  const gradients = { p: tf.tensor1d([3]) };
+  const one = sgdStep({ p: tf.tensor1d([2]) }, null, gradients, sgd);
+  expect(one.velocity.p.dataSync()[0]).toBeCloseTo(4, 6); // 3 + 0.5 * 2
+  expect(one.params.p.dataSync()[0]).toBeCloseTo(1.6, 6);
+  const two = sgdStep(one.params, one.velocity, gradients, sgd);
+  expect(two.velocity.p.dataSync()[0]).toBeCloseTo(7.4, 5); // 0.9 * 4 + 3 + 0.5 * 1.6
+  expect(two.params.p.dataSync()[0]).toBeCloseTo(0.86, 5);
+});
+
+test("the schedule of the paper's base-to-novel runs", () => {
+  const rates = Array.from({ length: 20 }, (_, i) => learningRate(i + 1, paper.baseToNovel));
+  expect(rates.slice(0, 3)).toEqual([1e-5, 0.0025, 0.0025 * 0.5 * (1 + Math.cos(Math.PI / 20))]);
+  expect(rates[19]).toBeCloseTo(6.118e-5, 8);
+});
+
+test("GPA's weights: the standard deviation is a standard deviation, the sum is 1, far Gaussians do not underflow", () => {
+  const weights = gpaWeights(20, { mean: 15, std: 1 });
+  expect(weights[14]).toBeCloseTo(0.39894, 5);
+  expect(weights[11]).toBeCloseTo(0.00443, 5);
+  for (const gpa of [
+    { mean: 6, std: 10 },
+    { mean: 900, std: 0.1 },
+  ]) {
+    expect(gpaWeights(20, gpa).reduce((a, b) => a + b)).toBeCloseTo(1, 12);
+  }
+});
+
+describe("the loop on a random model", () => {
+  let clip: Clip;
+  let task: Task;
+  const numbers = (params: Params) => Object.fromEntries(Object.entries(params).map(([name, p]) => [name, [...p.dataSync()]]));
+  const pictures = {
+    epoch: (e: number) => {
+      const draw = seeded("pictures", e);
+      return [0, 1].map(() => ({
+        pixels: Float32Array.from({ length: 4 * 3 * clip.image.size ** 2 }, () => draw.normal()),
+        labels: Int32Array.from([0, 1, 2, draw.int(3)]),
+      }));
+    },
+  };
+  beforeAll(async () => {
+    clip = await loadClip(writeRandomClip());
+    const config = { ...quickConfig, epochs: 4, gpa: { mean: 3, std: 1 } };
+    task = { clip, classNames: ["cat", "snow_leopard", "tree"], config, seed: 1 };
+  });
+
+  test.each(["ivlp", "promptsrc"])("%s: no tensor is leaked, no frozen weight is touched, a seed is a result", async (name) => {
+    const { text, image } = clip;
+    const frozen: Tensor[] = [text.tokens, text.start[1], text.blocks[0].qkv, image.blocks[1].up, image.cls];
+    const weights = frozen.map((t) => t.dataSync().slice());
+    const before = tf.memory().numTensors;
+    const counts = new Set<number>();
+    const runs: Record<string, number[]>[] = [];
+    for (let run = 0; run < 2; run++) {
+      const { params, last, history } = await train(methods[name], task, pictures, {
+        onStep: ({ step, epoch }) => epoch > 0 && step > 0 && run === 0 && counts.add(tf.memory().numTensors),
+      });
+      runs.push(numbers(params));
+      expect(history.map(({ epoch }) => epoch)).toEqual([1, 2, 3, 4]);
+      for (const { losses } of history) expect(Number.isFinite(losses.total)).toBe(true);
+      expect(numbers(last)).not.toEqual(numbers(params));
+      tf.dispose([params, last] as any);
+      expect(tf.memory().numTensors).toBe(before);
+    }
+    expect(counts.size).toBe(1);
+    expect(runs[0]).toEqual(runs[1]);
+    frozen.forEach((t, i) => {
+      expect(t.dataSync()).toEqual(weights[i]);
+    });
+  });
+
+  test("a run resumed from a file after any epoch ends with the same numbers, bit for bit", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "state-"));
+    const whole = await train(methods.promptsrc, task, pictures, { onEpoch: (state) => saveState(join(folder, `${state.epoch}`), state) });
+    for (const epoch of [1, 3]) {
+      const state: TrainState = loadState(join(folder, `${epoch}`));
+      expect(state.epoch).toBe(epoch);
+      const rest = await train(methods.promptsrc, task, pictures, { resume: state });
+      expect(numbers(rest.params)).toEqual(numbers(whole.params));
+      expect(numbers(rest.last)).toEqual(numbers(whole.last));
+      expect(rest.history.map(({ losses }) => losses)).toEqual(whole.history.map(({ losses }) => losses));
+    }
+  });
+
+  test("an abort stops before the next step and leaves no tensor", async () => {
+    const before = tf.memory().numTensors;
+    const stop = new AbortController();
+    const run = train(methods.ivlp, task, pictures, { signal: stop.signal, onStep: () => stop.abort(new Error("interrupted")) });
+    await expect(run).rejects.toThrow("interrupted");
+    expect(tf.memory().numTensors).toBe(before);
+  });
+
+  test("two halves of a batch have the mean of its losses and gradients", async () => {
+    const learner = methods.promptsrc.prepare(task);
+    const params = methods.promptsrc.init(task);
+    const [batch] = pictures.epoch(1);
+    const size = clip.image.size;
+    const step = (from: number, count: number) =>
+      gradientStep(learner, params, () => ({
+        pixels: tf.slice(tf.tensor4d(batch.pixels, [4, 3, size, size]), [from, 0, 0, 0], [count, -1, -1, -1]),
+        labels: batch.labels.subarray(from, from + count),
+      }));
+    const [whole, left, right] = [step(0, 4), step(0, 2), step(2, 2)];
+    const same = (a: Tensor, b: Tensor, c: Tensor) =>
+      expect(tf.max(tf.abs(tf.sub(a, tf.mul(tf.add(b, c), 0.5)))).dataSync()[0]).toBeLessThan(2e-5);
+    same(whole.terms, left.terms, right.terms);
+    for (const name of Object.keys(params)) same(whole.gradients[name], left.gradients[name], right.gradients[name]);
+  });
+
+  test("the prompted encoders' gradient against finite differences", () => {
+    const learner = methods.ivlp.prepare(task);
+    const params = methods.ivlp.init({ ...task, seed: 2 });
+    const [batch] = pictures.epoch(2);
+    const loss = learner.loss({ pixels: tf.tensor4d(batch.pixels, [4, 3, clip.image.size, clip.image.size]), labels: batch.labels });
+    for (const name of Object.keys(params)) finiteDifference((p) => loss({ ...params, [name]: p }).total, params[name], 2e-2, 1e-2);
+  });
+
+  test("prompts of depth 0 in the image tower, and CLIP with one template, are the frozen model", () => {
+    const pixels = gaussian(2, 3, clip.image.size, clip.image.size);
+    const flat: Task = {
+      ...task,
+      config: {
+        ...task.config,
+        depth: { text: 1, image: 0 },
+        init: "a photo of a",
+        tokens: { text: 4, image: 4 },
+        zeroshot: ["a photo of a {}."],
+      },
+    };
+    const params = methods.ivlp.init(flat); // the words' own embeddings
+    expect(Object.keys(params)).toEqual(["text.0"]);
+    const [prompted, plain] = [methods.ivlp.classify(flat, params), methods.clip.classify(flat, {})];
+    const difference = tf.max(tf.abs(tf.sub(prompted.logits(pixels), plain.logits(pixels)))).dataSync()[0];
+    expect(difference).toBeLessThan(2e-4);
+  });
+
+  test("contexts that do not fit are named", () => {
+    const with_ = (tokens: number, init: string, image = 1): Task => ({
+      ...task,
+      config: { ...task.config, tokens: { text: tokens, image }, init },
+    });
+    expect(() => methods.ivlp.init(with_(0, "a", 0))).toThrow(/at least one needs 1 token/);
+    expect(() => methods.ivlp.init(with_(4, "a"))).toThrow(/"a" has 1 tokens, the context needs 4/);
+    expect(Object.keys(methods.ivlp.init(with_(6, "a"))).length).toBe(5);
+  });
+});
