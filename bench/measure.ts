@@ -7,6 +7,7 @@ import { encodeImage, imageFront } from "../src/clip/fast/image";
 import { encodeText, encodeTexts, suffixGroups, tokenise } from "../src/clip/fast/text";
 import { loadClip } from "../src/clip/load";
 import type { Clip } from "../src/clip/model";
+import type { Optimisation } from "../src/configs/settings";
 import { differentiate, normalise } from "../src/engine/autograd";
 import { type Operation, operations } from "../src/engine/profiler";
 import { type Engine, startEngine, type Tensor, type Tensor2D, tf } from "../src/engine/tf";
@@ -100,7 +101,7 @@ function stepTimer(
     const { names, terms, gradients } = gradientStep(watched, now, batch);
     const values = terms.dataSync();
     mark("backward");
-    const next = sgdStep(now, velocity, gradients, { ...task.config, lr });
+    const next = sgdStep(now, velocity, gradients, { ...(task.config as Optimisation), lr });
     tf.dispose([now, velocity, terms, gradients] as any);
     [now, velocity] = [next.params, next.velocity];
     mark("optimiser");
@@ -242,10 +243,10 @@ const stored = (tensor: Tensor): Stored => ({ shape: tensor.shape, data: Float32
 /** Writes what the peer starts from: token ids, pictures, labels, initial prompts, frozen text target, settings. */
 function saveInputs(job: ModelJob, { clip, task, ids, batch }: Start, prompts: Record<string, Stored>): void {
   const { context } = clip.text;
-  const { weights, lr, momentum, weightDecay } = task.config;
+  const { lossWeights: weights, lr, momentum, weightDecay } = task.config;
   const tensors = tf.tidy(() => {
     const { pixels, labels } = batch();
-    const texts = task.classNames.map((name) => fillTemplate(task.config.templates[0], name));
+    const texts = task.classNames.map((name) => fillTemplate(task.config.textTargetTemplates[0], name));
     return {
       pixels: stored(pixels),
       labels: { shape: [labels.length], data: Float32Array.from(labels) },

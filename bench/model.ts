@@ -1,7 +1,8 @@
 /** What both sides of the bench work on: a model folder, class names, pictures, and where their common start is stored. */
 import { existsSync, mkdirSync, readFileSync, renameSync } from "node:fs";
 import { join } from "node:path";
-import { type Config, paper } from "../src/configs/config";
+import { paper } from "../src/configs/presets";
+import type { Preset } from "../src/configs/settings";
 import { seeded } from "../src/util/random";
 import { writeRandomClip } from "../test/randomClip";
 import { type ModelName, mixedTokens, type Shape } from "./jobs";
@@ -26,11 +27,13 @@ export function modelFolder(name: ModelName): string {
 }
 
 /** Settings of a job: the paper's, with one template, as the frozen text target is made before the first step. */
-export const settings = ({ depth, batch }: Shape): Config => ({
+export const settings = ({ depth, batch }: Shape): Preset & { consistency: "l1"; oneTemplate: boolean } => ({
   ...paper.baseToNovel,
   depth: { text: depth, image: depth },
   batch,
-  templates: ["a photo of a {}."],
+  textTargetTemplates: ["a photo of a {}."],
+  consistency: "l1",
+  oneTemplate: false,
 });
 
 /** Different names, each of so many words that are one token. */

@@ -2,7 +2,8 @@
 import { copyFileSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Config, paper } from "../src/configs/config";
+import { paper } from "../src/configs/presets";
+import type { Preset } from "../src/configs/settings";
 import { type Stored, writeSafetensors } from "../src/io/safetensors";
 import { seeded } from "../src/util/random";
 
@@ -98,11 +99,11 @@ export function writeRandomClip(
 }
 
 /** Settings of a training that takes a second on such a model. */
-export const quickConfig: Config = {
+export const quickConfig: Preset = {
   ...paper.baseToNovel,
   depth: { text: 3, image: 2 },
   epochs: 2,
   lr: 0.05,
-  gpa: { mean: 2, std: 1 },
-  templates: ["a {}.", "the {}"],
+  ensemble: { mean: 2, std: 1 },
+  textTargetTemplates: ["a {}.", "the {}"],
 };

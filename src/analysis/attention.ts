@@ -10,7 +10,7 @@ import type { Tensor4D } from "../engine/tf";
 import { tf } from "../engine/tf";
 import { listed } from "../methods/ivlp";
 import type { Batch, Params, Task } from "../methods/method";
-import { promptSentence } from "../methods/prompts";
+import { type ContextSettings, promptSentence } from "../methods/prompts";
 
 /** Shares of CLS's attention in one block, by picture: [B][K] in the order CLS, patches row by row, prompts. */
 export type ImageAttention = number[][];
@@ -54,7 +54,11 @@ export function textAttention({ text }: Clip, ids: number[], prompts: Prompts): 
  * Shares of attention that go to prompts, by block, on average: of CLS in the image tower, of the end token in the text tower. Without
  * parameters: to the words in whose place the prompts stand, and nothing in the image tower.
  */
-export function promptShares({ clip, classNames, config }: Task, { pixels }: Batch, params: Params): { image: number[]; text: number[] } {
+export function promptShares(
+  { clip, classNames, config }: Task<ContextSettings>,
+  { pixels }: Batch,
+  params: Params,
+): { image: number[]; text: number[] } {
   const { size, patch } = clip.image;
   const own = 1 + Math.floor(size / patch) ** 2;
   const image = imageAttention(clip, pixels, listed(params, "vision"));

@@ -3,7 +3,7 @@
  * Shapes: B pictures, C classes, R pixels a side.
  */
 import type { Clip } from "../clip/model";
-import type { Config } from "../configs/config";
+import type { Optimisation } from "../configs/settings";
 import { testBatches, trainPictures } from "../datasets/pictures";
 import type { Dataset, Item } from "../datasets/split";
 import type { Tensor2D } from "../engine/tf";
@@ -25,7 +25,12 @@ export async function batchOf(items: Item[], { preprocess }: Clip): Promise<Batc
 }
 
 /** The first batch of a training on these pictures, as `trainPictures` augments it; the caller disposes it. */
-export async function firstBatch(drawn: Dataset, { preprocess }: Clip, { batch, augmentation }: Config, seed: number): Promise<Batch> {
+export async function firstBatch(
+  drawn: Dataset,
+  { preprocess }: Clip,
+  { batch, augmentation }: Pick<Optimisation, "batch" | "augmentation">,
+  seed: number,
+): Promise<Batch> {
   const { height, width } = preprocess.output;
   for await (const { pixels, labels } of trainPictures(drawn.train, preprocess, { batch, augmentation, seed }).epoch(1)) {
     return { pixels: tf.tensor4d(pixels, [labels.length, 3, height, width]), labels };
@@ -74,7 +79,7 @@ export type Angles = { image: number; text: number };
  */
 export function anglesOf(method: Method, task: Task, { pixels }: Batch, all: Kept[]): Angles[] {
   const { clip, classNames, config } = task;
-  const text = frozenTextTarget(clip, classNames, config.templates);
+  const text = frozenTextTarget(clip, classNames, config.textTargetTemplates);
   const image = tf.tidy(() => frozen(clip, pixels).features());
   const measured = all.map((kept) =>
     withParams(kept, (params) => {

@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { tf } from "../engine/tf";
 import { type Job, trainedFile } from "../experiments/runner";
-import type { Method, Params, Task } from "../methods/method";
+import { ensembleOf, type Method, type Params, type Task } from "../methods/method";
 import { loadState } from "../training/checkpoint";
 import { aggregate, type Kept, keep, restore } from "../training/ensemble";
 import { UsageError } from "../util/errors";
@@ -21,7 +21,7 @@ export function pathOf(method: Method, task: Task, job: Job, results: string): P
   const { trajectory, params, velocity } = loadState(file);
   tf.dispose([params, velocity] as any);
   const start = tf.tidy(() => method.init(task));
-  const final = aggregate(trajectory, task.config.gpa);
+  const final = aggregate(trajectory, ensembleOf(method, task.config));
   const path = { method, task, epochs: [keep(start), ...trajectory], final: keep(final) };
   tf.dispose([start, final] as any);
   return path;

@@ -3,12 +3,11 @@
  * that run, and variants that differ in the ensemble of epochs share a training. A new ablation is a record here.
  */
 import type { Clip } from "../clip/model";
-import type { Config } from "../configs/config";
+import { paperTemplates } from "../configs/templates";
 import { byShots, type Grid, type Row } from "../experiments/benchmark";
 import type { Job } from "../experiments/runner";
-import type { Method } from "../methods/method";
+import type { Method, Settings } from "../methods/method";
 import { methods } from "../methods/registry";
-import { paperTemplates } from "../methods/templates";
 import { differencesTable, type Pair } from "../results/differences";
 import { type Paper, paperTriple, type Triple } from "../results/paper";
 import { comparable } from "../results/statistics";
@@ -19,7 +18,7 @@ export type Variant = {
   name: string;
   title: string;
   method: Method;
-  change?(config: Config): Config;
+  change?(config: Settings): Settings;
   /** Whether it differs from the others on this model. */
   fits?(clip: Clip): boolean;
   /** Its row in the paper's table. */
@@ -57,7 +56,7 @@ const src = (name: string, title: string, change?: Variant["change"], more: Part
 const against = (one: string, others: (string | number)[]): Pair[] => others.map((other) => [`${other}`, one]);
 
 /** Consistency of features and logits alone: one template, the last epoch's prompts. */
-const bare = (config: Config): Config => ({ ...config, gpa: null, templates: one });
+const bare = (config: Settings): Settings => ({ ...config, ensemble: null, textTargetTemplates: one });
 
 const components: Ablation = {
   name: "components",
@@ -67,7 +66,7 @@ const components: Ablation = {
   variants: [
     { name: "ivlp", title: "IVLP", method: ivlp, paper: "IVLP" },
     src("scl", "+ L_SCL", bare, { paper: "+ L_SCL" }),
-    src("gpa", "+ GPA", (config) => ({ ...config, templates: one }), { paper: "+ GPA" }),
+    src("gpa", "+ GPA", (config) => ({ ...config, textTargetTemplates: one }), { paper: "+ GPA" }),
     src("diversity", "+ textual diversity (PromptSRC)", undefined, { paper: "+ textual diversity" }),
   ],
 };
@@ -87,11 +86,10 @@ const consistency: Ablation = {
         src(
           logits ? `${kind}-logits` : kind,
           logits ? `${kinds[kind]} and logits` : kinds[kind],
-          // The key is left out for L1, the default, so that the run is the same as elsewhere.
           (config) => ({
             ...bare(config),
-            ...(kind === "l1" ? {} : { consistency: kind }),
-            weights: { ...config.weights, logits: logits ? config.weights.logits : 0 },
+            consistency: kind,
+            lossWeights: { ...config.lossWeights, logits: logits ? config.lossWeights.logits : 0 },
           }),
           logits ? {} : { paper: `IVLP + ${kinds[kind]}` },
         ),
@@ -108,20 +106,20 @@ const ensemble: Ablation = {
   paper: "ensembling",
   pairs: against("gpa", ["last", "ema-0.5", "ema-0.7", "ema-0.9", "equal"]),
   variants: [
-    src("last", "last epoch", (config) => ({ ...config, gpa: null })),
+    src("last", "last epoch", (config) => ({ ...config, ensemble: null })),
     ...[0.5, 0.7, 0.9].map((decay) =>
-      src(`ema-${decay}`, `moving average, decay ${decay}`, (config) => ({ ...config, gpa: { decay } }), {
+      src(`ema-${decay}`, `moving average, decay ${decay}`, (config) => ({ ...config, ensemble: { decay } }), {
         paper: decay === 0.9 ? "Exponential moving average" : undefined,
       }),
     ),
-    src("equal", "equal weights", (config) => ({ ...config, gpa: { decay: 1 } }), { paper: "Equal weighting" }),
+    src("equal", "equal weights", (config) => ({ ...config, ensemble: { decay: 1 } }), { paper: "Equal weighting" }),
     src("gpa", "GPA", undefined, { paper: "GPA" }),
   ],
 };
 
 /** Around a mean of 3/4 of the epochs and a deviation of 1/20 of them, which are the paper's 15 and 1. */
 const gpaVariant = (mean: number, std: number) =>
-  src(`mean-${mean}-std-${std}`, `mean ${mean}, deviation ${std}`, (config) => ({ ...config, gpa: { mean, std } }));
+  src(`mean-${mean}-std-${std}`, `mean ${mean}, deviation ${std}`, (config) => ({ ...config, ensemble: { mean, std } }));
 const gpa: Ablation = {
   name: "gpa",
   title: "GPA's Gaussian",
@@ -151,7 +149,7 @@ const diversity: Ablation = {
       src(
         `${count}`,
         count === 1 ? "1 template" : `${count} templates`,
-        (config) => ({ ...config, templates: paperTemplates.slice(0, count) }),
+        (config) => ({ ...config, textTargetTemplates: paperTemplates.slice(0, count) }),
         { paper: count === 60 ? "PromptSRC, ensemble of 60" : undefined },
       ),
     ),
@@ -190,7 +188,7 @@ const depth: Ablation = {
 const weighted = (term: "text" | "image" | "logits", factor: number): Variant =>
   src(`${term}-x${factor}`, factor === 0 ? `no ${term} term` : `${term} x ${factor}`, (config) => ({
     ...config,
-    weights: { ...config.weights, [term]: factor * config.weights[term] },
+    lossWeights: { ...config.lossWeights, [term]: factor * config.lossWeights[term] },
   }));
 const weights: Ablation = {
   name: "weights",
@@ -201,7 +199,10 @@ const weights: Ablation = {
   variants: [
     src("own", "as configured"),
     ...(["text", "image", "logits"] as const).flatMap((term) => [0, 4].map((factor) => weighted(term, factor))),
-    src("logits-x32", "logits x 32", (config) => ({ ...config, weights: { ...config.weights, logits: 32 * config.weights.logits } })),
+    src("logits-x32", "logits x 32", (config) => ({
+      ...config,
+      lossWeights: { ...config.lossWeights, logits: 32 * config.lossWeights.logits },
+    })),
   ],
 };
 
@@ -242,7 +243,7 @@ export const ablationJobs = (variants: Variant[], { change = (config) => config,
         datasets: [dataset],
         methods: [row.method],
         row,
-        change: (config) => row.change?.(change(config)) ?? change(config),
+        change: (config, method) => row.change?.(change(config, method)) ?? change(config, method),
       }),
     ),
   );

@@ -4,7 +4,7 @@
  * they are done; TensorFlow's native engine alone can count them.
  */
 import { forgetImages } from "../cache/imageFeatures";
-import { type Config, configJson } from "../configs/config";
+import type { Optimisation } from "../configs/settings";
 import { fewShot } from "../datasets/fewShot";
 import { type PixelBatch, testBatches, trainPictures } from "../datasets/pictures";
 import type { Dataset } from "../datasets/split";
@@ -13,10 +13,11 @@ import { tf } from "../engine/tf";
 import { type Benchmark, byShots, configOf, type Grid, type Row } from "../experiments/benchmark";
 import { testBatch } from "../experiments/evaluate";
 import type { Hooks, Job, Outcome } from "../experiments/runner";
+import { configJson } from "../experiments/trainAndEvaluate";
 import type { Method, Params, Task } from "../methods/method";
+import { type Settings, trainingSettings } from "../methods/method";
 import { type Paper, paperTitle } from "../results/paper";
 import { median } from "../results/statistics";
-import type { Json } from "../results/store";
 import type { Column, Named, Table } from "../results/table";
 import { sgdStep } from "../training/sgd";
 import { gradientStep } from "../training/train";
@@ -25,8 +26,8 @@ import { gradientStep } from "../training/train";
 const timed = 20;
 const warmup = 3;
 
-function costJob({ clip, split = "test" }: Grid, dataset: Dataset, method: Method, config: Config, seed: number, shots: number): Job {
-  const steps = method.learns ? timed + warmup : 0;
+function costJob({ clip, split = "test" }: Grid, dataset: Dataset, method: Method, config: Settings, seed: number, shots: number): Job {
+  const steps = method.trainable ? timed + warmup : 0;
   const tests = timed + warmup;
   return {
     identity: {
@@ -37,15 +38,22 @@ function costJob({ clip, split = "test" }: Grid, dataset: Dataset, method: Metho
       split,
       shots,
       seed,
-      config: configJson(config) as Json,
+      config: configJson(config),
       data: dataset.fingerprint,
       model: clip.fingerprint,
     },
     row: method.name,
     place: `${dataset.name} \u00b7 ${method.title}`,
-    testing: 3 * steps * config.batch + tests * testBatch,
+    testing: 3 * steps * (config.batch ?? 0) + tests * testBatch,
     suffices: () => true,
-    run: (hooks) => measure({ clip, classNames: dataset.classNames, config, seed }, method, fewShot(dataset, shots, seed), split, hooks),
+    run: (hooks) =>
+      measure(
+        { clip, classNames: dataset.classNames, config: trainingSettings(method, config), seed },
+        method,
+        fewShot(dataset, shots, seed),
+        split,
+        hooks,
+      ),
   };
 }
 
@@ -62,7 +70,7 @@ async function measure(task: Task, method: Method, dataset: Dataset, split: "tes
   };
   try {
     metrics.parameters = Object.values(params).reduce((sum, { size }) => sum + size, 0);
-    if (method.learns) {
+    if (method.trainable) {
       const pictures = trainPictures(dataset.train, clip.preprocess, { batch: config.batch, augmentation: config.augmentation, seed });
       const learner = method.prepare(task);
       const seconds: number[] = [];
@@ -71,7 +79,7 @@ async function measure(task: Task, method: Method, dataset: Dataset, split: "tes
         forgetImages();
         const before = performance.now();
         const { gradients, terms } = gradientStep(learner, params, () => ({ ...tensors(task, pixels, labels), at: [0, seconds.length] }));
-        const next = sgdStep(params, velocity, gradients, config);
+        const next = sgdStep(params, velocity, gradients, config as Optimisation);
         tf.dispose([gradients, terms, params, velocity] as any);
         [params, velocity] = [next.params, next.velocity];
         for (const p of Object.values(params)) p.dataSync();

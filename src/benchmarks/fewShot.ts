@@ -2,7 +2,7 @@
  * Few-shot learning: train on all classes with 1, 2, 4, 8 and 16 pictures each, test on all classes (CoOp; PromptSRC, section 4.4). GPA has
  * two settings, see `fewShotSettings`. Zero-shot CLIP is the run with 0 shots.
  */
-import { fewShotSettings } from "../configs/config";
+import { fewShotSettings } from "../configs/presets";
 import { type Benchmark, configOf, type Row } from "../experiments/benchmark";
 import { trainTestJob } from "../experiments/trainAndEvaluate";
 import { type AccuracyScore, accuracyDifferences, fewShotTable } from "../results/accuracy";
@@ -22,7 +22,7 @@ export const fewShot: Benchmark = {
   jobs: (grid) =>
     grid.datasets.flatMap((dataset) =>
       grid.methods.flatMap((method) =>
-        (method.learns || method.fit ? (grid.shots ?? [1, 2, 4, 8, 16]) : [0]).flatMap((shots) =>
+        (method.trainable || method.fit ? (grid.shots ?? [1, 2, 4, 8, 16]) : [0]).flatMap((shots) =>
           grid.seeds.map((seed) =>
             trainTestJob(grid, {
               benchmark: "few-shot",

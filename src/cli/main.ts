@@ -5,11 +5,12 @@ import { terminalScreen } from "../experiments/progress";
 import { addPictures } from "../notebook/pictures";
 import { parity } from "../parity/replay";
 import { oneOf, UsageError } from "../util/errors";
-import { fromHere, listNames, run, runHelp } from "./run";
+import { fromHere, listNames, listSettings, run, runHelp } from "./run";
 
 const help = `npm run promptsrc -- <command>
 
 ${runHelp}
+  settings [method]   the settings that each method has: meaning, range, value in the paper
   parity <folder>     replay reference vectors through the code that trains
   data                draw the embedded benchmark's pictures (set-up does this)
   pictures <notebook> add still pictures of its figures to an executed notebook
@@ -41,6 +42,7 @@ async function stillPictures([notebook]: string[]): Promise<number> {
 const commands: Record<string, (args: string[]) => Promise<number>> = {
   run,
   list: listNames,
+  settings: listSettings,
   parity: replay,
   data: drawData,
   pictures: stillPictures,

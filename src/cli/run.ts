@@ -7,14 +7,14 @@ import { parseArgs } from "node:util";
 import { type Ablation, ablationJobs, ablations, ablationTables, variantsOf } from "../benchmarks/ablations";
 import { benchmarks } from "../benchmarks/registry";
 import { loadClip } from "../clip/load";
-import { type Config, embedded, optionalSettings } from "../configs/config";
-import { override } from "../configs/override";
+import { hasSetting, parseChange, put, settingsOf, unknownSetting } from "../configs/change";
+import { type PresetName, presets } from "../configs/presets";
 import { type Dataset, datasetNames, loadDataset } from "../datasets/split";
 import { engineLine, startEngine } from "../engine/tf";
 import type { Benchmark, Grid } from "../experiments/benchmark";
 import { type Meter, meter, terminalScreen } from "../experiments/progress";
 import { type GridResult, type Job, rowsOf, runGrid } from "../experiments/runner";
-import { configFor, type Method } from "../methods/method";
+import { changed, configFor, type Method, type Settings, schemaOf } from "../methods/method";
 import { methods } from "../methods/registry";
 import { type Environment, environment } from "../results/environment";
 import { loadPaper } from "../results/paper";
@@ -33,8 +33,8 @@ export const runHelp = `  run <name>          run a benchmark or an ablation and
     --shots 16        training pictures per class (the benchmark's own)
     --rule renders    which split of the dataset: renders or disjoint
     --split test      pictures that are tested: test, or val for choosing numbers
-    --config embedded settings by name: embedded or paper
-    --set key=value   changes one setting, such as lr=0.02 or gpa=null; may be repeated
+    --config paper    settings by name: paper or embedded (the model's own: those that its folder names, else the paper's)
+    --set key=value   changes one setting, such as lr=0.02 or ensemble=null; may be repeated (settings <method> lists them)
     --per-epoch       also test every third picture after every epoch
     --processes 1     how many processes share the runs and the threads; for small models as many as there are cores
     --fresh           compute again what is stored
@@ -57,7 +57,7 @@ const runOptions = {
   shots: { type: "string" },
   rule: { type: "string", default: "renders" },
   split: { type: "string", default: "test" },
-  config: { type: "string", default: "embedded" },
+  config: { type: "string" },
   set: { type: "string", multiple: true },
   "per-epoch": { type: "boolean", default: false },
   processes: { type: "string", default: "1" },
@@ -109,16 +109,22 @@ function chooseSource({ data, source, rule }: Options): Dataset {
 }
 
 /** What is run under a name: its jobs on a grid, the rows of its tables, and the tables. */
-type Plan = { jobs(grid: Omit<Grid, "methods">): Job[]; named: Named[]; tables(result: Job[], runs: GridResult["runs"]): Table[] };
+type Plan = {
+  methods: Method[];
+  jobs(grid: Omit<Grid, "methods">): Job[];
+  named: Named[];
+  tables(result: Job[], runs: GridResult["runs"]): Table[];
+};
 
 function planBenchmark(benchmark: Benchmark, { methods: names, variants }: Options): Plan {
   if (variants !== undefined) throw new UsageError(`--variants: ${benchmark.name} is a benchmark; choose among --methods`);
-  const answers = (method: Method) => benchmark.sameClasses || method.transfers?.(configFor(method, embedded.baseToNovel)) !== false;
+  const answers = (method: Method) => benchmark.sameClasses || method.transfers?.(configFor(method, "paper", "baseToNovel")) !== false;
   const named =
     names === undefined
       ? Object.values(methods).filter(answers)
       : list(names).map((name) => methods[oneOf("method", name, Object.keys(methods))]);
   return {
+    methods: named,
     named,
     jobs: (grid) => benchmark.jobs({ ...grid, methods: named }),
     tables: (jobs, runs) => benchmark.tables(rowsOf(jobs, runs), named, loadPaper()),
@@ -132,10 +138,52 @@ function planAblation(ablation: Ablation, { methods: names, variants, source }: 
   const chosen = variants === undefined ? known : list(variants).map((name) => oneOf("variant", name, known));
   const named = ablation.variants.filter((variant) => chosen.includes(variant.name));
   return {
+    methods: [...new Set(named.map(({ method }) => method))],
     named,
     jobs: (grid) => ablationJobs(variantsOf({ ...ablation, variants: named }, grid.clip), grid),
     tables: (jobs, runs) => ablationTables({ ...ablation, variants: named }, rowsOf(jobs, runs), loadPaper()),
   };
+}
+
+/**
+ * The change that `--set` asks for. @throws UsageError for a setting that none of the methods has, with the near names, and by name for each that
+ * lacks it where others have it; methods that are not trained pass over the settings of training
+ */
+function changeBy(texts: string[], methods: Method[]): (config: Settings, method: Method) => Settings {
+  const changes = texts.map(parseChange);
+  for (const { key } of changes) {
+    const has = methods.filter((method) => hasSetting(schemaOf(method), key));
+    const lacks = methods.filter((method) => method.trainable && !has.includes(method));
+    if (has.length === 0)
+      unknownSetting(key, [...new Set(methods.flatMap((method) => settingsOf(schemaOf(method)).map((row) => row.key)))]);
+    if (lacks.length > 0) {
+      const [without, having] = [lacks, has].map((some) => some.map(({ name }) => name).join(", "));
+      throw new UsageError(
+        `--set ${key}: ${without} ${lacks.length > 1 ? "have" : "has"} no such setting; ${having} ${has.length > 1 ? "have" : "has"} it: leave the others out (--methods, --variants)`,
+      );
+    }
+  }
+  const change = (config: Settings, method: Method) =>
+    changes
+      .filter(({ key }) => hasSetting(schemaOf(method), key))
+      .reduce<Settings>((settings, { key, value }) => put(settings, key, value), config);
+  // Values out of range are refused before the engine starts.
+  for (const method of methods) changed(method, configFor(method, "paper", "baseToNovel"), (config) => change(config, method));
+  return change;
+}
+
+/** `settings <method>`: what can be set, what it means, its range, and its value in the paper's base-to-novel experiment. */
+export async function listSettings(names: string[]): Promise<number> {
+  const chosen = names.length > 0 ? names.map((name) => methods[oneOf("method", name, Object.keys(methods))]) : Object.values(methods);
+  for (const method of chosen) {
+    const config = configFor(method, "paper", "baseToNovel");
+    const current = (key: string) =>
+      JSON.stringify(key.split(".").reduce<Settings | undefined>((value, part) => value?.[part], config)) ?? "";
+    const rows = settingsOf(schemaOf(method)).filter(({ range }) => !range.includes("record") || range.includes("null"));
+    console.log(`${method.title} (${method.name})`);
+    for (const { key, about, range } of rows) console.log(`  ${key.padEnd(22)} ${about}; ${range}; ${current(key).slice(0, 60)}`);
+  }
+  return 0;
 }
 
 export async function run([name, ...rest]: string[]): Promise<number> {
@@ -148,10 +196,8 @@ export async function run([name, ...rest]: string[]): Promise<number> {
   const plan = name in benchmarks ? planBenchmark(benchmark, values) : planAblation(ablations[name], values);
   if (values.source !== undefined && !benchmark.transfers) throw new UsageError(`--source: ${name} trains on the datasets that it tests`);
   const split = oneOf("split", values.split, ["test", "val"]) as "test" | "val";
-  const config = oneOf("config", values.config, ["embedded", "paper"]) as "embedded" | "paper";
-  const optional = { ...optionalSettings, ...embedded.baseToNovel };
-  const change = (from: Config) => (values.set ?? []).reduce((config, setting) => override(config, setting, optional), from);
-  change(embedded.baseToNovel);
+  const asked = values.config === undefined ? undefined : (oneOf("settings", values.config, Object.keys(presets)) as PresetName);
+  const change = changeBy(values.set ?? [], plan.methods);
   const seeds = wholeNumbers("seeds", values.seeds);
   const shots = values.shots === undefined ? undefined : wholeNumbers("shots", values.shots);
   const datasets = chooseDatasets(values, benchmark, ablations[name]?.datasets);
@@ -167,7 +213,11 @@ export async function run([name, ...rest]: string[]): Promise<number> {
   console.log(engineLine(engine));
   startOthers(processes - 1, rest);
   const clip = await loadClip(model);
-  const jobs = plan.jobs({ clip, datasets, source, seeds, shots, config, change, split, perEpoch: values["per-epoch"] });
+  const preset = asked ?? clip.preset;
+  console.log(
+    `settings "${preset}"${asked ? "" : preset === "paper" ? ": the paper's, since the model's folder names no others" : ": the model's own"}`,
+  );
+  const jobs = plan.jobs({ clip, datasets, source, seeds, shots, preset, change, split, perEpoch: values["per-epoch"] });
   const made = environment(engine);
   const root = fromHere(values.results, resultsFolder);
   const result = await runGrid(jobs, {

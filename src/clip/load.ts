@@ -3,7 +3,7 @@
  * Tensor names are transformers' own (models/clip/modeling_clip.py).
  */
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
@@ -53,12 +53,22 @@ export async function loadClip(folder: string): Promise<Clip> {
       logitScale: Math.exp(file.read("logit_scale").data[0]),
       tokenizer,
       preprocess,
+      preset: presetOf(folder),
       fingerprint: fingerprint.digest("hex"),
     };
   } finally {
     file.close();
     collectGarbage();
   }
+}
+
+/** @throws where promptsrc.json names settings that do not exist */
+function presetOf(folder: string): Clip["preset"] {
+  const path = join(folder, "promptsrc.json");
+  if (!existsSync(path)) return "paper";
+  const { settings } = readJson(path) as { settings?: unknown };
+  if (settings === "paper" || settings === "embedded") return settings;
+  throw new Error(`${path}: "settings" should be "paper" or "embedded"; it is ${JSON.stringify(settings)}`);
 }
 
 /** What was read goes now: the collector does not see that a hundred megabytes hang on a few small objects, and waits for minutes. */

@@ -52,6 +52,8 @@ export type Clip = {
   logitScale: number;
   tokenizer: Tokenizer;
   preprocess: Preprocess;
+  /** Which settings fit this model (configs/presets.ts): those that its folder names in `promptsrc.json`, else the paper's. */
+  preset: "paper" | "embedded";
   /** sha256 over weights, config and tokenizer. */
   fingerprint: string;
 };

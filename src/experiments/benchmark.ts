@@ -1,8 +1,8 @@
 /** What a benchmark is: which runs it takes, and how their results are shown. A new one is one file that makes such a record. */
 import type { Clip } from "../clip/model";
-import type { Config } from "../configs/config";
+import type { BenchmarkSettings, PresetName } from "../configs/presets";
 import type { Dataset } from "../datasets/split";
-import { embeddedConfigFor, type Method, paperConfigFor, type Benchmark as Settings } from "../methods/method";
+import { changed, configFor, type Method, type Settings } from "../methods/method";
 import type { Paper } from "../results/paper";
 import type { Run } from "../results/store";
 import type { Named, Table } from "../results/table";
@@ -19,10 +19,10 @@ export type Grid = {
   seeds: number[];
   /** Training pictures per class; one run for each. */
   shots?: number[];
-  /** Settings by name, see `configs`. */
-  config?: keyof typeof configs;
-  /** Changes of the config, which win over what a method fixes. */
-  change?: (config: Config) => Config;
+  /** Settings by name, see configs/presets.ts; the model's own unless given. */
+  preset?: PresetName;
+  /** A change of the settings; one that a method does not have is an error. */
+  change?: (config: Settings, method: Method) => Settings;
   /** The pictures that are tested: "val" for choosing numbers, "test" for reporting them. */
   split?: "test" | "val";
   /** Also test every third picture after every epoch. */
@@ -50,14 +50,14 @@ export type Benchmark = {
   tables(rows: Row[], named: Named[], paper: Paper): Table[];
 };
 
-/** Settings of a method for a benchmark. */
-export const configs = { embedded: embeddedConfigFor, paper: paperConfigFor };
-
-export const configOf = ({ config = "embedded", change = (c) => c }: Grid, method: Method, settings: Settings): Config =>
-  change(configs[config](method, settings));
+/** Settings of a method for a benchmark, with the grid's change. @throws UsageError where a setting is unknown or out of its range */
+export function configOf({ clip, preset = clip.preset, change }: Grid, method: Method, benchmark: BenchmarkSettings): Settings {
+  const config = configFor(method, preset, benchmark);
+  return change ? changed(method, config, (before) => change(before, method)) : config;
+}
 
 /** What is not trained is the same with any number of shots: one run stands for all of them. */
-export const shotsFor = ({ learns, fit }: Method, shots: number[]): number[] => (learns || fit ? shots : shots.slice(0, 1));
+export const shotsFor = ({ trainable, fit }: Method, shots: number[]): number[] => (trainable || fit ? shots : shots.slice(0, 1));
 
 /** Where a row has runs with several numbers of shots, a row for each of them: they are not the same experiment. */
 export function byShots(rows: Row[], named: Named[]): { rows: Row[]; named: Named[] } {

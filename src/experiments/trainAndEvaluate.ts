@@ -6,12 +6,11 @@ import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Clip } from "../clip/model";
-import { type Config, configJson } from "../configs/config";
 import { fewShot, shortClasses } from "../datasets/fewShot";
 import { stepsPerEpoch, testBatches, trainPictures } from "../datasets/pictures";
 import { baseNovel, type Dataset, type Item } from "../datasets/split";
 import { tf } from "../engine/tf";
-import type { Method, Params } from "../methods/method";
+import { ensembleOf, type Method, type Params, type Settings, trainingSettings } from "../methods/method";
 import { methods } from "../methods/registry";
 import { canonical, type EpochResult, type Json, numericsVersion, writeAtomic } from "../results/store";
 import { loadState, saveState } from "../training/checkpoint";
@@ -25,7 +24,7 @@ import type { Hooks, Job, Outcome } from "./runner";
 export type TrainTest = {
   benchmark: string;
   method: Method;
-  config: Config;
+  config: Settings;
   seed: number;
   /** What is trained on. The shots are drawn from all classes before the classes are halved, as in the official code. */
   source: { dataset: Dataset; classes: "all" | "base"; shots: number };
@@ -60,12 +59,11 @@ export function trainTestJob({ clip, split = "test", perEpoch = false, row }: Gr
   const elsewhere = source.dataset.name === target.name ? undefined : { dataset: source.dataset.name, data: source.dataset.fingerprint };
   const trained = { model: clip.fingerprint, numerics: numericsVersion, method: method.name, version: method.version, seed };
   const from = { data: source.dataset.fingerprint, rule: source.dataset.rule, classes: source.classes, shots: source.shots };
-  const numbers = { ...configJson(config), gpa: undefined }; // the ensemble is made of a finished training
   const key = createHash("sha256")
-    .update(canonical({ ...trained, ...from, config: numbers }))
+    .update(canonical({ ...trained, ...from, config: trainingSettings(method, config) }))
     .digest("hex")
     .slice(0, 12);
-  const training = method.learns ? { key, work: trainingWork(options, drawn(options).train.length).work } : undefined;
+  const training = method.trainable ? { key, work: trainingWork(options, drawn(options).train.length).work } : undefined;
   return {
     identity: {
       benchmark,
@@ -75,7 +73,7 @@ export function trainTestJob({ clip, split = "test", perEpoch = false, row }: Gr
       split,
       shots: source.shots,
       seed,
-      config: configJson(config) as Json,
+      config: configJson(config),
       data: target.fingerprint,
       source: elsewhere,
       model: clip.fingerprint,
@@ -84,10 +82,10 @@ export function trainTestJob({ clip, split = "test", perEpoch = false, row }: Gr
     stored: methods[method.name] === method || method.version !== undefined,
     row: name,
     place: `${target.name} \u00b7 ${title} \u00b7 ${benchmark === "few-shot" ? `${source.shots} ${source.shots === 1 ? "shot" : "shots"} \u00b7 ` : ""}seed ${seed}`,
-    note: method.learns || method.fit ? fewer(source.dataset, source.shots) : undefined,
+    note: method.trainable || method.fit ? fewer(source.dataset, source.shots) : undefined,
     training,
-    testing: pictures * (method.learns && perEpoch ? config.epochs / 3 + 1 : 1),
-    suffices: (run) => !perEpoch || !method.learns || (run.epochs.length > 0 && run.epochs.every((e) => e.metrics !== undefined)),
+    testing: pictures * (method.trainable && perEpoch ? config.epochs / 3 + 1 : 1),
+    suffices: (run) => !perEpoch || !method.trainable || (run.epochs.length > 0 && run.epochs.every((e) => e.metrics !== undefined)),
     run: (hooks) => run({ clip, split, perEpoch }, options, hooks, training?.work ?? 0),
   };
 }
@@ -115,7 +113,7 @@ function fewer(dataset: Dataset, shots: number): string | undefined {
 async function run(common: Common, options: TrainTest, hooks: Hooks, work: number): Promise<Outcome> {
   const { method, config, source, target } = options;
   const { perEpoch } = common;
-  const result = method.learns ? await trained(common.clip, options, hooks) : { trajectory: [], history: [] };
+  const result = method.trainable ? await trained(common.clip, options, hooks) : { trajectory: [], history: [] };
   const began = Date.now();
   const test = tester(common, options, hooks, work);
   const epochs: EpochResult[] = result.history.map(({ epoch, lr, losses }) => ({ epoch, lr, losses: rounded(losses) }));
@@ -129,7 +127,7 @@ async function run(common: Common, options: TrainTest, hooks: Hooks, work: numbe
       writeAtomic(file, JSON.stringify(known));
     }
   }
-  const params = method.learns ? aggregate(result.trajectory, config.gpa) : await solved(common.clip, options, hooks);
+  const params = method.trainable ? aggregate(result.trajectory, ensembleOf(method, config)) : await solved(common.clip, options, hooks);
   const metrics = await test(params, "");
   const seconds = result.history.reduce((sum, epoch) => sum + epoch.seconds, (Date.now() - began) / 1000);
   // How the prompts were learnt stands in the result on the dataset that they were learnt from.
@@ -144,7 +142,10 @@ function tester({ clip, split }: Common, options: TrainTest, { signal, report }:
     const accuracies: Record<string, number> = {};
     try {
       for (const [name, dataset] of Object.entries(tests)) {
-        const classifier = method.classify({ clip, classNames: dataset.classNames, config, seed }, params);
+        const classifier = method.classify(
+          { clip, classNames: dataset.classNames, config: trainingSettings(method, config), seed },
+          params,
+        );
         const before = work;
         const what = name === "accuracy" ? "testing" : `testing ${name} classes`;
         try {
@@ -183,7 +184,7 @@ async function trained(
 ): Promise<Pick<Trained, "trajectory" | "history">> {
   const { method, config, seed } = options;
   const resume = stored(trained);
-  if (resume?.epoch === config.epochs) {
+  if (resume && resume.epoch === config.epochs) {
     tf.dispose([resume.params, resume.velocity] as any);
     return resume;
   }
@@ -192,7 +193,7 @@ async function trained(
   const pictures = trainPictures(data.train, clip.preprocess, { batch: config.batch, augmentation: config.augmentation, seed });
   let loss: number | undefined;
   let read = Number.NEGATIVE_INFINITY;
-  const result = await train(method, { clip, classNames: data.classNames, config, seed }, pictures, {
+  const result = await train(method, { clip, classNames: data.classNames, config: trainingSettings(method, config), seed }, pictures, {
     signal,
     resume,
     onStep({ epoch, step, terms }) {
@@ -216,7 +217,11 @@ async function solved(clip: Clip, options: TrainTest, { signal }: Hooks): Promis
   if (!method.fit) return {};
   const { train, val, classNames } = drawn(options);
   const batches = (items: Item[]) => testBatches(items, clip.preprocess, testBatch);
-  return method.fit({ clip, classNames, config, seed }, { train: batches(train), val: batches(val) }, signal);
+  return method.fit(
+    { clip, classNames, config: trainingSettings(method, config), seed },
+    { train: batches(train), val: batches(val) },
+    signal,
+  );
 }
 
 /** A training as far as it was stored; undefined if it was not, or if its file is damaged (then it begins anew). */
@@ -231,3 +236,12 @@ function stored(file: string): TrainState | undefined {
 /** Losses to six digits: more are not the same from machine to machine. */
 const rounded = (losses: Record<string, number>) =>
   Object.fromEntries(Object.entries(losses).map(([name, value]) => [name, Number(value.toPrecision(6))]));
+
+/** Settings as result files hold them: of a long list of sentences its length and hash. */
+export function configJson(config: Settings): Json {
+  const short = (value: unknown): unknown =>
+    Array.isArray(value) && value.length > 2 && typeof value[0] === "string"
+      ? `${value.length} sentences, ${createHash("sha256").update(JSON.stringify(value)).digest("hex").slice(0, 12)}`
+      : value;
+  return Object.fromEntries(Object.entries(config).map(([key, value]) => [key, short(value)])) as Json;
+}

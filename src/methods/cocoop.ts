@@ -6,18 +6,19 @@
  * Shapes: B images, C classes, P context tokens, D width of the text tower, E joint embedding.
  */
 
+import { z } from "zod";
 import { encodeForImages } from "../clip/fast/sentences";
 import type { SuffixGroup } from "../clip/fast/text";
 import type { Clip } from "../clip/model";
+import { optimisation, textContext } from "../configs/settings";
 import { normalise, permuteRows } from "../engine/autograd";
 import type { Tensor1D, Tensor2D, Tensor3D, Tensor4D } from "../engine/tf";
 import { tf } from "../engine/tf";
-import { contextOnly } from "./coop";
 import { classSuffixes } from "./ivlp";
 import { crossEntropy } from "./losses";
-import type { Method, Params } from "./method";
+import type { Method, Params, Task } from "./method";
 import { frozen, oneHot } from "./promptLearner";
-import { initialContext, initialLinear } from "./prompts";
+import { type ContextSettings, initialContext, initialLinear } from "./prompts";
 
 /** E over the width of the network between. */
 const reduction = 16;
@@ -54,14 +55,14 @@ export const cocoop: Method = {
   name: "cocoop",
   title: "CoCoOp",
   source: "Zhou et al. 2022, arXiv 2203.05557; KaiyangZhou/CoOp trainers/cocoop.py",
-  learns: true,
-  settings: (config) => ({ ...contextOnly(config), gpa: null }),
+  trainable: true,
+  settings: z.object({ ...textContext, ...optimisation }),
   // vit_b16_c4_ep10_batch1_ctxv1.yaml
-  paper: (config) => ({ ...config, batch: 1, epochs: 10, lr: 0.002, tokens: { text: 4, image: 0 } }),
+  paper: () => ({ batch: 1, epochs: 10, lr: 0.002, tokens: { text: 4 } }),
   init(task) {
     const { clip } = task;
     const hidden = Math.max(1, Math.floor(clip.embed / reduction));
-    const params: Params = { ctx: initialContext(task, "ctx") };
+    const params: Params = { ctx: initialContext(task as Task<ContextSettings>, "ctx") };
     for (const [name, out, into] of [
       ["meta_net.linear1", hidden, clip.embed],
       ["meta_net.linear2", clip.text.width, hidden],
@@ -74,7 +75,7 @@ export const cocoop: Method = {
   },
   prepare(task) {
     const { clip, classNames } = task;
-    const suffixes = classSuffixes(task);
+    const suffixes = classSuffixes(task as Task<ContextSettings>);
     return {
       loss({ pixels, labels }) {
         const f = frozen(clip, pixels).features();
@@ -89,7 +90,7 @@ export const cocoop: Method = {
   },
   classify(task, params) {
     const { clip } = task;
-    const suffixes = classSuffixes(task);
+    const suffixes = classSuffixes(task as Task<ContextSettings>);
     const image = (pixels: Tensor4D) => tf.tidy(() => frozen(clip, pixels).features());
     const most = imagesAtOnce(suffixes);
     return {

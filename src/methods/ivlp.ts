@@ -6,36 +6,38 @@
  */
 import { encodeImage } from "../clip/fast/image";
 import { encodeText, type Prompts, type SuffixGroup, suffixGroups, tokenise } from "../clip/fast/text";
+import { bothPrompts, imagePrompts, textPrompts, zeroShotTemplates } from "../configs/settings";
 import { normalise } from "../engine/autograd";
 import type { Tensor2D } from "../engine/tf";
 import { tf } from "../engine/tf";
 import { zeroShotText } from "./frozenText";
 import type { Params, Task } from "./method";
-import { type Encoders, type Host, learnt } from "./promptLearner";
-import { initialContext, noise, promptSentence } from "./prompts";
+import { type Encoders, host, promptLearner } from "./promptLearner";
+import { type ContextSettings, initialContext, noise, promptSentence, wordsForShortContexts } from "./prompts";
 
-/** How many blocks, from the first, own a set of prompts in each tower; none at depth 0 or without tokens. */
-export function ownedBlocks({ clip, config: { depth, tokens } }: Task): { text: number; image: number } {
-  const owned = (depth: number, tokens: number, blocks: number) => (tokens === 0 ? 0 : Math.min(depth, blocks));
+/** Settings of deep prompts; an encoder without a depth has none. */
+type DeepPrompts = { depth: { text?: number; image?: number }; tokens: { text?: number; image?: number }; contextInit?: string };
+
+/** How many blocks, from the first, have prompts of their own in each encoder. */
+export function promptedBlocks({ clip, config: { depth } }: Task<Pick<DeepPrompts, "depth">>): { text: number; image: number } {
   return {
-    text: owned(depth.text, tokens.text, clip.text.blocks.length),
-    image: owned(depth.image, tokens.image, clip.image.blocks.length),
+    text: Math.min(depth.text ?? 0, clip.text.blocks.length),
+    image: Math.min(depth.image ?? 0, clip.image.blocks.length),
   };
 }
 
 /** `text.0` (input), `text.i`, `vision.0`, `vision.i` (before block i): the text tower's input set from words, all others N(0, 0.02). */
-export function initialPrompts(task: Task): Params {
+export function initialPrompts(task: Task<DeepPrompts>): Params {
   const { clip, config } = task;
-  const owned = ownedBlocks(task);
-  if (owned.text + owned.image === 0) throw new Error("no tower has prompts: at least one needs 1 token and depth 1");
+  const { text = 0, image = 0 } = config.tokens;
+  const blocks = promptedBlocks(task);
   const params: Params = {};
-  for (let i = 0; i < owned.text; i++) {
+  for (let i = 0; i < blocks.text; i++) {
     const name = `text.${i}`;
-    params[name] = i === 0 ? initialContext(task, name) : noise(task, name, [config.tokens.text, clip.text.width]);
+    const context = { ...task, config: { tokens: { text }, contextInit: config.contextInit } };
+    params[name] = i === 0 ? initialContext(context, name) : noise(task, name, [text, clip.text.width]);
   }
-  for (let i = 0; i < owned.image; i++) {
-    params[`vision.${i}`] = noise(task, `vision.${i}`, [config.tokens.image, clip.image.width]);
-  }
+  for (let i = 0; i < blocks.image; i++) params[`vision.${i}`] = noise(task, `vision.${i}`, [image, clip.image.width]);
   return params;
 }
 
@@ -47,7 +49,7 @@ export function listed(params: Params, name: string): Tensor2D[] {
 }
 
 /** The class names behind the context, ready for `encodeText`; the caller disposes them. */
-export function classSuffixes({ clip, classNames, config }: Task): SuffixGroup[] {
+export function classSuffixes({ clip, classNames, config }: Task<ContextSettings>): SuffixGroup[] {
   const ids = classNames.map((name) => tokenise(clip, promptSentence(config, name)));
   return suffixGroups(clip.text, ids, config.tokens.text, true);
 }
@@ -55,11 +57,11 @@ export function classSuffixes({ clip, classNames, config }: Task): SuffixGroup[]
 /** A tower's prompts made of the parameters; a tower without is the frozen one. */
 export type TowerPrompts = { text?(params: Params): Prompts; image?(params: Params): Prompts };
 
-/** Encoders with prompts; a text tower without any reads the sentences of zero-shot CLIP. */
+/** Encoders with prompts; without any in the text encoder, it reads the sentences of zero-shot CLIP. */
 export function promptedEncoders(task: Task, { text, image }: TowerPrompts): Encoders {
   const { clip, classNames, config } = task;
-  const suffixes = text ? classSuffixes(task) : [];
-  const still = text ? undefined : zeroShotText(clip, classNames, config.zeroshot);
+  const suffixes = text ? classSuffixes(task as Task<ContextSettings>) : [];
+  const still = text ? undefined : zeroShotText(clip, classNames, config.zeroShotTemplates);
   return {
     text: (params) => (text ? normalise(encodeText(clip.text, suffixes, text(params))) : tf.clone(still as Tensor2D)),
     image({ front, features }) {
@@ -74,45 +76,53 @@ export function promptedEncoders(task: Task, { text, image }: TowerPrompts): Enc
   };
 }
 
-export const independent: Host = {
-  init: initialPrompts,
-  encoders(task) {
-    const owned = ownedBlocks(task);
-    return promptedEncoders(task, {
-      text: owned.text > 0 ? (params) => listed(params, "text") : undefined,
-      image: owned.image > 0 ? (params) => listed(params, "vision") : undefined,
-    });
-  },
-};
+const textParams = (params: Params) => listed(params, "text");
+const imageParams = (params: Params) => listed(params, "vision");
 
-export const ivlp = learnt(
+/** Prompts in both encoders, or in one of them. */
+export const independent = host({
+  settings: bothPrompts,
+  resolve: wordsForShortContexts,
+  init: initialPrompts,
+  encoders: (task) => promptedEncoders(task, { text: textParams, image: promptedBlocks(task).image > 0 ? imageParams : undefined }),
+});
+const textAlone = host({
+  settings: textPrompts,
+  resolve: wordsForShortContexts,
+  init: initialPrompts,
+  encoders: (task) => promptedEncoders(task, { text: textParams }),
+});
+const imageAlone = host({
+  settings: { ...imagePrompts, zeroShotTemplates },
+  init: initialPrompts,
+  encoders: (task) => promptedEncoders(task, { image: imageParams }),
+});
+
+export const ivlp = promptLearner(
   {
     name: "ivlp",
     title: "IVLP",
     source: "Khattak et al. 2023, arXiv 2307.06948, section 3.1; muzairkhattak/PromptSRC trainers/independentVLP.py",
-    settings: (config) => ({ ...config, gpa: null }),
   },
   independent,
 );
 
-export const language = learnt(
+export const language = promptLearner(
   {
     name: "language",
     title: "Deep language prompting",
     source: "Khattak et al. 2023, arXiv 2210.03117, table 1; muzairkhattak/multimodal-prompt-learning trainers/independentVL.py",
-    settings: (config) => ({ ...config, depth: { ...config.depth, image: 0 }, gpa: null }),
-    paper: (config) => ({ ...config, depth: { text: 12, image: 0 }, epochs: 5 }), // vit_b16_c2_ep5_batch4_4ctx_language_only.yaml
+    paper: () => ({ depth: { text: 12 }, epochs: 5 }), // vit_b16_c2_ep5_batch4_4ctx_language_only.yaml
   },
-  independent,
+  textAlone,
 );
 
-export const vision = learnt(
+export const vision = promptLearner(
   {
     name: "vision",
     title: "Deep vision prompting",
     source: "Jia et al. 2022, arXiv 2203.12119 (VPT deep); muzairkhattak/multimodal-prompt-learning trainers/vpt.py",
-    settings: (config) => ({ ...config, depth: { ...config.depth, text: 0 }, gpa: null }),
-    paper: (config) => ({ ...config, depth: { text: 0, image: 12 }, epochs: 5 }), // vit_b16_c2_ep5_batch4_4.yaml says 8 tokens, the paper 4
+    paper: () => ({ depth: { image: 12 }, epochs: 5 }), // vit_b16_c2_ep5_batch4_4.yaml says 8 tokens, the paper 4
   },
-  independent,
+  imageAlone,
 );

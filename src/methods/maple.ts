@@ -5,29 +5,24 @@
  * `compound_prompts_text.i` the set of block i + 1, `proj` and `compound_prompt_projections.i` their maps [Dimage,Dtext].
  */
 
-import type { Config } from "../configs/config";
+import { bothPrompts, textContext } from "../configs/settings";
 import type { Tensor1D, Tensor2D } from "../engine/tf";
 import { tf } from "../engine/tf";
-import { listed, ownedBlocks, promptedEncoders } from "./ivlp";
-import type { Params, Task } from "./method";
-import { type Host, learnt } from "./promptLearner";
-import { initialContext, initialLinear, noise } from "./prompts";
+import { listed, promptedBlocks, promptedEncoders } from "./ivlp";
+import type { Params } from "./method";
+import { host, promptLearner } from "./promptLearner";
+import { initialContext, initialLinear, noise, wordsForShortContexts } from "./prompts";
 
-/** The image tower has the text tower's prompts, mapped: as many tokens. */
-export const mapleSettings = (config: Config): Config => ({ ...config, tokens: { ...config.tokens, image: config.tokens.text } });
+/** As many image prompts as text prompts, since they are the text prompts mapped. */
+const mapleSettings = { ...textContext, depth: bothPrompts.depth };
 
-/** Sets of each tower; the deeper tower has those beyond the other's to itself. */
-function setsOf(task: Task): { text: number; image: number } {
-  const owned = ownedBlocks(task);
-  if (owned.text < 1) throw new Error("MaPLe needs prompts in the text tower: at least 1 token and depth 1");
-  return owned;
-}
-
-export const mapleHost: Host = {
+export const mapleHost = host({
+  settings: mapleSettings,
+  resolve: wordsForShortContexts,
   init(task) {
     const { clip, config } = task;
     const [from, to] = [clip.text.width, clip.image.width];
-    const { text, image } = setsOf(task);
+    const { text, image } = promptedBlocks(task);
     const params: Params = { ctx: initialContext(task, "ctx") };
     const put = (name: string, seedName: string) => {
       const { weight, bias } = initialLinear(task, seedName, to, from);
@@ -44,7 +39,7 @@ export const mapleHost: Host = {
     return params;
   },
   encoders(task) {
-    const { text, image } = setsOf(task);
+    const { text, image } = promptedBlocks(task);
     const prompts = (params: Params) => [params.ctx as Tensor2D, ...listed(params, "compound_prompts_text")];
     const mapped = (params: Params, set: Tensor2D, i: number): Tensor2D => {
       const name = i === 0 ? "proj" : `compound_prompt_projections.${i - 1}`;
@@ -61,20 +56,17 @@ export const mapleHost: Host = {
           : undefined,
     });
   },
-};
+});
 
-export const maple = learnt(
+export const maple = promptLearner(
   {
     name: "maple",
     title: "MaPLe",
     source: "Khattak et al. 2023, arXiv 2210.03117; muzairkhattak/multimodal-prompt-learning trainers/maple.py",
-    settings: (config) => ({ ...mapleSettings(config), gpa: null }),
     // vit_b16_c2_ep5_batch4_2ctx.yaml; across datasets vit_b16_c2_ep5_batch4_2ctx_cross_datasets.yaml. No few-shot settings are published:
     // those of base-to-novel stand in.
-    paper: (config, benchmark) => ({
-      ...config,
-      tokens: { text: 2, image: 2 },
-      gpa: null,
+    paper: (benchmark) => ({
+      tokens: { text: 2 },
       ...(benchmark === "crossDataset" || benchmark === "domainGeneralisation" ? { epochs: 2, lr: 0.0026 } : { epochs: 5, lr: 0.0035 }),
     }),
   },

@@ -2,16 +2,26 @@
  * What a method of prompt learning is: parameters, a loss, a classifier. Everything that trains, tests or replays goes through
  * this type; a method is one file that makes such a record and one line in registry.ts.
  */
+
+import { z } from "zod";
 import type { Clip } from "../clip/model";
-import { type Config, embedded, paper } from "../configs/config";
+import { hasSetting, problems, settingsOf } from "../configs/change";
+import { type BenchmarkSettings, type PresetName, presets } from "../configs/presets";
+import type { Ensemble, ensemble } from "../configs/settings";
 import type { PixelBatch } from "../datasets/pictures";
 import type { Scalar, Tensor, Tensor2D, Tensor4D } from "../engine/tf";
+import { UsageError } from "../util/errors";
 
 /** Learnable tensors by name; for prompts `text.0` (input), `text.i`, `vision.0`, `vision.i` (before block i). */
 export type Params = Record<string, Tensor>;
 
-/** What is to be learnt: a frozen model, class names (with spaces or underscores), numbers, and the seed of the initial parameters. */
-export type Task = { clip: Clip; classNames: string[]; config: Config; seed: number };
+/**
+ * What is to be trained: a frozen model, class names (with spaces or underscores), the method's training settings S, and the seed of the
+ * initial parameters. What only testing reads (`Method.testing`) is not in here, so that no training can depend on it.
+ */
+export type Task<S = Settings> = { clip: Clip; classNames: string[]; config: S; seed: number };
+
+export type Settings = Record<string, any>;
 
 /** Normalised pixels [B,3,R,R] and one label each, an index into the class names; the epoch and step (from 0) that they belong to. */
 export type Batch = { pixels: Tensor4D; labels: Int32Array; at?: [number, number] };
@@ -60,14 +70,15 @@ export type Method = {
    */
   version?: string;
   /** False for methods that are not trained by steps: they have no parameters, or `fit` finds them. */
-  learns: boolean;
-  /**
-   * What the method fixes, as a spread of a named config (take it through `configFor`): `gpa: null` where the last epoch's parameters are
-   * the result, depth 0 where a tower has no prompts, the method's own numbers with their defaults.
-   */
-  settings?(config: Config): Config;
-  /** The numbers of the method's own paper for a benchmark (ViT-B/16), where they are not PromptSRC's; a spread of `paper`'s. */
-  paper?(config: Config, benchmark: Benchmark): Config;
+  trainable: boolean;
+  /** The settings that training, and the classifier made of it, may read: no others reach them, and all of them identify a training. */
+  settings: z.ZodObject;
+  /** The settings that are applied to a finished training; runs that differ in these alone share it. */
+  testing?: z.ZodObject<{ ensemble?: typeof ensemble }>;
+  /** Settings that follow from others as the official code has it, so that what is stored is what was used. */
+  resolve?(settings: any): Settings;
+  /** The numbers of the method's own paper for a benchmark (ViT-B/16), where they are not PromptSRC's. */
+  paper?(benchmark: BenchmarkSettings): Settings;
   /** Initial parameters, a function of the task and its seed. */
   init(task: Task): Params;
   /** Computes what is frozen for the whole training, such as the text targets. */
@@ -78,20 +89,47 @@ export type Method = {
    */
   fit?(task: Task, pictures: Record<"train" | "val", PictureBatches>, signal?: AbortSignal): Promise<Params>;
   /** False where the parameters serve the class names of their training alone; without it they serve any. */
-  transfers?(config: Config): boolean;
+  transfers?(config: Settings): boolean;
   /** Encodes the class names once; also for class names that were not trained on. */
   classify(task: Task, params: Params): Classifier;
 };
 
-/** Benchmarks that have settings of their own, the keys of `paper`. */
-export type Benchmark = keyof typeof paper;
+/** All settings of a method: what training reads and what testing reads. */
+export const schemaOf = ({ settings, testing }: Method): z.ZodObject => z.object({ ...settings.shape, ...testing?.shape });
 
-/** The config a method runs with. */
-export const configFor = (method: Method, config: Config): Config => method.settings?.(config) ?? config;
+/**
+ * The settings that a method has out of a record that may hold more, checked and with defaults filled in.
+ * @throws UsageError naming each setting that is missing or out of its range
+ */
+export function settle(method: Method, settings: Settings): Settings {
+  const parsed = schemaOf(method).safeParse(settings);
+  if (!parsed.success) throw new UsageError(`settings of ${method.title}:\n${problems(parsed.error, settings)}`);
+  return method.resolve?.(parsed.data) ?? parsed.data;
+}
 
-/** The same with the embedded model's numbers. */
-export const embeddedConfigFor = (method: Method, benchmark: Benchmark): Config => configFor(method, embedded[benchmark]);
+/** The settings a method runs with: a preset's for a benchmark, and in `paper` what the method's own paper sets otherwise. */
+export function configFor(method: Method, preset: PresetName, benchmark: BenchmarkSettings): Settings {
+  const own = preset === "paper" ? method.paper?.(benchmark) : undefined;
+  return settle(method, { ...presets[preset][benchmark], ...own });
+}
 
-/** The same with the numbers of the method's paper. */
-export const paperConfigFor = (method: Method, benchmark: Benchmark): Config =>
-  configFor(method, method.paper?.(paper[benchmark], benchmark) ?? paper[benchmark]);
+/**
+ * Settings after a user's change. @throws UsageError for a setting that the method does not have, by name, and for one out of its range. Methods
+ * that are not trained pass over the settings of training, so that one change can serve a grid with zero-shot CLIP in it.
+ */
+export function changed(method: Method, before: Settings, change: (config: Settings) => Settings): Settings {
+  const after = change(before);
+  const foreign = Object.keys(after).filter((key) => after[key] !== undefined && !hasSetting(schemaOf(method), key));
+  if (method.trainable && foreign.length > 0) {
+    const known = settingsOf(schemaOf(method)).map(({ key }) => key);
+    throw new UsageError(`${method.title} has no setting "${foreign.join('", "')}". It has: ${known.join(", ")}`);
+  }
+  return settle(method, after);
+}
+
+/** What training reads of a method's settings. */
+export const trainingSettings = (method: Method, config: Settings): Settings => method.settings.parse(config);
+
+/** How the epochs' parameters are weighted in the result; null: the last epoch's are the result. */
+export const ensembleOf = (method: Method, config: Settings): Ensemble =>
+  (method.testing?.parse(config).ensemble as Ensemble | undefined) ?? null;

@@ -9,6 +9,7 @@
  * scikit-learn's, here those of logistic.ts. The probe knows its own classes only.
  * Shapes: N pictures, C classes, E joint embedding.
  */
+import { z } from "zod";
 import { encodeImage, imageFront } from "../clip/fast/image";
 import { normalise } from "../engine/autograd";
 import type { Tensor1D, Tensor2D, Tensor4D } from "../engine/tf";
@@ -63,7 +64,8 @@ export const probe: Method = {
   name: "probe",
   title: "Linear probe CLIP",
   source: "Radford et al. 2021, arXiv 2103.00020; KaiyangZhou/CoOp lpclip/linear_probe.py",
-  learns: false,
+  trainable: false,
+  settings: z.object({}),
   transfers: () => false,
   init: ({ clip, classNames }) => ({ weight: tf.zeros([clip.embed, classNames.length]), bias: tf.zeros([classNames.length]) }),
   prepare() {

@@ -15,21 +15,30 @@
  * step, to save memory; here all are used in each.
  * Shapes: B images, C classes, K contexts, P tokens of a context, D width of the text tower, E joint embedding.
  */
+import { z } from "zod";
 import { encodeForImages, encodeSentences, type SentenceGroup, sentenceGroups } from "../clip/fast/sentences";
 import { inOrder, type SuffixGroup, suffixGroups, tokenise } from "../clip/fast/text";
-import type { Config } from "../configs/config";
+import { optimisation, textContext } from "../configs/settings";
 import { normalise, repeat } from "../engine/autograd";
 import type { Scalar, Tensor2D, Tensor3D } from "../engine/tf";
 import { tf } from "../engine/tf";
-import { contextOnly, sentenceIds } from "./coop";
+import { sentenceIds } from "./coop";
 import { cosineLogits, crossEntropy } from "./losses";
 import type { Method, Params, Task } from "./method";
 import { classifier, frozen, oneHot } from "./promptLearner";
 import { noise, plainName } from "./prompts";
 
-const standard = { contexts: 8, orthogonality: 0.1 };
-
-const prodaOf = (config: Config) => config.proda ?? standard;
+const prodaSettings = z.object({
+  tokens: textContext.tokens,
+  proda: z
+    .object({
+      contexts: z.int().min(2).default(8).describe("contexts that stand for the distribution"),
+      orthogonality: z.number().min(0).default(0.1).describe("weight of what keeps the contexts apart"),
+    })
+    .prefault({})
+    .describe("ProDA's numbers"),
+  ...optimisation,
+});
 
 /** How many contexts have the class name at the end, in the middle and in front, in this order along the parameter. */
 function positions(contexts: number): { end: number; middle: number; front: number } {
@@ -43,7 +52,7 @@ type Texts = { end: SuffixGroup[]; around: { from: number; count: number; groups
 function textsOf(task: Task): Texts {
   const { clip, classNames, config } = task;
   const P = config.tokens.text;
-  const { end, middle, front } = positions(prodaOf(config).contexts);
+  const { end, middle, front } = positions(config.proda.contexts);
   const standIns = new Array(P).fill("X").join(" ");
   const around = (
     [
@@ -53,7 +62,9 @@ function textsOf(task: Task): Texts {
   )
     .filter(([, , count]) => count > 0)
     .map(([position, from, count]) => {
-      const ids = classNames.flatMap((name) => new Array(count).fill(sentenceIds(task, name, position)));
+      const ids = classNames.flatMap((name) =>
+        new Array(count).fill(sentenceIds({ clip, config: { tokens: config.tokens } }, name, position)),
+      );
       return { from, count, groups: sentenceGroups(clip.text, ids, P) };
     });
   return {
@@ -75,7 +86,7 @@ const part = (ctx: Tensor3D, from: number, count: number): Tensor3D => tf.slice(
 function classFeatures({ clip, classNames, config }: Task, texts: Texts, { ctx }: Params): Tensor2D {
   const [C, E] = [classNames.length, clip.embed];
   const [, P, D] = ctx.shape as [number, number, number];
-  const { end } = positions(prodaOf(config).contexts);
+  const { end } = positions(config.proda.contexts);
   const behind = encodeForImages(clip.text, texts.end, tf.reshape(part(ctx as Tensor3D, 0, end), [end * P, D]), end).map(
     (features) => tf.reshape(tf.transpose(normalise(features), [1, 0, 2]), [-1, end * E]) as Tensor2D,
   );
@@ -125,24 +136,23 @@ export const proda: Method = {
   name: "proda",
   title: "ProDA",
   source: "Lu et al. 2022, arXiv 2205.03340 (no official code)",
-  learns: true,
-  settings: (config) => ({ ...contextOnly(config), init: "", gpa: null, proda: prodaOf(config) }),
+  trainable: true,
+  settings: prodaSettings,
   // Of the schedule only the 100 epochs of the authors' README are known; the rest is CoOp's.
-  paper: (config) => ({
-    ...config,
+  paper: () => ({
     batch: 32,
     epochs: 100,
     lr: 0.002,
-    tokens: { text: 16, image: 0 },
-    proda: { ...standard, contexts: 32 },
+    tokens: { text: 16 },
+    proda: { contexts: 32 },
   }),
   init(task) {
     const { clip, config } = task;
-    return { ctx: noise(task, "ctx", [prodaOf(config).contexts, config.tokens.text, clip.text.width]) };
+    return { ctx: noise(task, "ctx", [config.proda.contexts, config.tokens.text, clip.text.width]) };
   },
   prepare(task) {
     const { clip, classNames, config } = task;
-    const { contexts, orthogonality } = prodaOf(config);
+    const { contexts, orthogonality } = config.proda;
     const texts = textsOf(task);
     return {
       loss({ pixels, labels }) {
@@ -159,7 +169,7 @@ export const proda: Method = {
   },
   classify(task, params) {
     const texts = textsOf(task);
-    const mean = tf.tidy(() => meanOf(classFeatures(task, texts, params), prodaOf(task.config).contexts));
+    const mean = tf.tidy(() => meanOf(classFeatures(task, texts, params), task.config.proda.contexts));
     tf.dispose(texts as any);
     return classifier(task.clip, mean, (pixels) => frozen(task.clip, pixels).features());
   },

@@ -1,13 +1,15 @@
 /**
- * How a learnable method is put together: a host makes image features f and class features g out of a frozen CLIP and learnable
+ * How a prompt learner is put together: a host makes image features f and class features g out of a frozen CLIP and learnable
  * parameters; an objective on f and g is what is minimised. IVLP, CoOp and MaPLe are hosts under cross-entropy; KgCoOp, ProGrad and
  * PromptSRC are other objectives. Any objective goes with any host.
  * Shapes: B images, C classes, E joint embedding.
  */
 
+import { z } from "zod";
 import { rememberImages } from "../cache/imageFeatures";
 import { encodeImage, type ImageFront, imageFront } from "../clip/fast/image";
 import type { Clip } from "../clip/model";
+import { optimisation } from "../configs/settings";
 import { normalise } from "../engine/autograd";
 import type { Tensor2D, Tensor4D } from "../engine/tf";
 import { tf } from "../engine/tf";
@@ -29,43 +31,66 @@ export type Encoders = {
   dispose(): void;
 };
 
-export type Host = {
-  init(task: Task): Params;
+/** `settings` are those that the host reads: the shape of a zod object, see configs/settings.ts. */
+export type Host<S extends z.ZodRawShape = any> = {
+  settings: S;
+  init(task: Task<z.infer<z.ZodObject<S>>>): Params;
   /** Computes what is frozen of the class names. @throws where parameters cannot serve these class names. */
-  encoders(task: Task): Encoders;
+  encoders(task: Task<z.infer<z.ZodObject<S>>>): Encoders;
+  /** Settings that follow from others, see `Method.resolve`. */
+  resolve?: Method["resolve"];
 };
+
+/** A host whose settings are inferred. */
+export const host = <S extends z.ZodRawShape>(made: Host<S>): Host<S> => made;
 
 /** f [B,E], g [C,E], their scaled cosines [B,C], and the labels one-hot [B,C]. */
 export type Seen = { f: Tensor2D; g: Tensor2D; logits: Tensor2D; truth: Tensor2D };
 
-/** Computes what is frozen for the whole training; `terms` has the frozen side of a batch in its first call, as `Learner.loss`. */
-export type Objective = (task: Task) => {
-  terms(batch: Frozen): (seen: Seen) => Terms;
-  gradient?: Learner["gradient"];
-  dispose?(): void;
+/** A loss on f and g, and the numbers that it has: the shape of a zod object, with their defaults. */
+export type Objective<S extends z.ZodRawShape = any> = {
+  settings: S;
+  /** Settings of the result, such as `ensemble`: what is applied to a finished training. */
+  testing?: Method["testing"];
+  /** Computes what is frozen for the whole training; `terms` has the frozen side of a batch in its first call, as `Learner.loss`. */
+  create(task: Task<z.infer<z.ZodObject<S>>>): {
+    terms(batch: Frozen): (seen: Seen) => Terms;
+    gradient?: Learner["gradient"];
+    dispose?(): void;
+  };
 };
 
-type About = Pick<Method, "name" | "title" | "source" | "settings" | "paper" | "transfers">;
+/** An objective whose settings are inferred. */
+export const objective = <S extends z.ZodRawShape>(made: Objective<S>): Objective<S> => made;
+
+type About = Pick<Method, "name" | "title" | "source" | "version" | "paper" | "transfers">;
 
 /** Cross-entropy alone. */
-export const plain: Objective = () => ({
-  terms:
-    () =>
-    ({ logits, truth }) => {
-      const ce = crossEntropy(logits, truth);
-      return { ce, total: ce };
-    },
+export const crossEntropyAlone = objective({
+  settings: {},
+  create: () => ({
+    terms:
+      () =>
+      ({ logits, truth }) => {
+        const ce = crossEntropy(logits, truth);
+        return { ce, total: ce };
+      },
+  }),
 });
 
-export function learnt(about: About, host: Host, objective: Objective = plain): Method {
+/** A method of a host and an objective, trained by SGD: its settings are those of the three. */
+export function promptLearner(about: About, host: Host, objective: Objective = crossEntropyAlone): Method {
   return {
     ...about,
-    learns: true,
+    trainable: true,
+    settings: z.object({ ...host.settings, ...objective.settings, ...optimisation }),
+    testing: objective.testing,
+    resolve: host.resolve,
     init: host.init,
     prepare(task) {
       const { clip, classNames } = task;
       const encoders = host.encoders(task);
-      const { terms, gradient, dispose } = objective(task);
+      const { terms, gradient, dispose } = objective.create(task);
       return {
         loss({ pixels, labels, at }) {
           const batch = frozen(clip, pixels, at);

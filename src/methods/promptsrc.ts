@@ -4,48 +4,61 @@
  *   L = L_CE + lambda_1 L_SCL-text + lambda_2 L_SCL-image + L_SCL-logits        (equations 2-5)
  *
  * The frozen text target is the mean over many templates (section 3.2.3); the result is the Gaussian-weighted aggregate of the
- * prompts over the epochs (section 3.2.2, training/gpa.ts, switched by `config.gpa`).
+ * prompts over the epochs (section 3.2.2, training/ensemble.ts, switched by `ensemble`).
  * Pinned to muzairkhattak/PromptSRC trainers/promptsrc.py. The objective goes with any host: `maple-src` and `coop-src` are MaPLe
  * and CoOp under it, which no one has published.
  */
 
+import { z } from "zod";
+import { common, ensemble, textTargetTemplates } from "../configs/settings";
 import { scale } from "../engine/autograd";
 import { tf } from "../engine/tf";
-import { oneOf } from "../util/errors";
 import { seeded } from "../util/random";
-import { coopHost, coopSettings, coopTransfers } from "./coop";
+import { coopHost, coopTransfers } from "./coop";
 import { frozenTextTarget } from "./frozenText";
 import { independent } from "./ivlp";
 import { cosineConsistency, cosineLogits, crossEntropy, featureConsistency, logitConsistency, squaredConsistency } from "./losses";
-import { mapleHost, mapleSettings } from "./maple";
-import { learnt, type Objective } from "./promptLearner";
+import { mapleHost } from "./maple";
+import { objective, promptLearner } from "./promptLearner";
 
 const consistencies = { l1: featureConsistency, mse: squaredConsistency, cosine: cosineConsistency };
 
-export const selfRegulated: Objective = ({ clip, classNames, config, seed }) => {
-  const consistency = consistencies[oneOf("consistency", config.consistency ?? "l1", Object.keys(consistencies)) as "l1"];
-  const texts = config.oneTemplate
-    ? config.templates.map((template) => frozenTextTarget(clip, classNames, [template]))
-    : [frozenTextTarget(clip, classNames, config.templates)];
-  return {
-    terms(batch) {
-      const frozenText = texts.length === 1 ? texts[0] : seeded("template", seed, ...batch.at).pick(texts);
-      const frozenImage = batch.features();
-      const frozenLogits = cosineLogits(frozenImage, frozenText, clip.logitScale);
-      return ({ f, g, logits, truth }) => {
-        const ce = crossEntropy(logits, truth);
-        const scl_text = scale(consistency(g, frozenText), config.weights.text);
-        const scl_image = scale(consistency(f, frozenImage), config.weights.image);
-        const scl_logits = scale(logitConsistency(logits, frozenLogits), config.weights.logits);
-        const total = tf.addN([ce, scl_text, scl_image, scl_logits]);
-        return { ce, scl_text, scl_image, scl_logits, total };
-      };
-    },
-    dispose: () => tf.dispose(texts as any),
-  };
-};
+export const selfRegulated = objective({
+  settings: {
+    lossWeights: common.lossWeights,
+    textTargetTemplates,
+    consistency: z.enum(["l1", "mse", "cosine"]).default("l1").describe("what the consistency terms of the features measure"),
+    oneTemplate: z
+      .boolean()
+      .default(false)
+      .describe("take one template by lot in each step as the frozen text target, instead of the mean of all"),
+  },
+  testing: z.object({ ensemble }),
+  create({ clip, classNames, config, seed }) {
+    const consistency = consistencies[config.consistency];
+    const texts = config.oneTemplate
+      ? config.textTargetTemplates.map((template) => frozenTextTarget(clip, classNames, [template]))
+      : [frozenTextTarget(clip, classNames, config.textTargetTemplates)];
+    return {
+      terms(batch) {
+        const frozenText = texts.length === 1 ? texts[0] : seeded("template", seed, ...batch.at).pick(texts);
+        const frozenImage = batch.features();
+        const frozenLogits = cosineLogits(frozenImage, frozenText, clip.logitScale);
+        return ({ f, g, logits, truth }) => {
+          const ce = crossEntropy(logits, truth);
+          const scl_text = scale(consistency(g, frozenText), config.lossWeights.text);
+          const scl_image = scale(consistency(f, frozenImage), config.lossWeights.image);
+          const scl_logits = scale(logitConsistency(logits, frozenLogits), config.lossWeights.logits);
+          const total = tf.addN([ce, scl_text, scl_image, scl_logits]);
+          return { ce, scl_text, scl_image, scl_logits, total };
+        };
+      },
+      dispose: () => tf.dispose(texts as any),
+    };
+  },
+});
 
-export const promptsrc = learnt(
+export const promptsrc = promptLearner(
   {
     name: "promptsrc",
     title: "PromptSRC",
@@ -57,14 +70,14 @@ export const promptsrc = learnt(
 
 const unpublished = "Not published: PromptSRC's objective (muzairkhattak/PromptSRC trainers/promptsrc.py)";
 
-export const mapleSrc = learnt(
-  { name: "maple-src", title: "MaPLe + SRC", source: `${unpublished} on MaPLe's prompts`, settings: mapleSettings },
+export const mapleSrc = promptLearner(
+  { name: "maple-src", title: "MaPLe + SRC", source: `${unpublished} on MaPLe's prompts` },
   mapleHost,
   selfRegulated,
 );
 
-export const coopSrc = learnt(
-  { name: "coop-src", title: "CoOp + SRC", source: `${unpublished} on CoOp's context`, settings: coopSettings, transfers: coopTransfers },
+export const coopSrc = promptLearner(
+  { name: "coop-src", title: "CoOp + SRC", source: `${unpublished} on CoOp's context`, transfers: coopTransfers },
   coopHost,
   selfRegulated,
 );

@@ -1,7 +1,7 @@
 /** The settings of a reference folder, `meta.json` (see test/golden/README.md). */
 import { readFileSync } from "node:fs";
-import type { Config } from "../configs/config";
-import { paper } from "../configs/config";
+import { paper } from "../configs/presets";
+import type { Preset } from "../configs/settings";
 
 export type Meta = {
   classes: string[];
@@ -19,6 +19,9 @@ export type Meta = {
   scl: { text: number; image: number; logits: number };
 };
 
+/** Settings of a run, of which its method takes those that it has. */
+export type RunSettings = Preset & { coop?: { position: "end" | "middle" | "front"; classSpecific: boolean } };
+
 /** @throws naming the file and the key that is missing. */
 export function readMeta(path: string): Meta {
   const meta = JSON.parse(readFileSync(path, "utf8"));
@@ -33,32 +36,32 @@ export function readMeta(path: string): Meta {
  * `coop_middle_csc`.
  * @param contextTokens where the file's context has a length of its own.
  */
-export function runOf(label: string, meta: Meta, contextTokens = meta.nctx): { method: string; config: Config } {
+export function runOf(label: string, meta: Meta, contextTokens = meta.nctx): { method: string; config: RunSettings } {
   const own = { ...configOf(meta), tokens: { text: contextTokens, image: contextTokens } };
   const depth = /^(.+)_depth(\d+)$/.exec(label);
   if (depth) return { method: depth[1], config: { ...own, depth: { text: Number(depth[2]), image: Number(depth[2]) } } };
   const coop = /^coop_(end|middle|front)(_csc)?$/.exec(label);
   if (!coop) return { method: label, config: own };
   const position = coop[1] as "end" | "middle" | "front";
-  return { method: "coop", config: { ...own, init: "", coop: { position, classSpecific: coop[2] !== undefined } } };
+  return { method: "coop", config: { ...own, contextInit: "", coop: { position, classSpecific: coop[2] !== undefined } } };
 }
 
 /** The same settings as the kit's own configuration. */
-function configOf(meta: Meta): Config {
+function configOf(meta: Meta): Preset {
   return {
     ...paper.baseToNovel,
     tokens: { text: meta.nctx, image: meta.nctx },
     depth: { text: meta.depth, image: meta.depth },
-    init: meta.init,
+    contextInit: meta.init,
     epochs: meta.epochs,
     batch: meta.batch,
     lr: meta.lr,
     warmup: { epochs: meta.sgd.warmup_epochs, lr: meta.sgd.warmup_lr },
     momentum: meta.sgd.momentum,
     weightDecay: meta.sgd.weight_decay,
-    weights: meta.scl ?? paper.baseToNovel.weights,
-    gpa: null,
-    templates: meta.templates,
-    zeroshot: meta.templates.slice(0, 1),
+    lossWeights: meta.scl ?? paper.baseToNovel.lossWeights,
+    ensemble: null,
+    textTargetTemplates: meta.templates,
+    zeroShotTemplates: meta.templates.slice(0, 1),
   };
 }

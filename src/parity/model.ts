@@ -3,7 +3,6 @@
 import { encodeImage, imageFront } from "../clip/fast/image";
 import { tokenise } from "../clip/fast/text";
 import type { Clip } from "../clip/model";
-import { paper } from "../configs/config";
 import type { Tensor, Tensor4D } from "../engine/tf";
 import { tf } from "../engine/tf";
 import { readSafetensors, type Stored } from "../io/safetensors";
@@ -36,7 +35,7 @@ export function commonParity(path: string, clip: Clip, meta: Meta, checks: Check
   if (!tensors.images) return;
   compare("image_features", () => numbers(() => encodeImage(clip.image, imageFront(clip.image, pixels()), [])));
   compare("zeroshot_logits", () => {
-    const config = { ...paper.baseToNovel, zeroshot: [templates[0]] };
+    const config = { zeroShotTemplates: [templates[0]] };
     const classifier = zeroShot.classify({ clip, classNames: classes, config, seed: 1 }, {});
     try {
       return numbers(() => classifier.logits(pixels()));

@@ -8,7 +8,6 @@ import { join } from "node:path";
 import { disposeClip, loadClip } from "../clip/load";
 import { engineLine, startEngine } from "../engine/tf";
 import { readSafetensors } from "../io/safetensors";
-import { configFor } from "../methods/method";
 import { methods } from "../methods/registry";
 import { learningRate } from "../training/schedule";
 import { Checks, type Report } from "./checks";
@@ -61,12 +60,12 @@ async function modelParity(folder: string, checks: Checks): Promise<void> {
       const { tensors } = readSafetensors(join(folder, file));
       const run = runOf(label, meta, tensors["init.ctx"]?.shape.slice(-2)[0]);
       const method = methods[run.method];
-      if (!method?.learns) {
+      if (!method?.trainable) {
         checks.note(label, "not yet covered: no such method here");
       } else if (!images?.images || !images.labels) {
         checks.fail(label, "common.safetensors with images and labels is missing");
       } else {
-        const replay = { label, expected: tensors, method, clip, meta, config: configFor(method, run.config) };
+        const replay = { label, expected: tensors, method, clip, meta, config: run.config };
         await checks.group(label, () => trainingParity(replay, images.images, images.labels.data, checks));
       }
     }

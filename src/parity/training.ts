@@ -4,29 +4,29 @@
  * the reference file.
  */
 import type { Clip } from "../clip/model";
-import type { Config } from "../configs/config";
 import type { PixelBatch } from "../datasets/pictures";
 import { differentiate } from "../engine/autograd";
 import { tf } from "../engine/tf";
 import type { Stored } from "../io/safetensors";
 import { frozenTextTarget } from "../methods/frozenText";
-import type { Method, Params, Task } from "../methods/method";
-import { promptSentence } from "../methods/prompts";
+import { type Method, type Params, settle, type Task, trainingSettings } from "../methods/method";
+import { type ContextSettings, promptSentence } from "../methods/prompts";
 import { gpaWeights } from "../training/ensemble";
 import { train } from "../training/train";
 import { type Checks, gradientTolerance, valueTolerance } from "./checks";
-import type { Meta } from "./meta";
+import type { Meta, RunSettings } from "./meta";
 import { sameIds } from "./model";
 
 /** A file of reference numbers, its method, and the settings of its run. */
-export type Replay = { label: string; expected: Record<string, Stored>; method: Method; clip: Clip; meta: Meta; config: Config };
+export type Replay = { label: string; expected: Record<string, Stored>; method: Method; clip: Clip; meta: Meta; config: RunSettings };
 
 /** @param images of `common.safetensors` [N,3,R,R], labels [N]. */
 export async function trainingParity(replay: Replay, images: Stored, labels: Float32Array, checks: Checks): Promise<void> {
   const { label, expected, method, clip, meta } = replay;
-  const config = { ...replay.config, zeroshot: [sentenceOf(replay)] };
+  const all = { ...replay.config, zeroShotTemplates: [sentenceOf(replay)] };
+  const config = trainingSettings(method, settle(method, all));
   const gpa = expected["gpa.weights"] ? { mean: meta.gpa_mean, std: meta.gpa_std } : null;
-  const task: Task = { clip, classNames: meta.classes, config: { ...config, gpa }, seed: 1 };
+  const task: Task = { clip, classNames: meta.classes, config, seed: 1 };
   const initial = Object.entries(expected).flatMap(([name, stored]) =>
     name.startsWith("init.") ? [[name.slice(5), stored] as const] : [],
   );
@@ -39,11 +39,11 @@ export async function trainingParity(replay: Replay, images: Stored, labels: Flo
   };
 
   if (expected.prompt_ids) {
-    const sentences = meta.classes.map((name) => promptSentence(config, name));
+    const sentences = meta.classes.map((name) => promptSentence(config as ContextSettings, name));
     sameIds(`${label} prompt_ids`, clip, sentences, expected.prompt_ids, checks);
   }
   if (expected.frozen_text_features) {
-    const target = frozenTextTarget(clip, meta.classes, config.zeroshot);
+    const target = frozenTextTarget(clip, meta.classes, all.zeroShotTemplates);
     actual.frozen_text_features = target.dataSync();
     target.dispose();
   }
@@ -63,6 +63,7 @@ export async function trainingParity(replay: Replay, images: Stored, labels: Flo
 
   const begin: Method = { ...method, init: start };
   const trained = await train(begin, task, pictures, {
+    ensemble: gpa,
     onStep: ({ epoch, step, terms, gradients }) => {
       const k = epoch * meta.steps + step;
       for (const [term, value] of Object.entries(terms())) {
@@ -107,7 +108,7 @@ function sameShapes(label: string, method: Method, task: Task, initial: (readonl
  * (`frozen_text_features`), else the first.
  */
 function sentenceOf({ expected, clip, meta, config }: Replay): string {
-  const [first] = config.zeroshot;
+  const [first] = config.zeroShotTemplates;
   const features = expected.frozen_text_features?.data;
   const has = (sentence: string): boolean => {
     const target = frozenTextTarget(clip, meta.classes, [sentence]);

@@ -4,7 +4,7 @@
  * calls sigma^2 as the standard deviation. Training itself goes on from the raw prompts.
  */
 
-import type { Ensemble } from "../configs/config";
+import type { Ensemble } from "../configs/settings";
 import { tf } from "../engine/tf";
 import type { Stored } from "../io/safetensors";
 import type { Params } from "../methods/method";

@@ -2,6 +2,8 @@
  * The training loop of all methods: epochs of batches -> gradient -> SGD -> schedule -> aggregate, as Dassl's trainer and
  * PromptSRC's `forward_backward` order them.
  */
+
+import type { Ensemble, Optimisation } from "../configs/settings";
 import type { PixelBatch } from "../datasets/pictures";
 import { differentiate } from "../engine/autograd";
 import type { Tensor } from "../engine/tf";
@@ -30,11 +32,13 @@ export type TrainOptions = {
   onStep?(step: { epoch: number; step: number; terms(): Record<string, number>; gradients: Params }): void;
   /** After each epoch. The tensors are the loop's: copy or save them before returning. */
   onEpoch?(state: TrainState): void | Promise<void>;
+  /** How the epochs' parameters are weighted in the result; the last epoch's are it unless given. */
+  ensemble?: Ensemble;
   /** Goes on from here (the tensors are taken over) instead of from `method.init`. */
   resume?: TrainState;
 };
 
-/** `params` is the method's result (GPA's aggregate where `config.gpa` asks for it), `last` the last epoch's; the caller disposes both. */
+/** `params` is the method's result (the aggregate of the epochs where `ensemble` asks for it), `last` the last epoch's; the caller disposes both. */
 export type Trained = { params: Params; last: Params; trajectory: Kept[]; history: EpochRecord[] };
 
 /**
@@ -42,7 +46,7 @@ export type Trained = { params: Params; last: Params; trajectory: Kept[]; histor
  * @throws the abort signal's reason; an error where an epoch has no batch or the loss is not a number.
  */
 export async function train(method: Method, task: Task, pictures: Pictures, options: TrainOptions = {}): Promise<Trained> {
-  const { config } = task;
+  const config = task.config as Optimisation;
   const { signal } = options;
   const state: TrainState = options.resume ?? { epoch: 0, params: method.init(task), velocity: null, trajectory: [], history: [] };
   const learner = method.prepare(task);
@@ -93,7 +97,7 @@ export async function train(method: Method, task: Task, pictures: Pictures, opti
     learner.dispose();
   }
   const { params: last, velocity, trajectory, history } = state;
-  const params = aggregate(trajectory, config.gpa);
+  const params = aggregate(trajectory, options.ensemble ?? null);
   if (velocity) tf.dispose(velocity);
   return { params, last, trajectory, history };
 }

@@ -11,7 +11,7 @@ import { baseToNovelJobs } from "../../src/benchmarks/baseToNovel";
 import { tokenise } from "../../src/clip/fast/text";
 import { disposeClip, loadClip } from "../../src/clip/load";
 import type { Clip } from "../../src/clip/model";
-import { type Config, embedded } from "../../src/configs/config";
+import { embedded } from "../../src/configs/presets";
 import { baseNovel, type Dataset, loadDataset } from "../../src/datasets/split";
 import { tf } from "../../src/engine/tf";
 import { meter } from "../../src/experiments/progress";
@@ -20,6 +20,7 @@ import { fewShotFigure } from "../../src/figures/fewShot";
 import { trajectoryFigure } from "../../src/figures/trajectory";
 import { transferFigure } from "../../src/figures/transfer";
 import { listed } from "../../src/methods/ivlp";
+import type { Settings } from "../../src/methods/method";
 import { methods } from "../../src/methods/registry";
 import type { AccuracyScore } from "../../src/results/accuracy";
 import { changesOf, forgettingTable } from "../../src/results/forgetting";
@@ -28,12 +29,12 @@ import type { Run } from "../../src/results/store";
 import { drawShapes } from "../shapes";
 
 const { clip: zeroShot, ivlp, promptsrc } = methods;
-const change = (config: Config): Config => ({
+const change = (config: Settings): Settings => ({
   ...config,
   epochs: 3,
   batch: 8,
-  gpa: { mean: 2, std: 1 },
-  templates: config.templates.slice(0, 2),
+  ...(config.ensemble && { ensemble: { mean: 2, std: 1 } }),
+  ...(config.textTargetTemplates && { textTargetTemplates: config.textTargetTemplates.slice(0, 2) }),
 });
 
 let folder: string;
@@ -47,7 +48,7 @@ beforeAll(async () => {
   clip = await loadClip("test/golden");
   const dataset = loadDataset(join(folder, "shapes"));
   base = baseNovel(dataset).base;
-  const task = { clip, classNames: base.classNames, config: change(embedded.baseToNovel), seed: 1 };
+  const task = { clip, classNames: base.classNames, config: { ...change(embedded.baseToNovel), consistency: "l1" }, seed: 1 };
   const [job] = baseToNovelJobs({ clip, datasets: [dataset], methods: [promptsrc], seeds: [1], shots: [4], perEpoch: true, change });
   const silent = meter({ print() {}, update() {}, clear() {} });
   [run] = (await runGrid([job], { meter: silent, environment: { engine: "a test's", versions: {} }, root: folder })).runs;
@@ -96,8 +97,8 @@ describe("a training, looked into", () => {
     const terms = termsOf(promptsrc, path.task, batch, path.epochs);
     for (const { total, ...parts } of terms) expect(sum(Object.values(parts))).toBeCloseTo(total, 4);
     expect(terms[3].ce).toBeLessThan(terms[0].ce);
-    const still = { ...path.task, config: { ...path.task.config, zeroshot: path.task.config.templates.slice(0, 1) } };
-    const one = { ...still, config: { ...still.config, templates: still.config.zeroshot } };
+    const still = { ...path.task, config: { ...path.task.config, zeroShotTemplates: path.task.config.textTargetTemplates.slice(0, 1) } };
+    const one = { ...still, config: { ...still.config, textTargetTemplates: still.config.zeroShotTemplates } };
     expect(anglesOf(zeroShot, one, batch, [{}])[0].text).toBeCloseTo(0, 1);
     expect(anglesOf(promptsrc, path.task, batch, path.epochs)[3].text).toBeGreaterThan(0);
     const rows = withParams(path.final, (params) => confusionOf(promptsrc, path.task, batch, params));

@@ -7,8 +7,6 @@ import { ablationJobs, ablations, ablationTables, variantsOf } from "../../src/b
 import { benchmarks } from "../../src/benchmarks/registry";
 import { disposeClip, loadClip } from "../../src/clip/load";
 import type { Clip } from "../../src/clip/model";
-import type { Config } from "../../src/configs/config";
-import { embedded } from "../../src/configs/config";
 import { fewShot } from "../../src/datasets/fewShot";
 import { trainPictures } from "../../src/datasets/pictures";
 import { type Dataset, loadDataset } from "../../src/datasets/split";
@@ -16,7 +14,7 @@ import { tf } from "../../src/engine/tf";
 import type { Grid } from "../../src/experiments/benchmark";
 import type { Status } from "../../src/experiments/progress";
 import { rowsOf, runGrid } from "../../src/experiments/runner";
-import { configFor } from "../../src/methods/method";
+import { changed, configFor, type Settings } from "../../src/methods/method";
 import { methods } from "../../src/methods/registry";
 import { loadPaper } from "../../src/results/paper";
 import { runKey } from "../../src/results/store";
@@ -42,7 +40,12 @@ afterAll(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-const small = (config: Config): Config => ({ ...config, epochs: 2, batch: 8, templates: config.templates.slice(0, 3) });
+const small = (config: Settings): Settings => ({
+  ...config,
+  epochs: 2,
+  batch: 8,
+  ...(config.textTargetTemplates && { textTargetTemplates: config.textTargetTemplates.slice(0, 3) }),
+});
 const made = { engine: "a test's", versions: {} };
 
 function watched() {
@@ -71,8 +74,8 @@ describe("ablations", () => {
         if (trained.has(key)) continue; // the same steps as another variant's
         trained.add(key);
         const before = tf.memory().numTensors;
-        const own = configFor(method, embedded.baseToNovel);
-        const task = { clip, classNames: shapes.classNames, config: change?.(own) ?? own, seed: 1 };
+        const own = configFor(method, "embedded", "baseToNovel");
+        const task = { clip, classNames: shapes.classNames, config: change ? changed(method, own, change) : own, seed: 1 };
         const params = method.init(task);
         const learner = method.prepare(task);
         const size = clip.image.size;

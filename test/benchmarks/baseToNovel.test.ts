@@ -6,11 +6,11 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { baseToNovelJobs } from "../../src/benchmarks/baseToNovel";
 import { disposeClip, loadClip } from "../../src/clip/load";
 import type { Clip } from "../../src/clip/model";
-import type { Config } from "../../src/configs/config";
 import { type Dataset, loadDataset } from "../../src/datasets/split";
 import { tf } from "../../src/engine/tf";
 import { clock, meter, type Screen, type Status } from "../../src/experiments/progress";
 import { runGrid } from "../../src/experiments/runner";
+import type { Settings } from "../../src/methods/method";
 import { methods } from "../../src/methods/registry";
 import { harmonicMean } from "../../src/results/statistics";
 import type { Run } from "../../src/results/store";
@@ -31,12 +31,12 @@ afterAll(() => {
 });
 
 const gpa = { mean: 2, std: 1 };
-const change = (config: Config): Config => ({
+const change = (config: Settings): Settings => ({
   ...config,
   epochs: 3,
   batch: 8,
-  gpa: config.gpa && gpa,
-  templates: config.templates.slice(0, 2),
+  ...(config.ensemble && { ensemble: gpa }),
+  ...(config.textTargetTemplates && { textTargetTemplates: config.textTargetTemplates.slice(0, 2) }),
 });
 const three = [methods.clip, methods.ivlp, methods.promptsrc];
 const made = { engine: "a test's", versions: {} };
@@ -65,7 +65,7 @@ describe("base-to-novel grid", () => {
       expect(metrics.hm).toBeCloseTo(harmonicMean(metrics.base, metrics.novel), 10);
       expect(Number.isInteger((metrics.base / 100) * 16)).toBe(true); // 4 base classes x 4 test pictures
       expect(epochs.map((e) => e.epoch)).toEqual(method === "clip" ? [] : [1, 2, 3]);
-      expect((own as Config).gpa).toEqual(method === "ivlp" ? null : gpa);
+      expect((own as Settings).ensemble).toEqual(method === "promptsrc" ? gpa : undefined);
     }
     for (const { metrics } of first.runs[1].epochs) expect(Number.isInteger(((metrics?.base ?? Number.NaN) / 100) * 6)).toBe(true); // every third of 16 pictures
     expect(Object.keys(first.runs[2].epochs[0].losses)).toEqual(["ce", "scl_text", "scl_image", "scl_logits", "total"]);
@@ -126,7 +126,7 @@ describe("base-to-novel grid", () => {
         datasets: [dataset],
         methods: [methods.promptsrc],
         seeds: [1],
-        change: (config) => ({ ...change(config), gpa }),
+        change: (config) => ({ ...change(config), ensemble: gpa }),
         shots: [4],
       }),
     );

@@ -3,8 +3,9 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type Config, embedded, optionalSettings } from "../../src/configs/config";
-import { override } from "../../src/configs/override";
+import { parseChange, put, settingsOf } from "../../src/configs/change";
+import { changed, configFor, schemaOf } from "../../src/methods/method";
+import { methods } from "../../src/methods/registry";
 import { nearNames, UsageError } from "../../src/util/errors";
 import { drawShapes } from "../shapes";
 
@@ -69,22 +70,62 @@ describe("command line", () => {
 });
 
 describe("settings", () => {
+  const config = configFor(methods.promptsrc, "embedded", "baseToNovel");
+  const set = (text: string, method = methods.promptsrc) => {
+    const { key, value } = parseChange(text);
+    return changed(method, configFor(method, "embedded", "baseToNovel"), (before) => put(before, key, value));
+  };
+
   it("replace what is there, by its type", () => {
-    expect(override(embedded.baseToNovel, "lr=0.02").lr).toBe(0.02);
-    expect(override(embedded.baseToNovel, "gpa.mean=10").gpa).toEqual({ mean: 10, std: 1 });
-    expect(override(embedded.baseToNovel, "gpa=null").gpa).toBeNull();
-    expect(override(embedded.baseToNovel, "init=a photo of a").init).toBe("a photo of a");
-    expect(override(embedded.baseToNovel, 'templates=["a {}."]').templates).toEqual(["a {}."]);
-    expect(embedded.baseToNovel.gpa).toEqual({ mean: 15, std: 1 });
-    for (const wrong of ["lr=fast", "lr", "epochs=[1]", "gpa=3", "templates=a {}.", "weights.txt=1"]) {
-      expect(() => override(embedded.baseToNovel, wrong)).toThrow(UsageError);
-    }
-    const ivlp = { ...embedded.baseToNovel, gpa: null };
-    const set = (setting: string) => override<Config>(ivlp, setting, { ...optionalSettings, ...embedded.baseToNovel });
+    expect(set("lr=0.02").lr).toBe(0.02);
+    expect(set("ensemble.mean=10").ensemble).toEqual({ mean: 10, std: 1 });
+    expect(set("ensemble=null").ensemble).toBeNull();
+    expect(set("contextInit=a photo of a").contextInit).toBe("a photo of a");
+    expect(set('textTargetTemplates=["a {}."]').textTargetTemplates).toEqual(["a {}."]);
     expect(set("consistency=mse").consistency).toBe("mse");
-    for (const others of ["gpa.mean=10", "coop.position=front"]) expect(set(others)).toEqual(ivlp); // switched off; another method's
-    expect(() => set("consistancy=mse")).toThrow('Did you mean "consistency"');
-    expect(() => override(embedded.baseToNovel, "weights.txt=1")).toThrow('Did you mean "weights.text"');
+    expect(config.ensemble).toEqual({ mean: 15, std: 1 });
+  });
+
+  it.each([
+    ["lr=fast", "lr"],
+    ["lr=-1", ">0"],
+    ["epochs=1.5", "int"],
+    ["epochs=0", ">=1"],
+    ["epochs=[1]", "epochs"],
+    ["momentum=5", "<1"],
+    ["batch=-3", ">=1"],
+    ["depth.text=0", ">=1"],
+    ["depth.image=2.5", "int"],
+    ["tokens.text=500", "<=64"],
+    ["lossWeights.text=-1", ">=0"],
+    ["augmentation.scale=[5,9]", "<=1"],
+    ["augmentation.scale=[0.9,0.5]", "smaller number first"],
+    ["ensemble=3", "ensemble"],
+    ['ensemble={"mean":1}', "ensemble"],
+    ["ensemble.std=0", "ensemble"],
+    ['textTargetTemplates=["a photo"]', "needs {}"],
+    ["textTargetTemplates=[]", ">=1"],
+  ])("%s is refused with what was wanted", (text, wanted) => {
+    expect(() => set(text)).toThrow(UsageError);
+    expect(() => set(text)).toThrow(wanted);
+  });
+
+  it("a method's own numbers can be set, and those of others are refused by name", () => {
+    expect(set("proda.contexts=4", methods.proda).proda).toEqual({ contexts: 4, orthogonality: 0.1 });
+    expect(set("kgcoop.weight=4", methods.kgcoop).kgcoop).toEqual({ weight: 4 });
+    expect(() => set("depth=9", methods.coop)).toThrow('CoOp has no setting "depth"');
+    const refused = cli("run", "base-to-novel", "--methods", "coop", "--set", "depth.image=9");
+    expect([refused.status, refused.err]).toEqual([2, expect.stringContaining('unknown setting "depth.image"')]);
+    const mixed = cli("run", "base-to-novel", "--methods", "coop,ivlp", "--set", "depth.image=2");
+    expect(mixed.err).toContain("--set depth.image: coop has no such setting; ivlp has it");
+    expect(cli("run", "base-to-novel", "--methods", "promptsrc", "--set", "lossWeights.txt=1").err).toContain('"lossWeights.text"');
+  });
+
+  it("are listed with meaning and range", () => {
+    const rows = settingsOf(schemaOf(methods.promptsrc));
+    expect(rows.find(({ key }) => key === "lossWeights.text")).toMatchObject({ about: "weight of L_SCL-text", range: "number from 0" });
+    const leaves = rows.filter(({ range }) => !range.startsWith("record"));
+    expect(leaves.filter(({ about }) => about === "").map(({ key }) => key)).toEqual([]);
     expect(nearNames("xyz", ["lr", "epochs"])).toEqual([]);
   });
 });

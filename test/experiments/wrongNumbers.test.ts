@@ -6,15 +6,14 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { baseToNovel, baseToNovelJobs, scoresOfRows } from "../../src/benchmarks/baseToNovel";
 import { disposeClip, loadClip } from "../../src/clip/load";
 import type { Clip } from "../../src/clip/model";
-import type { Config } from "../../src/configs/config";
 import { testBatches } from "../../src/datasets/pictures";
 import { type Dataset, loadDataset } from "../../src/datasets/split";
 import { scale } from "../../src/engine/autograd";
 import { type GridResult, rowsOf, runGrid } from "../../src/experiments/runner";
 import { independent } from "../../src/methods/ivlp";
 import { crossEntropy } from "../../src/methods/losses";
-import type { Method } from "../../src/methods/method";
-import { learnt } from "../../src/methods/promptLearner";
+import type { Method, Settings } from "../../src/methods/method";
+import { objective, promptLearner } from "../../src/methods/promptLearner";
 import { fillTemplate } from "../../src/methods/prompts";
 import { methods } from "../../src/methods/registry";
 import { loadPaper } from "../../src/results/paper";
@@ -35,8 +34,13 @@ afterAll(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-const short = (config: Config): Config => ({ ...config, epochs: 1, batch: 8, templates: config.templates.slice(0, 2) });
-const jobs = (method: Method, change: (config: Config) => Config = short, shots = [1]) =>
+const short = (config: Settings): Settings => ({
+  ...config,
+  epochs: 1,
+  batch: 8,
+  ...(config.textTargetTemplates && { textTargetTemplates: config.textTargetTemplates.slice(0, 2) }),
+});
+const jobs = (method: Method, change: (config: Settings) => Settings = short, shots = [1]) =>
   baseToNovelJobs({ clip, datasets: [dataset], methods: [method], seeds: [1], shots, change });
 
 /** Runs them, and says how many training steps it took. */
@@ -50,7 +54,7 @@ const trained = ({ stages }: { stages: string[] }) => stages.some((stage) => sta
 describe("a stored training serves only what it was trained for", () => {
   it.each(["kgcoop", "prograd", "vision"])("%s trains anew with another zero-shot sentence", async (name) => {
     const root = join(folder, `sentence-${name}`);
-    const sentence = (text: string) => (config: Config) => ({ ...short(config), zeroshot: [text] });
+    const sentence = (text: string) => (config: Settings) => ({ ...short(config), zeroShotTemplates: [text] });
     await runAll(jobs(methods[name], sentence("a photo of a {}.")), root);
     const other = await runAll(jobs(methods[name], sentence("the blurry {}.")), root);
     expect(trained(other)).toBe(true);
@@ -61,14 +65,21 @@ describe("a stored training serves only what it was trained for", () => {
 
 describe("a method that is not the kit's own", () => {
   const own = (factor: number, version?: string): Method => ({
-    ...learnt({ name: "mine", title: "Mine", source: "a test" }, independent, () => ({
-      terms:
-        () =>
-        ({ logits, truth }) => {
-          const ce = scale(crossEntropy(logits, truth), factor);
-          return { ce, total: ce };
-        },
-    })),
+    ...promptLearner(
+      { name: "mine", title: "Mine", source: "a test" },
+      independent,
+      objective({
+        settings: {},
+        create: () => ({
+          terms:
+            () =>
+            ({ logits, truth }) => {
+              const ce = scale(crossEntropy(logits, truth), factor);
+              return { ce, total: ce };
+            },
+        }),
+      }),
+    ),
     version,
   });
 

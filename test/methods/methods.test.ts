@@ -3,11 +3,12 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { encodeText, suffixGroups, tokenise } from "../../src/clip/fast/text";
 import { loadClip } from "../../src/clip/load";
 import type { Clip } from "../../src/clip/model";
-import { type Config, paper } from "../../src/configs/config";
+import { paper } from "../../src/configs/presets";
 import { type Tensor, type Tensor2D, tf } from "../../src/engine/tf";
 import { sentenceIds } from "../../src/methods/coop";
-import { configFor, type Method, type Params, paperConfigFor, type Task } from "../../src/methods/method";
+import { configFor, type Method, type Params, type Settings, settle, type Task } from "../../src/methods/method";
 import { boundLogits } from "../../src/methods/proda";
+import type { ContextSettings } from "../../src/methods/prompts";
 import { methods } from "../../src/methods/registry";
 import { accuracyOf, centred, featureMeans, regress, uncentred } from "../../src/solvers/logisticRegression";
 import { gradientStep, train } from "../../src/training/train";
@@ -35,10 +36,10 @@ beforeAll(async () => {
 });
 
 const images = () => tf.tensor4d(pixels, [4, 3, clip.image.size, clip.image.size]);
-const taskOf = (method: Method, changes: Partial<Config> = {}): Task => ({
+const taskOf = (method: Method, changes: Settings = {}): Task => ({
   clip,
   classNames,
-  config: { ...configFor(method, base), ...changes },
+  config: { ...settle(method, base), ...changes },
   seed: 1,
 });
 /** Gradients and loss terms of one step. */
@@ -55,7 +56,7 @@ const logitsOf = (method: Method, task: Task, params: Params): Tensor2D => {
   return logits;
 };
 const pictures = { epoch: () => [0, 1].map(() => ({ pixels, labels })) };
-const learning = Object.values(methods).filter((method) => method.learns);
+const learning = Object.values(methods).filter((method) => method.trainable);
 
 describe.each(learning.map((method) => [method.name, method] as const))("%s", (_, method) => {
   test("steps, classifies old and new names, leaks nothing, and a seed is a result", async () => {
@@ -106,7 +107,7 @@ describe.each(learning.map((method) => [method.name, method] as const))("%s", (_
 test("every method has settings for every benchmark, and only its own numbers beyond those of PromptSRC", () => {
   for (const method of Object.values(methods)) {
     for (const benchmark of Object.keys(paper) as (keyof typeof paper)[]) {
-      const config = paperConfigFor(method, benchmark);
+      const config = configFor(method, "paper", benchmark);
       for (const key of ["coop", "kgcoop", "prograd", "proda"] as const) {
         const own = method.name === key || (key === "coop" && ["kgcoop", "prograd", "coop-src"].includes(method.name));
         expect([method.name, key, config[key] !== undefined]).toEqual([method.name, key, own]);
@@ -121,7 +122,7 @@ describe("regularisers", () => {
     ["maple-src", "maple"],
     ["coop-src", "coop"],
   ])("%s without weights has the gradients of %s", (regularised, host) => {
-    const task = taskOf(methods[regularised], { weights: { text: 0, image: 0, logits: 0 } });
+    const task = taskOf(methods[regularised], { lossWeights: { text: 0, image: 0, logits: 0 } });
     const params = methods[host].init(taskOf(methods[host]));
     const [a, b] = [step(methods[regularised], task, params), step(methods[host], taskOf(methods[host]), params)];
     for (const name of Object.keys(params)) expect(difference(a.gradients[name], b.gradients[name])).toBeLessThan(1e-6);
@@ -142,12 +143,12 @@ describe("regularisers", () => {
 
 describe("CoOp", () => {
   test.each(["end", "middle", "front"] as const)("name at the %s: texts of the plain encoder over all positions", (position) => {
-    const task = taskOf(methods.coop, { tokens: { text: 5, image: 0 }, init: "", coop: { position, classSpecific: false } });
+    const task = taskOf(methods.coop, { tokens: { text: 5 }, contextInit: "", coop: { position, classSpecific: false } });
     const ctx = gaussian([5, clip.text.width], 0.5);
     const classifier = methods.coop.classify(task, { ctx });
     const plain = plainClip(folder);
     classNames.forEach((name, c) => {
-      const ids = sentenceIds(task, name, position);
+      const ids = sentenceIds(task as Task<ContextSettings>, name, position);
       const spots = ids.flatMap((id, i) => (id < 0 ? [i] : []));
       expect(spots.length).toBe(5);
       // the plain encoder takes prompts behind the start token only: so it gets the context's tokens as all tokens but the start
@@ -202,7 +203,10 @@ test("CoCoOp with a network that shifts nothing is CoOp, whatever the number of 
 
 test("deep vision prompting keeps zero-shot CLIP's class features; deep language prompting the frozen image features", () => {
   const of = (name: string) => {
-    const classifier = methods[name].classify(taskOf(methods[name]), methods[name].learns ? methods[name].init(taskOf(methods[name])) : {});
+    const classifier = methods[name].classify(
+      taskOf(methods[name]),
+      methods[name].trainable ? methods[name].init(taskOf(methods[name])) : {},
+    );
     return { text: classifier.text as Tensor2D, image: tf.tidy(() => classifier.image(images())) };
   };
   const [frozen, vision, language] = ["clip", "vision", "language"].map(of);

@@ -5,11 +5,11 @@ import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { loadClip } from "../../src/clip/load";
 import type { Clip } from "../../src/clip/model";
-import { paper } from "../../src/configs/config";
+import { paper } from "../../src/configs/presets";
 import { layerNorm, logSoftmax, meanAbsolute, normalise, permuteRows, repeat } from "../../src/engine/autograd";
 import { type Tensor, tf } from "../../src/engine/tf";
 import { cosineLogits, crossEntropy, featureConsistency, logitConsistency } from "../../src/methods/losses";
-import type { Params, Task } from "../../src/methods/method";
+import { type Params, type Settings, settle, type Task } from "../../src/methods/method";
 import { oneHot } from "../../src/methods/promptLearner";
 import { methods } from "../../src/methods/registry";
 import { loadState, saveState } from "../../src/training/checkpoint";
@@ -120,7 +120,7 @@ describe("the loop on a random model", () => {
   };
   beforeAll(async () => {
     clip = await loadClip(writeRandomClip());
-    const config = { ...quickConfig, epochs: 4, gpa: { mean: 3, std: 1 } };
+    const config: Settings = { ...quickConfig, epochs: 4, consistency: "l1" };
     task = { clip, classNames: ["cat", "snow_leopard", "tree"], config, seed: 1 };
   });
 
@@ -133,6 +133,7 @@ describe("the loop on a random model", () => {
     const runs: Record<string, number[]>[] = [];
     for (let run = 0; run < 2; run++) {
       const { params, last, history } = await train(methods[name], task, pictures, {
+        ensemble: { mean: 3, std: 1 },
         onStep: ({ step, epoch }) => epoch > 0 && step > 0 && run === 0 && counts.add(tf.memory().numTensors),
       });
       runs.push(numbers(params));
@@ -202,9 +203,9 @@ describe("the loop on a random model", () => {
       config: {
         ...task.config,
         depth: { text: 1, image: 0 },
-        init: "a photo of a",
+        contextInit: "a photo of a",
         tokens: { text: 4, image: 4 },
-        zeroshot: ["a photo of a {}."],
+        zeroShotTemplates: ["a photo of a {}."],
       },
     };
     const params = methods.ivlp.init(flat); // the words' own embeddings
@@ -217,10 +218,10 @@ describe("the loop on a random model", () => {
   test("contexts that do not fit are named", () => {
     const with_ = (tokens: number, init: string, image = 1): Task => ({
       ...task,
-      config: { ...task.config, tokens: { text: tokens, image }, init },
+      config: { ...task.config, tokens: { text: tokens, image }, contextInit: init },
     });
-    expect(() => methods.ivlp.init(with_(0, "a", 0))).toThrow(/at least one needs 1 token/);
-    expect(() => methods.ivlp.init(with_(4, "a"))).toThrow(/"a" has 1 tokens, the context needs 4/);
-    expect(Object.keys(methods.ivlp.init(with_(6, "a"))).length).toBe(5);
+    expect(() => methods.ivlp.init(with_(4, "a"))).toThrow(/"a" has 1 tokens and tokens.text is 4/);
+    expect(settle(methods.ivlp, with_(6, "a").config).contextInit).toBe(""); // PromptSRC's code takes words for up to 4 tokens
+    expect(settle(methods.coop, with_(6, "a").config).contextInit).toBe("a"); // CoOp's for any number
   });
 });
