@@ -36,10 +36,11 @@ export const bothPrompts = {
   contextInit,
 };
 
+// The cast is for TypeScript 5.0.4 of the notebooks, which reads zod's type of a tuple as a list of optional numbers.
 const range = (least: number, most: number) =>
   z
     .tuple([z.number().gt(least).max(most), z.number().gt(least).max(most)])
-    .refine(([low, high]) => low <= high, "needs the smaller number first");
+    .refine(([low, high]) => low <= high, "needs the smaller number first") as unknown as z.ZodType<[number, number]>;
 
 /** Random crops and mirroring of training pictures, as torchvision's RandomResizedCrop and RandomHorizontalFlip. */
 const augmentation = z.object({

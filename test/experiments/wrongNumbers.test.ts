@@ -4,15 +4,17 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { baseToNovel, baseToNovelJobs, scoresOfRows } from "../../src/benchmarks/baseToNovel";
+import { fewShot } from "../../src/benchmarks/fewShot";
 import { disposeClip, loadClip } from "../../src/clip/load";
 import type { Clip } from "../../src/clip/model";
+import { put, settingsOf } from "../../src/configs/change";
 import { testBatches } from "../../src/datasets/pictures";
 import { type Dataset, loadDataset } from "../../src/datasets/split";
 import { scale } from "../../src/engine/autograd";
 import { type GridResult, rowsOf, runGrid } from "../../src/experiments/runner";
 import { independent } from "../../src/methods/ivlp";
 import { crossEntropy } from "../../src/methods/losses";
-import type { Method, Settings } from "../../src/methods/method";
+import { configFor, type Method, type Settings, schemaOf } from "../../src/methods/method";
 import { objective, promptLearner } from "../../src/methods/promptLearner";
 import { fillTemplate } from "../../src/methods/prompts";
 import { methods } from "../../src/methods/registry";
@@ -61,6 +63,47 @@ describe("a stored training serves only what it was trained for", () => {
     const apart = await runAll(jobs(methods[name], sentence("the blurry {}.")), join(root, "apart"));
     expect(other.runs[0].epochs).toEqual(apart.runs[0].epochs);
   });
+});
+
+/** Another value of a setting, within its range. */
+function another(value: unknown): unknown {
+  if (typeof value === "number") return Number.isInteger(value) ? value + 1 : value / 2;
+  if (typeof value === "boolean") return !value;
+  if (typeof value === "string") return { end: "front", l1: "mse" }[value] ?? `${value} big`;
+  if (Array.isArray(value)) return typeof value[0] === "string" ? [...value, "one {}."] : [(value[0] as number) / 2, value[1]];
+  return null;
+}
+
+const trainedKey = (method: Method, change: (config: Settings) => Settings) =>
+  fewShot.jobs({ clip, datasets: [dataset], methods: [method], seeds: [1], shots: [1], change })[0].training?.key;
+
+describe.each(
+  Object.values(methods)
+    .filter(({ trainable }) => trainable)
+    .map((method) => [method.name, method] as const),
+)("each setting of %s", (_, method) => {
+  it("makes another training, or is one that no training can read", async () => {
+    const config = configFor(method, "paper", "baseToNovel");
+    const shared: string[] = [];
+    for (const { key } of settingsOf(schemaOf(method))) {
+      const path = key.split(".");
+      const value = path.reduce<Settings | undefined>((part, name) => part?.[name], config);
+      if (value === undefined || (value?.constructor === Object && key !== "ensemble")) continue; // a record is changed in its parts
+      const change = (before: Settings): Settings => put(before, key, JSON.stringify(another(value)).replace(/^"|"$/g, ""));
+      if (trainedKey(method, change) === trainedKey(method, (before) => before)) shared.push(key);
+    }
+    expect(shared.filter((key) => key in method.settings.shape || method.settings.shape[key.split(".")[0]] !== undefined)).toEqual([]);
+    expect(shared.every((key) => key.startsWith("ensemble"))).toBe(true);
+  });
+});
+
+it("runs that differ in the ensemble alone have one trajectory", async () => {
+  const epochsOf = async (ensemble: Settings["ensemble"]) => {
+    const change = (config: Settings) => ({ ...short(config), epochs: 2, ensemble });
+    const { runs } = await runAll(jobs(methods.promptsrc, change), join(folder, `ensemble-${JSON.stringify(ensemble).length}`));
+    return runs[0].epochs;
+  };
+  expect(await epochsOf(null)).toEqual(await epochsOf({ mean: 1, std: 1 }));
 });
 
 describe("a method that is not the kit's own", () => {
