@@ -5,7 +5,8 @@ import { terminalScreen } from "../experiments/progress";
 import { addPictures } from "../notebook/pictures";
 import { parity } from "../parity/replay";
 import { oneOf, UsageError } from "../util/errors";
-import { fromHere, listNames, listSettings, run, runHelp } from "./run";
+import { fromHere, listNames, run, runHelp } from "./run";
+import { listSettings } from "./settings";
 
 const help = `npm run promptsrc -- <command>
 

@@ -172,20 +172,6 @@ function changeBy(texts: string[], methods: Method[]): (config: Settings, method
   return change;
 }
 
-/** `settings <method>`: what can be set, what it means, its range, and its value in the paper's base-to-novel experiment. */
-export async function listSettings(names: string[]): Promise<number> {
-  const chosen = names.length > 0 ? names.map((name) => methods[oneOf("method", name, Object.keys(methods))]) : Object.values(methods);
-  for (const method of chosen) {
-    const config = configFor(method, "paper", "baseToNovel");
-    const current = (key: string) =>
-      JSON.stringify(key.split(".").reduce<Settings | undefined>((value, part) => value?.[part], config)) ?? "";
-    const rows = settingsOf(schemaOf(method)).filter(({ range }) => !range.includes("record") || range.includes("null"));
-    console.log(`${method.title} (${method.name})`);
-    for (const { key, about, range } of rows) console.log(`  ${key.padEnd(22)} ${about}; ${range}; ${current(key).slice(0, 60)}`);
-  }
-  return 0;
-}
-
 export async function run([name, ...rest]: string[]): Promise<number> {
   const names = [...Object.keys(benchmarks), ...Object.keys(ablations)];
   if (name === undefined || name.startsWith("-")) throw new UsageError(`run what? There are: ${names.join(", ")}`);
