@@ -186,7 +186,7 @@ function costTable(rows: Row[], named: Named[], paper: Paper): Table {
       ),
     ),
     groupBy: "dataset",
-    note: `Medians of ${timed} steps and test batches. ${rows[0]?.run.engine ?? ""}. Paper: ${paperTitle}; ${paper.cost.note ?? "SUN397, 10 epochs, one A100"}.`,
+    note: `Medians of ${timed} steps and test batches. ${rows[0]?.run.provenance.engine ?? ""}. Paper: ${paperTitle}; ${paper.cost.note ?? "SUN397, 10 epochs, one A100"}.`,
   };
 }
 

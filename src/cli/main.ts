@@ -4,6 +4,7 @@ import { materialise } from "../datasets/embedded/materialise";
 import { terminalScreen } from "../experiments/progress";
 import { addPictures } from "../notebook/pictures";
 import { parity } from "../parity/replay";
+import { resultsFolder, ship, shippedFolder } from "../results/store";
 import { oneOf, UsageError } from "../util/errors";
 import { fromHere, listNames, run, runHelp } from "./run";
 import { listSettings } from "./settings";
@@ -15,6 +16,7 @@ ${runHelp}
   parity <folder>     replay reference vectors through the code that trains
   data                draw the embedded benchmark's pictures (set-up does this)
   pictures <notebook> add still pictures of its figures to an executed notebook
+  ship <folder>       add the runs of a results folder to those that the kit brings along (for maintainers)
   help                this text
 
 PROMPTSRC_ENGINE=native|wasm|cpu forces an engine.`;
@@ -47,6 +49,10 @@ const commands: Record<string, (args: string[]) => Promise<number>> = {
   parity: replay,
   data: drawData,
   pictures: stillPictures,
+  async ship([folder = resultsFolder]) {
+    console.log(`${ship(fromHere(folder))} runs are in ${shippedFolder}`);
+    return 0;
+  },
   async help() {
     console.log(help);
     return 0;

@@ -13,12 +13,14 @@ import { type Dataset, datasetNames, loadDataset } from "../datasets/split";
 import { engineLine, startEngine } from "../engine/tf";
 import type { Benchmark, Grid } from "../experiments/benchmark";
 import { type Meter, meter, terminalScreen } from "../experiments/progress";
+import { provenance } from "../experiments/provenance";
 import { type GridResult, type Job, rowsOf, runGrid } from "../experiments/runner";
+import { writeAtomic } from "../io/atomicWrite";
+import { pretty } from "../io/json";
 import { changed, configFor, type Method, type Settings, schemaOf } from "../methods/method";
 import { methods } from "../methods/registry";
-import { type Environment, environment } from "../results/environment";
 import { loadPaper } from "../results/paper";
-import { pretty, resultsFolder, writeAtomic } from "../results/store";
+import { type Provenance, resultsFolder } from "../results/store";
 import { type Named, type Table, tableText } from "../results/table";
 import { oneOf, UsageError } from "../util/errors";
 
@@ -204,13 +206,13 @@ export async function run([name, ...rest]: string[]): Promise<number> {
     `settings "${preset}"${asked ? "" : preset === "paper" ? ": the paper's, since the model's folder names no others" : ": the model's own"}`,
   );
   const jobs = plan.jobs({ clip, datasets, source, seeds, shots, preset, change, split, perEpoch: values["per-epoch"] });
-  const made = environment(engine);
+  const made = provenance(engine);
   const root = fromHere(values.results, resultsFolder);
   const result = await runGrid(jobs, {
     meter: shared(meter(terminalScreen()), processes),
     signal: onSigint(),
     fresh: values.fresh,
-    environment: made,
+    provenance: made,
     root,
   });
   if (result.runs.length > 0) {
@@ -242,7 +244,7 @@ const shared = (meter: Meter, processes: number): Meter => ({
   report: ({ work, total, ...status }) => meter.report({ ...status, work, total: work + (total - work) / processes }),
 });
 
-function report(name: string, jobs: Job[], { runs, reused, seconds, interrupted }: GridResult, made: Environment): Record<string, unknown> {
+function report(name: string, jobs: Job[], { runs, reused, seconds, interrupted }: GridResult, made: Provenance): Record<string, unknown> {
   const rows = rowsOf(jobs, runs).map(({ row, run }) => {
     const { key, method, dataset, source, rule, split, shots, seed, metrics, seconds: own, epochs } = run;
     const variant = row === method ? {} : { variant: row };

@@ -5,8 +5,17 @@
 import { existsSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
-import type { Environment } from "../results/environment";
-import { findRun, type Identity, numericsVersion, type Run, resultsFolder, runKey, saveRun } from "../results/store";
+import {
+  findRun,
+  type Identity,
+  isShipped,
+  type Provenance,
+  type Run,
+  resultsFolder,
+  runKey,
+  saveRun,
+  shippedFolder,
+} from "../results/store";
 import { claim, type Lock } from "./lock";
 import { clock, type Meter, type Status } from "./progress";
 
@@ -20,7 +29,7 @@ export type Report = (status: Omit<Status, "place" | "total">) => void;
 export type Hooks = { signal?: AbortSignal; report: Report; trained: string; partial: string };
 
 export type Job = {
-  identity: Omit<Identity, "numerics">;
+  identity: Identity;
   /** False for what nobody could recognise later, such as a method that lives in a notebook cell: it is computed each time. */
   stored?: boolean;
   /** The row of the tables that it belongs to. */
@@ -44,7 +53,8 @@ export type GridOptions = {
   signal?: AbortSignal;
   /** Compute all runs anew. */
   fresh?: boolean;
-  environment: Environment;
+  /** What the runs are made with, for their files. */
+  provenance: Provenance;
   root?: string;
 };
 
@@ -56,12 +66,9 @@ const sentence = (run: Run): string =>
     .map(([name, value]) => `${name} ${value.toFixed(1)}`)
     .join(", ");
 
-const identityOf = (job: Job): Identity => ({ ...job.identity, numerics: numericsVersion });
-
 const storedRun = (job: Job, root: string): Run | undefined => {
   if (job.stored === false) return undefined;
-  const run = findRun(identityOf(job), root);
-  return run && job.suffices(run) ? run : undefined;
+  return findRun(job.identity, root, job.suffices);
 };
 
 /** Where a training is stored, by its key. */
@@ -73,14 +80,14 @@ export const storedRuns = (jobs: Job[], root = resultsFolder): Run[] => jobs.fla
 /** The rows of tables that finished runs belong to; a run that several jobs stand for belongs to the row of each. */
 export const rowsOf = (jobs: Job[], runs: Run[]): { row: string; run: Run }[] =>
   jobs.flatMap((job) => {
-    const key = runKey(identityOf(job));
+    const key = runKey(job.identity);
     const run = runs.find((run) => run.key === key);
     return run ? [{ row: job.row, run }] : [];
   });
 
 /** Runs the jobs that have no stored result. An interrupt ends it early with what is done; the next call goes on from there. */
 export async function runGrid(jobs: Job[], options: GridOptions): Promise<GridResult> {
-  const { meter, signal, fresh, environment, root = resultsFolder } = options;
+  const { meter, signal, fresh, provenance, root = resultsFolder } = options;
   const started = Date.now();
   const isNew = (time: number) => !fresh || time >= started;
   const stored = (job: Job) => {
@@ -94,7 +101,14 @@ export async function runGrid(jobs: Job[], options: GridOptions): Promise<GridRe
 
   const found = jobs.map(stored);
   const reused = found.flatMap((run) => (run ? [run.key] : []));
-  if (reused.length > 0) meter.say(`${reused.length} of ${jobs.length} runs are stored in ${root} and reused`);
+  const shipped = found.filter((run) => run && isShipped(run)).length;
+  const local = reused.length - shipped;
+  if (local > 0) meter.say(`${local} of ${jobs.length} runs are stored in ${root} and reused`);
+  if (shipped > 0) {
+    meter.say(
+      `${shipped} of ${jobs.length} runs came with the kit (${shippedFolder}), made by other code than this one; data/README.md says how far they move`,
+    );
+  }
   const unstored = new Set(jobs.filter((job) => job.stored === false).map((job) => job.identity.method));
   if (unstored.size > 0) {
     meter.say(
@@ -121,7 +135,7 @@ export async function runGrid(jobs: Job[], options: GridOptions): Promise<GridRe
   let done = 0;
   const compute = async (k: number, lock: Lock): Promise<void> => {
     const job = jobs[k];
-    const key = runKey(identityOf(job));
+    const key = runKey(job.identity);
     const partial = join(root, ".partial", key);
     if (job.stored === false) rmSync(partial, { recursive: true, force: true });
     const trained = job.stored === false ? join(partial, "trained.safetensors") : trainedFile(job.training?.key ?? key, root);
@@ -134,7 +148,7 @@ export async function runGrid(jobs: Job[], options: GridOptions): Promise<GridRe
       meter.report({ ...status, place, work: done + Math.max(0, status.work - skipped), total });
     };
     const outcome = await job.run({ signal, partial, trained, report });
-    const run: Run = { ...identityOf(job), key, ...outcome, finished: new Date().toISOString(), ...environment };
+    const run: Run = { ...job.identity, key, ...outcome, finished: new Date().toISOString(), provenance };
     if (job.stored !== false) saveRun(run, root);
     rmSync(partial, { recursive: true, force: true });
     found[k] = run;
@@ -148,7 +162,7 @@ export async function runGrid(jobs: Job[], options: GridOptions): Promise<GridRe
       const before = open.length;
       for (const k of open) {
         signal?.throwIfAborted();
-        const lock = claim(join(root, ".partial", `${jobs[k].training?.key ?? runKey(identityOf(jobs[k]))}.lock`));
+        const lock = claim(join(root, ".partial", `${jobs[k].training?.key ?? runKey(jobs[k].identity)}.lock`));
         if (!lock) continue;
         try {
           found[k] = stored(jobs[k]); // by another process, since

@@ -10,13 +10,16 @@ import { fewShot, shortClasses } from "../datasets/fewShot";
 import { stepsPerEpoch, testBatches, trainPictures } from "../datasets/pictures";
 import { baseNovel, type Dataset, type Item } from "../datasets/split";
 import { tf } from "../engine/tf";
+import { writeAtomic } from "../io/atomicWrite";
+import { canonical, type Json } from "../io/json";
 import { ensembleOf, type Method, type Params, type Settings, trainingSettings } from "../methods/method";
 import { methods } from "../methods/registry";
-import { canonical, type EpochResult, type Json, numericsVersion, writeAtomic } from "../results/store";
+import type { EpochResult } from "../results/store";
 import { loadState, saveState } from "../training/checkpoint";
 import { aggregate, restore } from "../training/ensemble";
 import { type Trained, type TrainState, train } from "../training/train";
 import { UsageError } from "../util/errors";
+import { numericsVersion } from "../util/numerics";
 import type { Grid } from "./benchmark";
 import { accuracy, testBatch } from "./evaluate";
 import type { Hooks, Job, Outcome } from "./runner";
@@ -57,7 +60,7 @@ export function trainTestJob({ clip, split = "test", perEpoch = false, row }: Gr
   }
   const pictures = Object.values(tests).reduce((sum, test) => sum + test[split].length, 0);
   const elsewhere = source.dataset.name === target.name ? undefined : { dataset: source.dataset.name, data: source.dataset.fingerprint };
-  const trained = { model: clip.fingerprint, numerics: numericsVersion, method: method.name, version: method.version, seed };
+  const trained = { model: clip.fingerprint, numerics: numericsVersion(), method: method.name, version: method.version, seed };
   const from = { data: source.dataset.fingerprint, rule: source.dataset.rule, classes: source.classes, shots: source.shots };
   const key = createHash("sha256")
     .update(canonical({ ...trained, ...from, config: trainingSettings(method, config) }))

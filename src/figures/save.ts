@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { delimiter, extname, join } from "node:path";
-import { writeAtomic } from "../results/store";
+import { writeAtomic } from "../io/atomicWrite";
 import { type Figure, figureWidth } from "./style";
 
 // As much of playwright-core's types as is used: all of them take a notebook two seconds to check.

@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import * as fs from "node:fs";
 import { join, relative, resolve } from "node:path";
-import { writeAtomic } from "../results/store";
+import { writeAtomic } from "../io/atomicWrite";
 
 const cacheFolder = join(".cache", "pictures");
 

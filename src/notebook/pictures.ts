@@ -4,7 +4,7 @@ import sharp from "sharp";
 import type { Dataset, Item } from "../datasets/split";
 import { withPainter } from "../figures/save";
 import type { Figure } from "../figures/style";
-import { writeAtomic } from "../results/store";
+import { writeAtomic } from "../io/atomicWrite";
 import type { Html } from "./show";
 
 const side = 56; // pixels of one picture

@@ -3,13 +3,13 @@
 import type { Engine } from "../engine/tf";
 import type { Row } from "../experiments/benchmark";
 import { type Job, rowsOf, storedRuns } from "../experiments/runner";
-import { resultsFolder } from "../results/store";
+import { shippedFolder } from "../results/store";
 import { oneOf } from "../util/errors";
 import { runInCell } from "./run";
 
 const profiles = ["stored", "full", "small"];
 
-/** `grid` is what the paper runs, `small` something of it that takes seconds; a run is looked for in `results`, then in data/results. */
+/** `grid` is what the paper runs, `small` something of it that takes seconds; a run is looked for in `results`, then among those that came with the kit. */
 export type Parts = { profile: string; grid: Job[]; small: Job[]; engine: Engine; results: string };
 
 /**
@@ -22,9 +22,9 @@ export async function runProfile({ profile, grid, small, engine, results }: Part
   oneOf("profile", profile, profiles);
   const fresh = rowsOf(small, await runInCell(small, engine, results));
   if (profile === "small") return { rows: fresh, fresh };
-  const runs = profile === "full" ? await runInCell(grid, engine, results) : [...storedRuns(grid, results), ...storedRuns(grid)];
+  const runs = profile === "full" ? await runInCell(grid, engine, results) : storedRuns(grid, results);
   const rows = rowsOf(grid, runs);
   const missing = rows.length < grid.length ? '; profile = "full" computes all' : "";
-  console.log(`${rows.length} of ${grid.length} runs of the grid are stored in ${results} or ${resultsFolder}${missing}`);
+  console.log(`${rows.length} of ${grid.length} runs of the grid are stored in ${results} or ${shippedFolder}${missing}`);
   return { rows: rows.length > 0 ? rows : fresh, fresh };
 }

@@ -1,8 +1,8 @@
 /** Running a grid from a cell. */
 
 import type { Engine } from "../engine/tf";
+import { provenance } from "../experiments/provenance";
 import { type Job, runGrid } from "../experiments/runner";
-import { environment } from "../results/environment";
 import type { Run } from "../results/store";
 import { onInterrupt } from "./interrupt";
 import { notebookProgress } from "./progress";
@@ -14,7 +14,7 @@ import { notebookProgress } from "./progress";
  */
 export async function runInCell(jobs: Job[], engine: Engine, results: string): Promise<Run[]> {
   const meter = notebookProgress();
-  const { runs, interrupted } = await runGrid(jobs, { meter, signal: onInterrupt(), environment: environment(engine), root: results });
+  const { runs, interrupted } = await runGrid(jobs, { meter, signal: onInterrupt(), provenance: provenance(engine), root: results });
   if (interrupted) throw new Error("stopped; run the cell again and it goes on from the last finished epoch");
   return runs;
 }

@@ -1,18 +1,37 @@
 /**
- * Results as files: one JSON per run under `data/results/<benchmark>/<dataset>/`, named by method, seed and key. The key
- * is a hash of all that determines the numbers, so a run that was done once is found again, whoever asks for it.
+ * Results as files. What a user runs is written to `results/`, one JSON for each run, in `<benchmark>/<dataset>/<method>-seed<seed>-<key>.json`;
+ * what the kit brings along lies in `runs/`, one line for each run, and nothing but `ship` writes there. The key is a hash of all that was asked
+ * for, so a run that was done once is found again, whoever asks for it.
+ *
+ * One rule says what is stale: a run of `results/` counts only if the code that can change a number is the same now as then
+ * (`numericsVersion`). The shipped runs are shown whatever made them; each says what that was, and data/README.md how far they move.
  */
 import { createHash } from "node:crypto";
 import * as fs from "node:fs";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
+import { writeAtomic } from "../io/atomicWrite";
+import { canonical, type Json, pretty } from "../io/json";
+import { numericsVersion } from "../util/numerics";
 
-export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
+/** Where runs are stored, from the repository root, and where the shipped ones lie. */
+export const resultsFolder = "results";
+export const shippedFolder = "runs";
 
-/** Raise by one when a change of the code changes the numbers of a run; all stored runs are then computed anew. */
-export const numericsVersion = 1;
-
-/** Where runs are stored, from the repository root. */
-export const resultsFolder = join("data", "results");
+/** What a run was made with. */
+export type Provenance = {
+  /** Version of the kit, the commit, and whether the sources were changed since it; no commit without git. */
+  kit: string;
+  commit?: string;
+  changed?: boolean;
+  /** Library, device and threads, as the first line of a run says them. */
+  engine: string;
+  threads?: number;
+  /** Whether the kit's own fused kernels did the arithmetic of the blocks, or TensorFlow's operations. */
+  fusedKernels?: boolean;
+  /** Hash of the sources that can change a number. */
+  numerics: string;
+  versions: Record<string, string>;
+};
 
 /** All that determines a run's numbers. `data` and `model` are fingerprints of the files' content. */
 export type Identity = {
@@ -30,7 +49,6 @@ export type Identity = {
   model: string;
   /** Of a method that is not the kit's own, see `Method.version`. */
   version?: string;
-  numerics: number;
 };
 
 /** One epoch: mean losses by name, and the accuracies after it where they were asked for. */
@@ -43,36 +61,12 @@ export type Run = Identity & {
   epochs: EpochResult[];
   seconds: number;
   finished: string;
-  engine: string;
-  versions: Record<string, string>;
+  provenance: Provenance;
 };
 
-/** JSON with sorted keys: equal values give equal text. */
-export function canonical(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(canonical).join(",")}]`;
-  if (value === null || typeof value !== "object") return JSON.stringify(value) ?? "null";
-  const entries = Object.entries(value).filter(([, v]) => v !== undefined);
-  entries.sort(([a], [b]) => (a < b ? -1 : 1));
-  return `{${entries.map(([k, v]) => `${JSON.stringify(k)}:${canonical(v)}`).join(",")}}`;
-}
-
-/** JSON for people: what fits on a line of 110 characters stays on one. */
-export function pretty(value: unknown, indent = ""): string {
-  const flat = JSON.stringify(value, null, 1).replace(/\n */g, " ");
-  if (value === null || typeof value !== "object" || flat.length + indent.length <= 100) return flat;
-  const inner = `${indent}  `;
-  const lines = Array.isArray(value)
-    ? value.map((v) => inner + pretty(v, inner))
-    : Object.entries(value)
-        .filter(([, v]) => v !== undefined)
-        .map(([k, v]) => `${inner}${JSON.stringify(k)}: ${pretty(v, inner)}`);
-  const [open, close] = Array.isArray(value) ? "[]" : "{}";
-  return `${open}\n${lines.join(",\n")}\n${indent}${close}`;
-}
-
 const identityOf = (run: Identity): Identity => {
-  const { benchmark, method, dataset, rule, split, shots, seed, config, data, source, model, version, numerics } = run;
-  return { benchmark, method, dataset, rule, split, shots, seed, config, data, source, model, version, numerics };
+  const { benchmark, method, dataset, rule, split, shots, seed, config, data, source, model, version } = run;
+  return { benchmark, method, dataset, rule, split, shots, seed, config, data, source, model, version };
 };
 
 /** All that a run was made with besides dataset and seed: runs that share it are the same experiment. */
@@ -91,54 +85,90 @@ export const runKey = (identity: Identity): string =>
 export const runFile = (identity: Identity, root = resultsFolder): string =>
   join(root, identity.benchmark, identity.dataset, `${identity.method}-seed${identity.seed}-${runKey(identity)}.json`);
 
-/** Writes a file whole or not at all: a kill or a full disk leaves what was there before. Makes the folder. */
-export function writeAtomic(file: string, content: string | Uint8Array): void {
-  fs.mkdirSync(dirname(file), { recursive: true });
-  const part = `${file}.${process.pid}.part`;
-  try {
-    const handle = fs.openSync(part, "w");
-    try {
-      const bytes = Buffer.from(content as Uint8Array);
-      for (let at = 0; at < bytes.length; ) at += fs.writeSync(handle, bytes, at);
-      fs.fsyncSync(handle);
-    } finally {
-      fs.closeSync(handle);
-    }
-    fs.renameSync(part, file);
-  } catch (error) {
-    fs.rmSync(part, { force: true });
-    throw error;
-  }
-}
-
 export function saveRun(run: Run, root = resultsFolder): string {
   const file = runFile(run, root);
   writeAtomic(file, `${pretty(run)}\n`);
   return file;
 }
 
+/** A run as it was read. @throws saying what is wrong with it */
+export function checkRun(value: unknown): Run {
+  const run = value as Run;
+  const wrong = (what: string): never => {
+    throw new Error(what);
+  };
+  if (typeof run !== "object" || run === null) wrong("it is no record");
+  if (run.key !== runKey(run)) wrong(`its key is ${run.key}, that of its settings is ${runKey(run)}`);
+  if (typeof run.metrics !== "object" || run.metrics === null || !Array.isArray(run.epochs)) wrong("it has no metrics or no epochs");
+  for (const [name, metric] of Object.entries(run.metrics)) {
+    const most = run.benchmark === "cost" ? Number.POSITIVE_INFINITY : 100; // accuracies are percentages
+    if (!Number.isFinite(metric) || metric < 0 || metric > most) wrong(`its ${name} is ${JSON.stringify(metric)}`);
+  }
+  if (typeof run.provenance?.numerics !== "string") wrong("it does not say what made it");
+  return run;
+}
+
+/** The run of a file; undefined, and said once, where the file is damaged: the run is then done anew. */
 function readRun(file: string): Run | undefined {
   try {
-    const run = JSON.parse(fs.readFileSync(file, "utf8")) as Run;
-    return run.key === runKey(run) && run.metrics && Array.isArray(run.epochs) ? run : undefined;
-  } catch {
+    return checkRun(JSON.parse(fs.readFileSync(file, "utf8")));
+  } catch (error) {
+    console.warn(`${file} is not believed: ${(error as Error).message}`);
     return undefined;
   }
 }
 
-/** The stored run of this identity; undefined if there is none, or if its file is damaged (then it is done anew). */
-export function findRun(identity: Identity, root = resultsFolder): Run | undefined {
-  const file = runFile(identity, root);
-  return fs.existsSync(file) ? readRun(file) : undefined;
+let shipped: Map<string, Run> | undefined;
+
+/** The runs that come with the kit, by key. @throws naming file and line of one that is damaged */
+export function shippedRuns(folder = shippedFolder): Map<string, Run> {
+  if (shipped && folder === shippedFolder) return shipped;
+  const files = fs.existsSync(folder) ? fs.readdirSync(folder).filter((name) => name.endsWith(".jsonl")) : [];
+  const runs = files.flatMap((name) =>
+    fs
+      .readFileSync(join(folder, name), "utf8")
+      .split("\n")
+      .filter((line) => line !== "")
+      .map((line, k) => {
+        try {
+          return checkRun(JSON.parse(line));
+        } catch (error) {
+          throw new Error(`${join(folder, name)}, line ${k + 1}: ${(error as Error).message}`);
+        }
+      }),
+  );
+  const byKey = new Map(runs.map((run) => [run.key, run]));
+  if (folder === shippedFolder) shipped = byKey;
+  return byKey;
 }
 
-/** All readable runs of a benchmark, in the order of their files. */
-export function listRuns(benchmark: string, root = resultsFolder): Run[] {
-  const folder = join(root, benchmark);
-  if (!fs.existsSync(folder)) return [];
-  return fs
-    .readdirSync(folder, { recursive: true, encoding: "utf8" })
-    .filter((name) => name.endsWith(".json"))
-    .sort()
-    .flatMap((name) => readRun(join(folder, name)) ?? []);
+/**
+ * The stored run of this identity: that of `root`, if it was made by the present code, else the shipped one; undefined if there is none.
+ * @param suffices whether a run holds all that is asked for
+ */
+export function findRun(identity: Identity, root = resultsFolder, suffices: (run: Run) => boolean = () => true): Run | undefined {
+  const file = runFile(identity, root);
+  const local = fs.existsSync(file) ? readRun(file) : undefined;
+  if (local && local.provenance.numerics === numericsVersion() && suffices(local)) return local;
+  const shipped = shippedRuns().get(runKey(identity));
+  return shipped && suffices(shipped) ? shipped : undefined;
+}
+
+/** Whether this is one of the kit's own runs, and not one of `results/`. */
+export const isShipped = (run: Run): boolean => shippedRuns().get(run.key) === run;
+
+/** Adds the runs of a results folder to the shipped ones; a run that was there is replaced. For maintainers. @returns how many */
+export function ship(root: string, folder = shippedFolder): number {
+  const all = new Map(shippedRuns(folder));
+  const files = fs.readdirSync(root, { recursive: true, encoding: "utf8" }).filter((name) => /^[^.].*\.json$/.test(name));
+  const added = files.flatMap((name) => readRun(join(root, name)) ?? []);
+  for (const run of added) all.set(run.key, run);
+  const order = ({ dataset, method, seed, key }: Run) => `${dataset} ${method} ${String(seed).padStart(6)} ${key}`;
+  const sorted = [...all.values()].sort((a, b) => (order(a) < order(b) ? -1 : 1));
+  for (const benchmark of new Set(sorted.map((run) => run.benchmark))) {
+    const lines = sorted.filter((run) => run.benchmark === benchmark).map((run) => `${JSON.stringify(run)}\n`);
+    writeAtomic(join(folder, `${benchmark}.jsonl`), lines.join(""));
+  }
+  if (folder === shippedFolder) shipped = undefined;
+  return added.length;
 }

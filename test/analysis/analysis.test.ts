@@ -1,4 +1,5 @@
 /** Looking inside a training, and the figures and tables of what is seen. */
+
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -26,6 +27,7 @@ import type { AccuracyScore } from "../../src/results/accuracy";
 import { changesOf, forgettingTable } from "../../src/results/forgetting";
 import { loadPaper } from "../../src/results/paper";
 import type { Run } from "../../src/results/store";
+import { numericsVersion } from "../../src/util/numerics";
 import { drawShapes } from "../shapes";
 
 const { clip: zeroShot, ivlp, promptsrc } = methods;
@@ -51,7 +53,13 @@ beforeAll(async () => {
   const task = { clip, classNames: base.classNames, config: { ...change(embedded.baseToNovel), consistency: "l1" }, seed: 1 };
   const [job] = baseToNovelJobs({ clip, datasets: [dataset], methods: [promptsrc], seeds: [1], shots: [4], perEpoch: true, change });
   const silent = meter({ print() {}, update() {}, clear() {} });
-  [run] = (await runGrid([job], { meter: silent, environment: { engine: "a test's", versions: {} }, root: folder })).runs;
+  [run] = (
+    await runGrid([job], {
+      meter: silent,
+      provenance: { kit: "0", engine: "a test's", numerics: numericsVersion(), versions: {} },
+      root: folder,
+    })
+  ).runs;
   path = pathOf(promptsrc, task, job, folder);
   expect(() => pathOf(promptsrc, task, job, join(folder, "elsewhere"))).toThrow("is gone; delete the run and run it again");
 });

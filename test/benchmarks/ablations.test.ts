@@ -1,4 +1,5 @@
 /** Every benchmark and every ablation, small. */
+
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -20,6 +21,7 @@ import { loadPaper } from "../../src/results/paper";
 import { runKey } from "../../src/results/store";
 import { tableText } from "../../src/results/table";
 import { gradientStep } from "../../src/training/train";
+import { numericsVersion } from "../../src/util/numerics";
 import { writeRandomClip } from "../randomClip";
 import { drawShapes } from "../shapes";
 
@@ -46,7 +48,7 @@ const small = (config: Settings): Settings => ({
   batch: 8,
   ...(config.textTargetTemplates && { textTargetTemplates: config.textTargetTemplates.slice(0, 3) }),
 });
-const made = { engine: "a test's", versions: {} };
+const made = { kit: "0", engine: "a test's", numerics: numericsVersion(), versions: {} };
 
 function watched() {
   const stages: string[] = [];
@@ -60,7 +62,7 @@ describe("ablations", () => {
   test.each(Object.keys(ablations))("%s: variants are different runs, and each trains without a leak", async (name) => {
     const variants = variantsOf(ablations[name], clip);
     const jobs = ablationJobs(variants, { clip, datasets: [shapes], seeds: [1], shots: [4] });
-    expect(new Set(jobs.map((job) => runKey({ ...job.identity, numerics: 0 }))).size).toBe(variants.length);
+    expect(new Set(jobs.map((job) => runKey(job.identity))).size).toBe(variants.length);
     const table = ablations[name].paper;
     for (const { paper: row } of variants) if (row && table) expect(Object.keys(paper[table].rows)).toContain(row);
 
@@ -93,7 +95,7 @@ describe("ablations", () => {
     const ablation = ablations.ensemble;
     const { stages, meter } = watched();
     const jobs = ablationJobs(ablation.variants, { clip, datasets: [shapes], seeds: [1], shots: [4], change: small });
-    const { runs } = await runGrid(jobs, { meter, environment: made, root: join(folder, "ensemble") });
+    const { runs } = await runGrid(jobs, { meter, provenance: made, root: join(folder, "ensemble") });
     expect(stages.filter((stage) => stage === "epoch 1/2")).toHaveLength(2);
     const text = tableText(ablationTables(ablation, rowsOf(jobs, runs), paper)[0]);
     expect(text).toMatch(/equal weights .* 83\.50/);
@@ -107,7 +109,7 @@ describe("benchmarks", () => {
 
   it("few-shot: a run per number of shots, zero-shot CLIP once", async () => {
     const jobs = benchmarks["few-shot"].jobs(grid({ datasets: [shapes], shots: [2] }));
-    const { runs } = await runGrid(jobs, { meter: watched().meter, environment: made, root: join(folder, "few") });
+    const { runs } = await runGrid(jobs, { meter: watched().meter, provenance: made, root: join(folder, "few") });
     expect(runs.map(({ method, shots }) => `${method} ${shots}`)).toEqual(["clip 0", "probe 2", "promptsrc 2"]);
     const [table] = benchmarks["few-shot"].tables(rowsOf(jobs, runs), compared, loadPaper());
     expect(tableText(table)).toMatch(/shots 0 +shots 2 +paper 1/);
@@ -118,7 +120,7 @@ describe("benchmarks", () => {
     const every = ["clip", "cocoop", "promptsrc"].map((name) => methods[name]);
     const jobs = benchmarks.cost.jobs(grid({ datasets: [shapes], methods: every }));
     const tensors = tf.memory().numTensors;
-    const { runs } = await runGrid(jobs, { meter: watched().meter, environment: made, root: join(folder, "cost") });
+    const { runs } = await runGrid(jobs, { meter: watched().meter, provenance: made, root: join(folder, "cost") });
     expect(tf.memory().numTensors).toBe(tensors);
     const [table] = benchmarks.cost.tables(rowsOf(jobs, runs), every, loadPaper());
     const promptsrc = table.rows.find((row) => row.method === "PromptSRC");
@@ -132,7 +134,7 @@ describe("benchmarks", () => {
       const { stages, meter } = watched();
       const tensors = tf.memory().numTensors;
       const jobs = benchmarks[name].jobs(grid({ datasets, source: shapes, methods: [methods.promptsrc] }));
-      const { runs, reused } = await runGrid(jobs, { meter, environment: made, root });
+      const { runs, reused } = await runGrid(jobs, { meter, provenance: made, root });
       expect(tf.memory().numTensors).toBe(tensors);
       const [table] = benchmarks[name].tables(rowsOf(jobs, runs), compared, loadPaper());
       return { runs, reused, table, epochs: stages.filter((stage) => stage === "epoch 1/2").length };

@@ -14,6 +14,7 @@ import type { Settings } from "../../src/methods/method";
 import { methods } from "../../src/methods/registry";
 import { harmonicMean } from "../../src/results/statistics";
 import type { Run } from "../../src/results/store";
+import { numericsVersion } from "../../src/util/numerics";
 import { drawShapes } from "../shapes";
 
 let folder: string;
@@ -39,7 +40,7 @@ const change = (config: Settings): Settings => ({
   ...(config.textTargetTemplates && { textTargetTemplates: config.textTargetTemplates.slice(0, 2) }),
 });
 const three = [methods.clip, methods.ivlp, methods.promptsrc];
-const made = { engine: "a test's", versions: {} };
+const made = { kit: "0", engine: "a test's", numerics: numericsVersion(), versions: {} };
 
 function recorder(): { screen: Screen; said: string[]; lines: string[] } {
   const [said, lines]: string[][] = [[], []];
@@ -58,7 +59,7 @@ describe("base-to-novel grid", () => {
   it("runs every method, stores it, leaks nothing, and reuses it aloud", async () => {
     const root = join(folder, "whole");
     const tensors = tf.memory().numTensors;
-    const first = await runGrid(jobsOf(true), { meter: meter(recorder().screen), environment: made, root });
+    const first = await runGrid(jobsOf(true), { meter: meter(recorder().screen), provenance: made, root });
     expect(tf.memory().numTensors).toBe(tensors);
     expect([first.runs.map((r) => r.method), first.reused, first.interrupted]).toEqual([["clip", "ivlp", "promptsrc"], [], false]);
     for (const { metrics, epochs, method, config: own } of first.runs) {
@@ -71,7 +72,7 @@ describe("base-to-novel grid", () => {
     expect(Object.keys(first.runs[2].epochs[0].losses)).toEqual(["ce", "scl_text", "scl_image", "scl_logits", "total"]);
 
     const { screen, said } = recorder();
-    const second = await runGrid(jobsOf(false), { meter: meter(screen), environment: made, root });
+    const second = await runGrid(jobsOf(false), { meter: meter(screen), provenance: made, root });
     expect(second.runs).toEqual(first.runs);
     expect(second.reused).toHaveLength(3);
     expect(said.join()).toContain("3 of 3 runs are stored");
@@ -81,7 +82,7 @@ describe("base-to-novel grid", () => {
   it("computes anew what lacks the accuracies per epoch, and keeps validation apart from test", async () => {
     const root = join(folder, "lacking");
     const run = (perEpoch: boolean, split: "test" | "val") =>
-      runGrid(jobsOf(perEpoch, split, [methods.ivlp]), { meter: meter(recorder().screen), environment: made, root });
+      runGrid(jobsOf(perEpoch, split, [methods.ivlp]), { meter: meter(recorder().screen), provenance: made, root });
     const plain = await run(false, "test");
     const full = await run(true, "test");
     expect([plain.runs[0].epochs[0].metrics, full.reused.length]).toEqual([undefined, 0]);
@@ -101,7 +102,7 @@ describe("base-to-novel grid", () => {
       if (status.stage === "epoch 3/3") stop.abort(new Error("interrupted"));
       watched.report(status);
     };
-    const options = { environment: made, root, signal: stop.signal };
+    const options = { provenance: made, root, signal: stop.signal };
     const first = await runGrid(jobsOf(true), { ...options, meter: { ...watched, report: stopInLastEpoch } });
     expect(tf.memory().numTensors).toBe(tensors);
     expect([first.interrupted, first.runs.map((r) => r.method)]).toEqual([true, ["clip"]]);
@@ -110,7 +111,7 @@ describe("base-to-novel grid", () => {
 
     const stages: string[] = [];
     const again = { ...watched, report: (status: Status) => stages.push(status.stage) };
-    const second = await runGrid(jobsOf(true), { environment: made, root, meter: again as never });
+    const second = await runGrid(jobsOf(true), { provenance: made, root, meter: again as never });
     expect(stages.find((stage) => stage.startsWith("epoch"))).toBe("epoch 3/3");
     expect(second.runs.map(numbers)).toEqual(whole.map(numbers));
     expect(existsSync(join(root, ".partial")) ? readdirSync(join(root, ".partial")) : []).toEqual([]);
@@ -130,7 +131,7 @@ describe("base-to-novel grid", () => {
         shots: [4],
       }),
     );
-    const { runs } = await runGrid(jobs, { meter: silent, environment: made, root });
+    const { runs } = await runGrid(jobs, { meter: silent, provenance: made, root });
     expect(new Set(runs.map((run) => run.key)).size).toBe(3);
     expect(stages.filter((stage) => stage === "epoch 1/3")).toHaveLength(2); // 2 steps, once
     expect(numbers(runs[0]).metrics).toEqual(whole[2].metrics);
@@ -148,7 +149,7 @@ describe("base-to-novel grid", () => {
     writeFileSync(empty, "");
     utimesSync(empty, new Date(0), new Date(Date.now() - 60_000));
     const results = await Promise.all(
-      [first, second].map(({ screen }) => runGrid(jobsOf(true), { meter: meter(screen), environment: made, root })),
+      [first, second].map(({ screen }) => runGrid(jobsOf(true), { meter: meter(screen), provenance: made, root })),
     );
     for (const { runs, reused } of results) expect([runs.map(numbers), reused]).toEqual([whole.map(numbers), []]);
     expect([...first.said, ...second.said].filter((line) => line.includes("seed 1:"))).toHaveLength(3);

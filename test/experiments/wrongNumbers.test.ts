@@ -1,4 +1,5 @@
 /** Numbers that were stored wrongly once, each by its kind. */
+
 import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -20,6 +21,7 @@ import { fillTemplate } from "../../src/methods/prompts";
 import { methods } from "../../src/methods/registry";
 import { loadPaper } from "../../src/results/paper";
 import { summarise, summariseAverage } from "../../src/results/statistics";
+import { numericsVersion } from "../../src/util/numerics";
 import { drawShapes } from "../shapes";
 
 let folder: string;
@@ -49,7 +51,11 @@ const jobs = (method: Method, change: (config: Settings) => Settings = short, sh
 async function runAll(which: ReturnType<typeof jobs>, root: string): Promise<GridResult & { stages: string[]; said: string }> {
   const [stages, said]: string[][] = [[], []];
   const meter = { report: ({ stage }: { stage: string }) => stages.push(stage), say: (line: string) => said.push(line), done() {} };
-  return { ...(await runGrid(which, { meter, environment: { engine: "a test's", versions: {} }, root })), stages, said: said.join("\n") };
+  return {
+    ...(await runGrid(which, { meter, provenance: { kit: "0", engine: "a test's", numerics: numericsVersion(), versions: {} }, root })),
+    stages,
+    said: said.join("\n"),
+  };
 }
 const trained = ({ stages }: { stages: string[] }) => stages.some((stage) => stage.startsWith("epoch"));
 

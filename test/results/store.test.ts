@@ -2,18 +2,10 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "n
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import {
-  canonical,
-  findRun,
-  type Identity,
-  listRuns,
-  numericsVersion,
-  type Run,
-  runFile,
-  runKey,
-  saveRun,
-  writeAtomic,
-} from "../../src/results/store";
+import { writeAtomic } from "../../src/io/atomicWrite";
+import { canonical } from "../../src/io/json";
+import { findRun, type Identity, type Run, runFile, runKey, saveRun, ship, shippedRuns } from "../../src/results/store";
+import { numericsVersion } from "../../src/util/numerics";
 
 let root: string;
 beforeEach(() => {
@@ -32,7 +24,6 @@ const identity: Identity = {
   config: { lr: 0.03, gpa: { mean: 15, std: 1 } },
   data: "d".repeat(64),
   model: "m".repeat(64),
-  numerics: numericsVersion,
 };
 const run: Run = {
   ...identity,
@@ -41,8 +32,7 @@ const run: Run = {
   epochs: [1, 2].map((epoch) => ({ epoch, lr: 0.03, losses: { ce: 1 / epoch, total: 2 / epoch }, metrics: { base: 60, novel: 50 } })),
   seconds: 12.5,
   finished: "2026-01-01T00:00:00.000Z",
-  engine: "engine native",
-  versions: { node: "20.0.0" },
+  provenance: { kit: "0.1.0", engine: "engine native", numerics: numericsVersion(), versions: { node: "20.0.0" } },
 };
 
 describe("store", () => {
@@ -57,12 +47,10 @@ describe("store", () => {
       { ...identity, shots: 8 },
       { ...identity, data: "other" },
       { ...identity, model: "other" },
-      { ...identity, numerics: numericsVersion + 1 },
       { ...identity, config: { lr: 0.02, gpa: { mean: 15, std: 1 } } },
     ];
     for (const other of others) expect(findRun(other, root)).toBeUndefined();
     expect(new Set([identity, ...others].map(runKey)).size).toBe(others.length + 1);
-    expect(listRuns("base-to-novel", root)).toEqual([run]);
     expect(canonical({ b: [1, { d: 1, c: undefined }], a: null })).toBe('{"a":null,"b":[1,{"d":1}]}');
   });
 
@@ -79,7 +67,6 @@ describe("store", () => {
     const file = saveRun(run, root);
     writeFileSync(file, readFileSync(file, "utf8").slice(0, 100));
     expect(findRun(identity, root)).toBeUndefined();
-    expect(listRuns("base-to-novel", root)).toEqual([]);
     writeFileSync(file, JSON.stringify({ ...run, seed: 9 })); // its key no longer fits its content
     expect(findRun(identity, root)).toBeUndefined();
   });
@@ -90,5 +77,38 @@ describe("store", () => {
     expect(() => writeAtomic(file, 5 as unknown as string)).toThrow();
     expect(readFileSync(file, "utf8")).toBe(before);
     expect(readdirSync(join(root, "base-to-novel", "food"))).toEqual([runFile(identity, root).split("/").pop()]);
+  });
+
+  it("does not believe numbers that cannot be", () => {
+    const file = saveRun(run, root);
+    for (const base of [101, -1, "99", null]) {
+      writeFileSync(file, JSON.stringify({ ...run, metrics: { ...run.metrics, base } }));
+      expect(findRun(identity, root)).toBeUndefined();
+    }
+  });
+
+  it("takes a run of other code for none", () => {
+    saveRun({ ...run, provenance: { ...run.provenance, numerics: "other" } }, root);
+    expect(findRun(identity, root)).toBeUndefined();
+  });
+
+  it("ships runs as lines in order, and finds them whatever made them", () => {
+    saveRun(run, root);
+    const second = { ...identity, seed: 2 };
+    const other = { ...run, ...second, key: runKey(second), provenance: { ...run.provenance, numerics: "other" } };
+    saveRun(other, root);
+    const folder = join(root, "shipped");
+    expect(ship(root, folder)).toBe(2);
+    const lines = readFileSync(join(folder, "base-to-novel.jsonl"), "utf8").trim().split("\n");
+    expect(lines.map((line) => JSON.parse(line).seed)).toEqual([1, 2]);
+    expect(shippedRuns(folder).get(other.key)).toEqual(other);
+    writeFileSync(join(folder, "base-to-novel.jsonl"), `${lines[0]}\n${lines[1].replace("73.5", "173.5")}\n`);
+    expect(() => shippedRuns(folder)).toThrow("line 2: its base is 173.5");
+  });
+
+  it("every run that comes with the kit is sound and says what made it", () => {
+    const runs = [...shippedRuns().values()];
+    expect(runs.length).toBeGreaterThanOrEqual(1618);
+    for (const { provenance } of runs) expect(provenance.engine).toMatch(/^engine /);
   });
 });
