@@ -14,14 +14,14 @@ import { parseArgs } from "node:util";
 import { clock } from "../src/experiments/progress";
 import { writeAtomic } from "../src/io/atomicWrite";
 import { pretty } from "../src/io/json";
+import type { BenchFile, Job, Measured, ModelJob, Outcome, Where } from "../src/results/benchFile";
+import { evaluationTable, phasesTable, profileTable, stepsTable, sweepTable } from "../src/results/benchTables";
 import { type Table, tableText } from "../src/results/table";
 import { oneOf, UsageError } from "../src/util/errors";
 import { numericsVersion } from "../src/util/numerics";
-import type { Job, Measured, ModelJob, Outcome, Where } from "./jobs";
 import { cacheFolder, inputsFile, modelFolder } from "./model";
 import { type Planned, plan, type Section, sections } from "./plan";
-import { acrossTurns, type BenchFile, lossDifferences, profilesOf, recordsOf } from "./records";
-import { evaluationTable, phasesTable, profileTable, stepsTable, sweepTable } from "./tables";
+import { acrossTurns, lossDifferences, profilesOf, recordsOf } from "./records";
 
 const help = `npm run bench -- [options]
   --quick            the embedded model and one small case of ViT-B/16, about 5 minutes

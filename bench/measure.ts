@@ -15,12 +15,12 @@ import { type Stored, writeSafetensors } from "../src/io/safetensors";
 import type { Batch, Learner, Params, Task } from "../src/methods/method";
 import { fillTemplate } from "../src/methods/prompts";
 import { methods } from "../src/methods/registry";
+import type { Job, ModelJob, Outcome, Phase } from "../src/results/benchFile";
 import { median } from "../src/results/statistics";
 import { sgdStep } from "../src/training/sgd";
 import { gradientStep } from "../src/training/train";
 import { seeded } from "../src/util/random";
 import { exactStepCost, exactTestCost, officialStepCost, officialTestCost, totalCost } from "./flops";
-import type { Job, ModelJob, Outcome, Phase } from "./jobs";
 import { classNames, inputsFile, modelFolder, pictures, settings } from "./model";
 
 const { promptsrc } = methods;

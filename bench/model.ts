@@ -3,9 +3,9 @@ import { existsSync, mkdirSync, readFileSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { paper } from "../src/configs/presets";
 import type { Preset } from "../src/configs/settings";
+import { type ModelName, mixedTokens, type Shape } from "../src/results/benchFile";
 import { seeded } from "../src/util/random";
 import { writeRandomClip } from "../test/randomClip";
-import { type ModelName, mixedTokens, type Shape } from "./jobs";
 
 export const cacheFolder = join("bench", ".cache");
 

@@ -1,5 +1,5 @@
 /** Which jobs a bench does, in which order: each of ours is followed by the peer's same job. */
-import type { Job, ModelJob, Shape, Where } from "./jobs";
+import { type Job, type ModelJob, type Shape, sweep, type Where } from "../src/results/benchFile";
 
 /** `turn` of a job that is measured more than once. */
 export type Planned = { where: Where; job: Job; turn?: number };
@@ -15,14 +15,6 @@ const both = (job: Job): Planned[] => [ours(job), { where: "pytorch", job }];
 /** Seconds are few for a machine that others share: both sides five times, by turns. */
 const byTurns = (job: Job): Planned[] => [0, 1, 2, 3, 4].flatMap((turn) => both(job).map((planned) => ({ ...planned, turn })));
 const step = (shape: Partial<Shape>): ModelJob => ({ what: "step", ...big, ...shape });
-
-/** The shapes of the sweep: one of classes, batch, depth and name length changes, the rest stays. The peer measures fewer of them. */
-export const sweep: Record<"classes" | "batch" | "depth" | "nameTokens", { ours: number[]; pytorch: number[] }> = {
-  classes: { ours: [1, 10, 50, 100, 500, 1000], pytorch: [10, 50, 100, 500] },
-  batch: { ours: [1, 2, 4, 8, 16], pytorch: [1, 4, 8] },
-  depth: { ours: [1, 3, 6, 9, 12], pytorch: [1, 9, 12] },
-  nameTokens: { ours: [1, 4, 16, 32], pytorch: [1, 32] },
-};
 
 const plans: Record<Section, Planned[]> = {
   embedded: [

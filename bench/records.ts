@@ -1,43 +1,7 @@
 /** The bench's file: one flat record per phase, so that a table or a figure is a filter and a join. */
 import type { Operation } from "../src/engine/profiler";
+import type { BenchRecord, Job, Measured, ModelJob, Phase } from "../src/results/benchFile";
 import { median } from "../src/results/statistics";
-import type { Job, Measured, ModelJob, Phase, Where } from "./jobs";
-
-/**
- * `seconds` is the median of the phase over `repeats`, of several processes the median of theirs. `peakBytes` is the largest resident memory
- * of the job's own process, the same for all its phases. `nameTokens` is the mean number of tokens of a class name.
- */
-export type BenchRecord = {
-  where: Where;
-  what: Job["what"];
-  phase: string;
-  model?: string;
-  classes?: number;
-  batch?: number;
-  depth?: number;
-  nameTokens?: number;
-  seconds: number;
-  fastest: number;
-  slowest: number;
-  repeats: number;
-  peakBytes: number;
-  /** Floating-point operations of the matrix products: needed by our way, done, and those of the official way. */
-  flopsNeeded?: number;
-  flopsDone?: number;
-  flopsOfficial?: number;
-  flopsPerSecond?: number;
-  /** Share of the processors that others used just before. */
-  busy: number;
-};
-
-export type BenchFile = {
-  made: { date: string; cpu: string; cores: number; threads: number; memoryBytes: number; versions: Record<Where, Record<string, string>> };
-  records: BenchRecord[];
-  /** Largest relative difference between the losses of both sides' first steps. */
-  losses: { job: Job; difference: number }[];
-  /** Where the seconds of one of our steps go, by operation. */
-  profiles: { job: Job; operations: Operation[] }[];
-};
 
 /** Those of one job on one side become one: the medians of its phases' medians. */
 export function acrossTurns(all: Measured[]): Measured[] {

@@ -5,7 +5,7 @@
  */
 import { forgetImages } from "../cache/imageFeatures";
 import type { Optimisation } from "../configs/settings";
-import { fewShot } from "../datasets/fewShot";
+import { drawFewShot } from "../datasets/fewShot";
 import { type PixelBatch, testBatches, trainPictures } from "../datasets/pictures";
 import type { Dataset } from "../datasets/split";
 import { operations } from "../engine/profiler";
@@ -50,7 +50,7 @@ function costJob({ clip, split = "test" }: Grid, dataset: Dataset, method: Metho
       measure(
         { clip, classNames: dataset.classNames, config: trainingSettings(method, config), seed },
         method,
-        fewShot(dataset, shots, seed),
+        drawFewShot(dataset, shots, seed),
         split,
         hooks,
       ),

@@ -7,7 +7,7 @@ import type { Dataset, Item } from "./split";
  * classes in the order in which they first appear, then validation with the same generator. A class with fewer pictures gives all it has.
  * Draw from all classes first and take `baseNovel` afterwards. The test pictures stay as they are.
  */
-export function fewShot(dataset: Dataset, shots: number, seed: number): Dataset {
+export function drawFewShot(dataset: Dataset, shots: number, seed: number): Dataset {
   if (!Number.isInteger(shots) || shots < 1) throw new Error(`the number of shots must be a whole number from 1; it is ${shots}`);
   const trained = new Set(dataset.train.map((item) => item.label));
   const empty = dataset.classNames.filter((_, label) => !trained.has(label));

@@ -6,7 +6,7 @@ import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Clip } from "../clip/model";
-import { fewShot, shortClasses } from "../datasets/fewShot";
+import { drawFewShot, shortClasses } from "../datasets/fewShot";
 import { stepsPerEpoch, testBatches, trainPictures } from "../datasets/pictures";
 import { baseNovel, type Dataset, type Item } from "../datasets/split";
 import { tf } from "../engine/tf";
@@ -95,7 +95,7 @@ export function trainTestJob({ clip, split = "test", perEpoch = false, row }: Gr
 
 /** The few shots of the training classes. */
 function drawn({ source: { dataset, classes, shots }, seed }: TrainTest): Dataset {
-  const few = fewShot(dataset, shots, seed);
+  const few = drawFewShot(dataset, shots, seed);
   return classes === "base" ? baseNovel(few).base : few;
 }
 

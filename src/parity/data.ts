@@ -4,7 +4,7 @@
  */
 import path from "node:path";
 import { loadTokenizer } from "../clip/tokenizer";
-import { fewShot } from "../datasets/fewShot";
+import { drawFewShot } from "../datasets/fewShot";
 import type { Dataset, Item } from "../datasets/split";
 import { cropPicture, decode, normalise, readPreprocess, testPicture } from "../io/preprocess";
 import { readJson } from "../io/readJson";
@@ -79,7 +79,7 @@ export async function drawsParity(folder: string, print: Print): Promise<Report>
     await checks.group(`draws, seed ${seed}`, () => {
       const classNames = Object.keys(expected.train);
       const shots = Math.max(...classNames.map((name) => expected.train[name].length));
-      const drawn = fewShot(numberedItems(classNames, folder), shots, Number(seed));
+      const drawn = drawFewShot(numberedItems(classNames, folder), shots, Number(seed));
       let [wrong, count] = [0, 0];
       for (const part of ["train", "val"] as const) {
         for (const name of classNames) {

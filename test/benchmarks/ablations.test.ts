@@ -8,7 +8,7 @@ import { ablationJobs, ablations, ablationTables, variantsOf } from "../../src/b
 import { benchmarks } from "../../src/benchmarks/registry";
 import { disposeClip, loadClip } from "../../src/clip/load";
 import type { Clip } from "../../src/clip/model";
-import { fewShot } from "../../src/datasets/fewShot";
+import { drawFewShot } from "../../src/datasets/fewShot";
 import { trainPictures } from "../../src/datasets/pictures";
 import { type Dataset, loadDataset } from "../../src/datasets/split";
 import { tf } from "../../src/engine/tf";
@@ -69,7 +69,7 @@ describe("ablations", () => {
     const every = ablations[name].variants.map((variant) => variant.name);
     expect(every).toEqual(expect.arrayContaining((ablations[name].pairs ?? []).flat()));
 
-    const pictures = trainPictures(fewShot(shapes, 1, 1).train, clip.preprocess, { batch: 4, seed: 1 });
+    const pictures = trainPictures(drawFewShot(shapes, 1, 1).train, clip.preprocess, { batch: 4, seed: 1 });
     for await (const { pixels, labels } of pictures.epoch(1)) {
       for (const [k, { method, change }] of variants.entries()) {
         const key = jobs[k].training?.key ?? "";

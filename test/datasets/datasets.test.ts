@@ -4,7 +4,7 @@ import os from "node:os";
 import path from "node:path";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { fewShot, shortClasses } from "../../src/datasets/fewShot";
+import { drawFewShot, shortClasses } from "../../src/datasets/fewShot";
 import {
   officialAugmentation,
   type PixelBatch,
@@ -246,12 +246,12 @@ describe("base and novel", () => {
 describe("few shots", () => {
   it("are drawn from all classes before the halves are taken, the same each time", () => {
     const dataset = loadDataset(folder());
-    const drawn = fewShot(dataset, 3, 1);
+    const drawn = drawFewShot(dataset, 3, 1);
     expect(drawn.train.length).toBe(15);
     expect(drawn.val.length).toBe(10); // min(3, 4) of 2
     expect(drawn.test).toBe(dataset.test);
-    expect(fewShot(dataset, 3, 1)).toEqual(drawn);
-    expect(fewShot(dataset, 3, 2).train).not.toEqual(drawn.train);
+    expect(drawFewShot(dataset, 3, 1)).toEqual(drawn);
+    expect(drawFewShot(dataset, 3, 2).train).not.toEqual(drawn.train);
     const { base, novel } = baseNovel(drawn);
     const paths = [...base.train, ...novel.train].map((item) => item.path);
     expect(paths.sort()).toEqual(drawn.train.map((item) => item.path).sort());
@@ -259,7 +259,7 @@ describe("few shots", () => {
 
   it("take all of a class that has fewer, and say which", () => {
     const dataset = loadDataset(folder());
-    expect(fewShot(dataset, 16, 1).train.length).toBe(30);
+    expect(drawFewShot(dataset, 16, 1).train.length).toBe(30);
     expect(shortClasses(dataset, 16)[0]).toEqual({ className: "red_fox", pictures: 6 });
     expect(shortClasses(dataset, 6)).toEqual([]);
   });
@@ -267,8 +267,8 @@ describe("few shots", () => {
   it("need training pictures in every class", () => {
     const dataset = loadDataset(folder());
     const untrained = { ...dataset, train: dataset.train.filter((item) => item.label !== 1) };
-    expect(() => fewShot(untrained, 4, 1)).toThrow('no training picture for 1 of 5 classes ("owl")');
-    expect(() => fewShot(dataset, 0, 1)).toThrow("from 1");
+    expect(() => drawFewShot(untrained, 4, 1)).toThrow('no training picture for 1 of 5 classes ("owl")');
+    expect(() => drawFewShot(dataset, 0, 1)).toThrow("from 1");
   });
 });
 

@@ -1,5 +1,5 @@
-/** What is measured, as plain records: jobs go to child processes as JSON and come back as outcomes. */
-import type { Operation } from "../src/engine/profiler";
+/** What the bench measures and writes (bench/), as notebooks read it. */
+import type { Operation } from "../engine/profiler";
 
 export type ModelName = "ViT-B/16" | "mini-clip";
 export type Where = "ours" | "pytorch";
@@ -37,3 +37,47 @@ export type Measured = { where: Where; job: Job; outcome: Outcome; busy: number;
 
 /** Tokens of the class names in turn, where they are mixed. */
 export const mixedTokens = [1, 2, 2, 3, 3, 4];
+
+/**
+ * `seconds` is the median of the phase over `repeats`, of several processes the median of theirs. `peakBytes` is the largest resident memory
+ * of the job's own process, the same for all its phases. `nameTokens` is the mean number of tokens of a class name.
+ */
+export type BenchRecord = {
+  where: Where;
+  what: Job["what"];
+  phase: string;
+  model?: string;
+  classes?: number;
+  batch?: number;
+  depth?: number;
+  nameTokens?: number;
+  seconds: number;
+  fastest: number;
+  slowest: number;
+  repeats: number;
+  peakBytes: number;
+  /** Floating-point operations of the matrix products: needed by our way, done, and those of the official way. */
+  flopsNeeded?: number;
+  flopsDone?: number;
+  flopsOfficial?: number;
+  flopsPerSecond?: number;
+  /** Share of the processors that others used just before. */
+  busy: number;
+};
+
+export type BenchFile = {
+  made: { date: string; cpu: string; cores: number; threads: number; memoryBytes: number; versions: Record<Where, Record<string, string>> };
+  records: BenchRecord[];
+  /** Largest relative difference between the losses of both sides' first steps. */
+  losses: { job: Job; difference: number }[];
+  /** Where the seconds of one of our steps go, by operation. */
+  profiles: { job: Job; operations: Operation[] }[];
+};
+
+/** The shapes of the sweep: one of classes, batch, depth and name length changes, the rest stays. The peer measures fewer of them. */
+export const sweep: Record<"classes" | "batch" | "depth" | "nameTokens", { ours: number[]; pytorch: number[] }> = {
+  classes: { ours: [1, 10, 50, 100, 500, 1000], pytorch: [10, 50, 100, 500] },
+  batch: { ours: [1, 2, 4, 8, 16], pytorch: [1, 4, 8] },
+  depth: { ours: [1, 3, 6, 9, 12], pytorch: [1, 9, 12] },
+  nameTokens: { ours: [1, 4, 16, 32], pytorch: [1, 32] },
+};

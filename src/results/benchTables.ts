@@ -1,10 +1,9 @@
 /** The bench's tables, from its records. */
 
-import type { Operation } from "../src/engine/profiler";
-import type { Table } from "../src/results/table";
-import type { Where } from "./jobs";
-import { sweep } from "./plan";
-import type { BenchFile, BenchRecord } from "./records";
+import { existsSync, readFileSync } from "node:fs";
+import type { Operation } from "../engine/profiler";
+import { type BenchFile, type BenchRecord, sweep, type Where } from "./benchFile";
+import type { Table } from "./table";
 
 type Wanted = Partial<BenchRecord>;
 const matching = (records: BenchRecord[], wanted: Wanted): BenchRecord[] =>
@@ -197,3 +196,7 @@ export function profileTable(model: string, classes: number, operations: Operati
     })),
   };
 }
+
+/** What `npm run bench` wrote to this file; undefined where there is none yet. */
+export const readBench = (file: string): BenchFile | undefined =>
+  existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as BenchFile) : undefined;

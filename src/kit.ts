@@ -1,0 +1,68 @@
+/**
+ * The kit for notebooks and scripts: `import { methods, loadClip, show } from "./src/kit"`. Everything that a cell needs is here, and nothing else;
+ * the folders behind it may change, this surface is kept by test/kit.test.ts.
+ */
+
+// Analysis: what training did to features, attention and predictions.
+export { imageAttention, promptShares } from "./analysis/attention";
+export { anglesOf, batchOf, confusionOf, firstBatch, termsOf, termsTable } from "./analysis/diagnostics";
+export { distances, pathOf, withParams } from "./analysis/trajectory";
+// Benchmarks and ablations: the runs of a grid, and their scores and tables.
+export { ablationJobs, ablations, ablationTables, paperOf, variantsOf } from "./benchmarks/ablations";
+export { baseToNovel, baseToNovelJobs, scoresOf, scoresOfRows } from "./benchmarks/baseToNovel";
+export { cost } from "./benchmarks/cost";
+export { fewShot, scoresByShots } from "./benchmarks/fewShot";
+export { crossDataset, domainGeneralisation, scoresByTarget } from "./benchmarks/transfer";
+// The model.
+export { loadClip } from "./clip/load";
+export type { Clip } from "./clip/model";
+// Settings.
+export { presets } from "./configs/presets";
+export type { Ensemble, Preset } from "./configs/settings";
+export { paperTemplates } from "./configs/templates";
+// Datasets.
+export { drawFewShot } from "./datasets/fewShot";
+export type { Dataset } from "./datasets/split";
+export { baseNovel, datasetNames, loadDataset, trainableDatasets } from "./datasets/split";
+// The engine.
+export type { Scalar, Tensor, Tensor2D } from "./engine/tf";
+export { engineLine, startEngine, tf } from "./engine/tf";
+// Runs.
+export { storedRuns } from "./experiments/runner";
+// Figures: plain Plotly records, drawn by `show` and written by `saveFigure`.
+export { anglesFigure, attentionFigure, confusionFigure, gpaFigure, termsFigure } from "./figures/analysis";
+export { baseNovelFigure } from "./figures/baseNovel";
+export { choiceFigure } from "./figures/choice";
+export { costFigure } from "./figures/cost";
+export { fewShotFigure } from "./figures/fewShot";
+export { forgettingFigure } from "./figures/forgetting";
+export { saveFigure } from "./figures/save";
+export { settingFigure } from "./figures/setting";
+export type { Figure } from "./figures/style";
+export { sweepFigure } from "./figures/sweep";
+export { trajectoryFigure } from "./figures/trajectory";
+export { transferFigure } from "./figures/transfer";
+export { variantsFigure } from "./figures/variants";
+// Methods: the registry, and what a new one is made of.
+export { independent, listed } from "./methods/ivlp";
+export { cosineLogits, crossEntropy } from "./methods/losses";
+export type { Method, Params, Settings, Task } from "./methods/method";
+export { configFor } from "./methods/method";
+export { host, objective, promptLearner } from "./methods/promptLearner";
+export { methods } from "./methods/registry";
+// Cells: running, progress, showing.
+export { attentionMaps } from "./notebook/attentionMaps";
+export { pictureGrid } from "./notebook/pictures";
+export { runProfile } from "./notebook/profile";
+export { runInCell } from "./notebook/run";
+export { show } from "./notebook/show";
+// Results: tables with the paper's numbers beside, differences with intervals.
+export { accuracyDifferences, fewShotTable } from "./results/accuracy";
+export { readBench, stepsTable, sweepTable } from "./results/benchTables";
+export { differencesTable } from "./results/differences";
+export { comparableRuns, differencesByEpoch, forgettingTable } from "./results/forgetting";
+export { tableFrame } from "./results/frame";
+export { loadPaper, paperBaseToNovel, paperTriple } from "./results/paper";
+export { comparable } from "./results/statistics";
+export type { Run } from "./results/store";
+export { baseNovelTable, baseToNovelTable, harmonicMeansTable, lastBlock } from "./results/table";
