@@ -5,7 +5,7 @@ import { paper } from "../src/configs/presets";
 import type { Preset } from "../src/configs/settings";
 import { type ModelName, mixedTokens, type Shape } from "../src/results/benchFile";
 import { seeded } from "../src/util/random";
-import { writeRandomClip } from "../test/randomClip";
+import { writeRandomClip } from "./randomClip";
 
 export const cacheFolder = join("bench", ".cache");
 

@@ -66,3 +66,5 @@ export { loadPaper, paperBaseToNovel, paperTriple } from "./results/paper";
 export { comparable } from "./results/statistics";
 export type { Run } from "./results/store";
 export { baseNovelTable, baseToNovelTable, harmonicMeansTable, lastBlock } from "./results/table";
+// Training: the weights of the epochs (equation 6).
+export { ensembleWeights } from "./training/ensemble";

@@ -1,6 +1,6 @@
-/** Rules for src/ that tslab's module loader sets (tslab/dist/executor.js), and our own: one import of TensorFlow, small files. */
+/** Rules for src/ that tslab's module loader sets (tslab/dist/executor.js), and our own: one import of TensorFlow, rooms in an order. */
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
-import { basename, dirname, join, relative } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { expect, test } from "vitest";
 
 const files = readdirSync("src", { recursive: true, encoding: "utf8" })
@@ -55,7 +55,7 @@ test("file names have no dots and are no package's or Node module's name", () =>
   expect(wrong).toEqual([]);
 });
 
-test("no import.meta, __dirname, `using`; top-level await only in the command line", () => {
+test("no import.meta, __dirname, `using` or top-level await", () => {
   const wrong = files.filter((file) => /\bimport\.meta\b|\b__(dirname|filename)\b|^\s*(await )?using \w+ =/m.test(code(file)));
   expect(wrong).toEqual([]);
   expect(files.filter((file) => /^(const .*= )?await /m.test(code(file)))).toEqual([]);
@@ -74,9 +74,56 @@ test("every package that src imports is a locked dependency", () => {
   expect([...new Set(foreign.map(name))].filter((id) => !packages.includes(id))).toEqual([]);
 });
 
-test("no file of src is longer than 300 lines", () => {
-  const long = files.filter((file) => readFileSync(file, "utf8").split("\n").length > 301).map((file) => relative(".", file));
-  expect(long).toEqual([]);
+/** The rooms of src from the ground up: a room imports from those before it, and from no other. */
+const floors = [
+  ["util"],
+  ["io"],
+  ["engine"],
+  ["configs"],
+  ["solvers", "clip"],
+  ["cache", "datasets"],
+  ["methods"],
+  ["training"],
+  ["results"],
+  ["experiments"],
+  ["benchmarks", "analysis"],
+  ["figures"],
+  ["notebook", "parity"],
+  ["cli", "kit.ts"],
+];
+
+/** What would be possible by the floors, and would still be wrong. */
+const forbidden = [
+  ["methods", "datasets"], // a method sees pixels, not files
+  ["figures", "training"], // a figure is made of results
+  ["results", "engine"], // a result is data
+  ["results", "methods"],
+];
+
+test("imports between rooms go one way only", () => {
+  const roomOf = (file: string) => file.split("/")[1];
+  const floorOf = (room: string) => floors.findIndex((rooms) => rooms.includes(room));
+  expect([...new Set(files.map(roomOf))].filter((room) => floorOf(room) < 0)).toEqual([]);
+  const wrong = files.flatMap((file) =>
+    relatives(file)
+      .map((name) => join(dirname(file), name))
+      .filter((target) => {
+        const [from, to] = [roomOf(file), roomOf(`${target}.ts`)];
+        const banned = forbidden.some(([a, b]) => a === from && b === to);
+        return from !== to && (floorOf(to) >= floorOf(from) || banned);
+      })
+      .map((target) => `${file} -> ${target}`),
+  );
+  expect(wrong).toEqual([]);
+});
+
+test("neither src nor bench imports from test, and src not from bench", () => {
+  const bench = readdirSync("bench")
+    .filter((name) => name.endsWith(".ts"))
+    .map((name) => join("bench", name));
+  const outside = (file: string) => relatives(file).map((name) => join(dirname(file), name).split("/")[0]);
+  expect(files.filter((file) => outside(file).some((root) => root !== "src"))).toEqual([]);
+  expect(bench.filter((file) => outside(file).includes("test"))).toEqual([]);
 });
 
 test("the lockfile names no registry and package.json pins exactly", () => {

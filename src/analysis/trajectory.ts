@@ -10,7 +10,10 @@ import { UsageError } from "../util/errors";
 /** `epochs[e]` are the parameters after epoch e, the first the initial ones; `final` is the result. */
 export type Path = { method: Method; task: Task; epochs: Kept[]; final: Kept };
 
-/** @param job that trained the method on this task; its training lies in the folder `results`. */
+/**
+ * The parameters of a finished training after each epoch, and the result.
+ * @param job that trained the method on this task; its training lies in the folder `results`.
+ */
 export function pathOf(method: Method, task: Task, job: Job, results: string): Path {
   const file = trainedFile(job.training?.key ?? "", results);
   if (!existsSync(file)) {

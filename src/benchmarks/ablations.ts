@@ -228,10 +228,12 @@ const hosts: Ablation = {
   ],
 };
 
+/** All ablations by name; each is a question and its variants, every one a spread of one config. */
 export const ablations: Record<string, Ablation> = Object.fromEntries(
   [components, consistency, ensemble, gpa, diversity, length, depth, weights, hosts].map((ablation) => [ablation.name, ablation]),
 );
 
+/** The variants of an ablation that differ from one another on this model (a depth beyond its blocks does not). */
 export const variantsOf = ({ variants }: Ablation, clip: Clip): Variant[] => variants.filter(({ fits }) => !fits || fits(clip));
 
 /** A job for every dataset, variant and seed. A variant's change comes last, so that `--set` moves what is the same for all. */

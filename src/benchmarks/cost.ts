@@ -6,7 +6,7 @@
 import { forgetImages } from "../cache/imageFeatures";
 import type { Optimisation } from "../configs/settings";
 import { drawFewShot } from "../datasets/fewShot";
-import { type PixelBatch, testBatches, trainPictures } from "../datasets/pictures";
+import { testBatches, trainPictures } from "../datasets/pictures";
 import type { Dataset } from "../datasets/split";
 import { operations } from "../engine/profiler";
 import { tf } from "../engine/tf";
@@ -14,6 +14,7 @@ import { type Benchmark, byShots, configOf, type Grid, type Row } from "../exper
 import { testBatch } from "../experiments/evaluate";
 import type { Hooks, Job, Outcome } from "../experiments/runner";
 import { configJson } from "../experiments/trainAndEvaluate";
+import type { PixelBatch } from "../io/preprocess";
 import type { Method, Params, Task } from "../methods/method";
 import { type Settings, trainingSettings } from "../methods/method";
 import { type Paper, paperTitle } from "../results/paper";
@@ -190,6 +191,7 @@ function costTable(rows: Row[], named: Named[], paper: Paper): Table {
   };
 }
 
+/** The cost benchmark: trainable parameters, operations, and seconds of a training step and of testing. */
 export const cost: Benchmark = {
   name: "cost",
   title: "Cost",

@@ -12,6 +12,7 @@ import { settingOf } from "../results/store";
 export const scoresByShots = (rows: Row[]): AccuracyScore[] =>
   rows.map(({ row, run }) => ({ ...run, method: row, accuracy: run.metrics.accuracy, column: `${run.shots}`, setting: settingOf(run) }));
 
+/** The few-shot benchmark: train and test on all classes with 1 to 16 pictures of each (paper, section 4.4). */
 export const fewShot: Benchmark = {
   name: "few-shot",
   title: "Few-shot",

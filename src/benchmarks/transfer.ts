@@ -61,6 +61,7 @@ function benchmark(
   };
 }
 
+/** The cross-dataset benchmark: train on one dataset, test the same prompts on others (paper, section 4.2). */
 export const crossDataset = benchmark(
   {
     name: "cross-dataset",
@@ -73,6 +74,7 @@ export const crossDataset = benchmark(
   () => ["ImageNet", "average"],
 );
 
+/** Domain generalisation: train on one dataset, test on its classes as other hands show them (paper, section 4.3). */
 export const domainGeneralisation = benchmark(
   {
     name: "domain-generalisation",

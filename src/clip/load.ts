@@ -21,6 +21,7 @@ import type { Clip, ImageTower, TextTower } from "./model";
 import { loadTokenizer } from "./tokenizer";
 
 /**
+ * Reads a CLIP from a Hugging Face CLIPModel folder (config.json, model.safetensors, tokenizer.json, preprocessor_config.json).
  * @returns frozen tensors that stay for the life of the process, or until `disposeClip`.
  * @throws where a file is missing or corrupt, or tensors are missing, left over or of another shape than the config says: all named.
  */

@@ -41,6 +41,7 @@ export type ImageTower = {
   patch: number;
 };
 
+/** A frozen CLIP: both encoders, tokenizer and preprocessing, with a fingerprint of its files. */
 export type Clip = {
   name: string;
   folder: string;

@@ -67,6 +67,7 @@ export const embedded: Record<BenchmarkSettings, Preset> = {
   fewShotFine: { ...embeddedFewShot, ensemble: { mean: 18, std: 2 } },
 };
 
+/** All settings by name: of PromptSRC's paper (`paper`) and of the embedded model (`embedded`), each by benchmark. */
 export const presets = { paper, embedded };
 export type PresetName = keyof typeof presets;
 

@@ -79,6 +79,7 @@ export const ensemble = z
   ])
   .nullable()
   .describe("how the epochs' prompts are weighted in the result (GPA); null: the last epoch's");
+/** A weighting of the epochs: a Gaussian `{ mean, std }` (GPA, equation 6), a moving average `{ decay }`, or null for the last epoch. */
 export type Ensemble = z.infer<typeof ensemble>;
 
 export type Augmentation = z.infer<typeof augmentation>;

@@ -5,13 +5,10 @@
 import { statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { hashOf } from "../io/contentHash";
-import { cropPicture, decode, normalise, type Preprocess, pythonRound, testPicture } from "../io/preprocess";
+import { cropPicture, decode, normalise, type PixelBatch, type Preprocess, pythonRound, testPicture } from "../io/preprocess";
 import type { Box, Picture } from "../io/resample";
 import { type Random, seeded } from "../util/random";
 import type { Item } from "./split";
-
-/** pixels: [B, 3, height, width], a fresh array for each batch; labels: [B]. */
-export type PixelBatch = { pixels: Float32Array; labels: Int32Array };
 
 /** Random crops cover a share of the picture's area in `scale` with a width-to-height ratio in `ratio`; `flip` is a probability. */
 export type Augmentation = { scale: [number, number]; ratio: [number, number]; flip: number };

@@ -15,6 +15,7 @@ import { oneOf, UsageError } from "../util/errors";
  */
 export type Item = { path: string; label: number; className: string; hash?: string };
 
+/** Labelled pictures in three parts, with their class names; see `makeDataset` for what is checked. */
 export type Dataset = {
   name: string;
   folder: string;

@@ -105,3 +105,13 @@ export function differentiate(
   value.dispose();
   return { names, terms: kept as Tensor, gradients: Object.fromEntries(keys.map((key, i) => [key, grads[i]])) };
 }
+
+/** One-hot rows [B,C] (tf.oneHot refuses a single class). */
+export const oneHot = (labels: Int32Array, classes: number): Tensor2D => {
+  const values = new Float32Array(labels.length * classes);
+  labels.forEach((label, b) => {
+    if (!(label >= 0 && label < classes)) throw new Error(`label ${label} of picture ${b} is none of the ${classes} classes`);
+    values[b * classes + label] = 1;
+  });
+  return tf.tensor2d(values, [labels.length, classes]);
+};

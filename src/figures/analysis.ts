@@ -1,9 +1,7 @@
 /** What happens inside while prompts learn: features that leave the frozen ones, loss terms, weights of the epochs, attention, predictions. */
 import type { Data, Layout } from "plotly.js-dist-min";
 import type { Angles } from "../analysis/diagnostics";
-import type { Preset } from "../configs/settings";
 import type { Named } from "../results/table";
-import { ensembleWeights } from "../training/ensemble";
 import { type Line, linesFigure } from "./lines";
 import { axis, baseConfig, baseLayout, type Figure, faintInk, panelTitle } from "./style";
 
@@ -68,15 +66,8 @@ export function termsFigure(measured: { method: Named; terms: Record<string, num
 }
 
 /** Weights of the epochs in some settings, and how far each epoch's prompts are from the result, as a share of the way from the start. */
-export function gpaFigure(
-  settings: { title: string; colour: string; config: Pick<Preset, "epochs" | "ensemble"> }[],
-  method: Named,
-  distances: number[],
-): Figure {
-  const lines = settings.map(({ title, colour, config: { epochs, ensemble } }): Line => {
-    const numbers = ensemble && "mean" in ensemble ? ` (${ensemble.mean}, ${ensemble.std})` : "";
-    return { name: title, title: `${title}${numbers}`, colour, x: upTo(epochs), y: ensembleWeights(epochs, ensemble) };
-  });
+export function gpaFigure(ensembles: { title: string; colour: string; weights: number[] }[], method: Named, distances: number[]): Figure {
+  const lines = ensembles.map(({ title, colour, weights }): Line => ({ name: title, title, colour, x: upTo(weights.length), y: weights }));
   const path: Line = { ...method, title: `${method.title}'s prompts`, x: upTo(distances.length, 0), y: distances };
   const near = distances.indexOf(Math.min(...distances));
   return linesFigure(

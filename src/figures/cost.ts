@@ -22,6 +22,7 @@ const theirs: Measure[] = [
 ];
 
 /**
+ * What methods cost beside what they learn: trainable parameters, operations and seconds, ours and the paper's.
  * @param table the cost benchmark's, of one dataset
  * @throws when it has no row of these methods
  */

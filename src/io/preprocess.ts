@@ -161,3 +161,6 @@ export function normalise(picture: Picture, preprocess: Preprocess, flip: boolea
     }
   }
 }
+
+/** What a model sees at once: normalised pixels [B, 3, height, width], a fresh array for each batch, and labels [B]. */
+export type PixelBatch = { pixels: Float32Array; labels: Int32Array };

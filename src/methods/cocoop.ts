@@ -11,13 +11,13 @@ import { encodeForImages } from "../clip/fast/sentences";
 import type { SuffixGroup } from "../clip/fast/text";
 import type { Clip } from "../clip/model";
 import { optimisation, textContext } from "../configs/settings";
-import { normalise, permuteRows } from "../engine/autograd";
+import { normalise, oneHot, permuteRows } from "../engine/autograd";
 import type { Tensor1D, Tensor2D, Tensor3D, Tensor4D } from "../engine/tf";
 import { tf } from "../engine/tf";
 import { classSuffixes } from "./ivlp";
 import { crossEntropy } from "./losses";
 import type { Method, Params, Task } from "./method";
-import { frozen, oneHot } from "./promptLearner";
+import { frozen } from "./promptLearner";
 import { type ContextSettings, initialContext, initialLinear } from "./prompts";
 
 /** E over the width of the network between. */

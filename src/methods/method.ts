@@ -8,8 +8,8 @@ import type { Clip } from "../clip/model";
 import { hasSetting, problems, settingsOf } from "../configs/change";
 import { type BenchmarkSettings, type PresetName, presets } from "../configs/presets";
 import type { Ensemble, ensemble } from "../configs/settings";
-import type { PixelBatch } from "../datasets/pictures";
 import type { Scalar, Tensor, Tensor2D, Tensor4D } from "../engine/tf";
+import type { PixelBatch } from "../io/preprocess";
 import { UsageError } from "../util/errors";
 
 /** Learnable tensors by name; for prompts `text.0` (input), `text.i`, `vision.0`, `vision.i` (before block i). */
@@ -21,6 +21,7 @@ export type Params = Record<string, Tensor>;
  */
 export type Task<S = Settings> = { clip: Clip; classNames: string[]; config: S; seed: number };
 
+/** Settings by name, nested where the schema of a method nests them (`lossWeights.text`). */
 export type Settings = Record<string, any>;
 
 /** Normalised pixels [B,3,R,R] and one label each, an index into the class names; the epoch and step (from 0) that they belong to. */
@@ -57,6 +58,7 @@ export type Classifier = {
   dispose(): void;
 };
 
+/** A method: how its parameters start, what it minimises, how it classifies, and the settings it has. */
 export type Method = {
   /** Name in commands and result files. */
   name: string;

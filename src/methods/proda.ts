@@ -19,13 +19,13 @@ import { z } from "zod";
 import { encodeForImages, encodeSentences, type SentenceGroup, sentenceGroups } from "../clip/fast/sentences";
 import { inOrder, type SuffixGroup, suffixGroups, tokenise } from "../clip/fast/text";
 import { optimisation, textContext } from "../configs/settings";
-import { normalise, repeat } from "../engine/autograd";
+import { normalise, oneHot, repeat } from "../engine/autograd";
 import type { Scalar, Tensor2D, Tensor3D } from "../engine/tf";
 import { tf } from "../engine/tf";
 import { sentenceIds } from "./coop";
 import { cosineLogits, crossEntropy } from "./losses";
 import type { Method, Params, Task } from "./method";
-import { classifier, frozen, oneHot } from "./promptLearner";
+import { classifier, frozen } from "./promptLearner";
 import { noise, plainName } from "./prompts";
 
 const prodaSettings = z.object({

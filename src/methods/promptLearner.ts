@@ -10,7 +10,7 @@ import { rememberImages } from "../cache/imageFeatures";
 import { encodeImage, type ImageFront, imageFront } from "../clip/fast/image";
 import type { Clip } from "../clip/model";
 import { optimisation } from "../configs/settings";
-import { normalise } from "../engine/autograd";
+import { normalise, oneHot } from "../engine/autograd";
 import type { Tensor2D, Tensor4D } from "../engine/tf";
 import { tf } from "../engine/tf";
 import { cosineLogits, crossEntropy } from "./losses";
@@ -151,13 +151,3 @@ function once<T>(make: () => T): () => T {
     return made;
   };
 }
-
-/** One-hot rows [B,C] (tf.oneHot refuses a single class). */
-export const oneHot = (labels: Int32Array, classes: number): Tensor2D => {
-  const values = new Float32Array(labels.length * classes);
-  labels.forEach((label, b) => {
-    if (!(label >= 0 && label < classes)) throw new Error(`label ${label} of picture ${b} is none of the ${classes} classes`);
-    values[b * classes + label] = 1;
-  });
-  return tf.tensor2d(values, [labels.length, classes]);
-};

@@ -30,4 +30,5 @@ const all = [
   mapleSrc,
 ];
 
+/** All methods by name, in the order of tables. */
 export const methods: Record<string, Method> = Object.fromEntries(all.map((method) => [method.name, method]));

@@ -4,9 +4,9 @@
  * the reference file.
  */
 import type { Clip } from "../clip/model";
-import type { PixelBatch } from "../datasets/pictures";
 import { differentiate } from "../engine/autograd";
 import { tf } from "../engine/tf";
+import type { PixelBatch } from "../io/preprocess";
 import type { Stored } from "../io/safetensors";
 import { frozenTextTarget } from "../methods/frozenText";
 import { type Method, type Params, settle, type Task, trainingSettings } from "../methods/method";

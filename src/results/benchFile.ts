@@ -1,5 +1,4 @@
 /** What the bench measures and writes (bench/), as notebooks read it. */
-import type { Operation } from "../engine/profiler";
 
 export type ModelName = "ViT-B/16" | "mini-clip";
 export type Where = "ours" | "pytorch";
@@ -29,7 +28,7 @@ export type Outcome = {
   /** Operations of the matrix products: what the exact savings leave, what was done, what the official way takes; of a product, the rate. */
   flops?: { needed?: number; done?: number; official?: number; perSecond?: number };
   /** The operations of one step, the slowest first. */
-  operations?: Operation[];
+  operations?: ProfiledOperation[];
 };
 
 /** `busy`: the share of the processors that others used just before the job, 0 on an idle machine. */
@@ -65,13 +64,16 @@ export type BenchRecord = {
   busy: number;
 };
 
+/** An operation of the engine by name, with the floating-point operations of its matrix products (engine/profiler.ts). */
+export type ProfiledOperation = { name: string; calls: number; seconds: number; flops: number };
+
 export type BenchFile = {
   made: { date: string; cpu: string; cores: number; threads: number; memoryBytes: number; versions: Record<Where, Record<string, string>> };
   records: BenchRecord[];
   /** Largest relative difference between the losses of both sides' first steps. */
   losses: { job: Job; difference: number }[];
   /** Where the seconds of one of our steps go, by operation. */
-  profiles: { job: Job; operations: Operation[] }[];
+  profiles: { job: Job; operations: ProfiledOperation[] }[];
 };
 
 /** The shapes of the sweep: one of classes, batch, depth and name length changes, the rest stays. The peer measures fewer of them. */

@@ -1,8 +1,7 @@
 /** The bench's tables, from its records. */
 
 import { existsSync, readFileSync } from "node:fs";
-import type { Operation } from "../engine/profiler";
-import { type BenchFile, type BenchRecord, sweep, type Where } from "./benchFile";
+import { type BenchFile, type BenchRecord, type ProfiledOperation, sweep, type Where } from "./benchFile";
 import type { Table } from "./table";
 
 type Wanted = Partial<BenchRecord>;
@@ -176,7 +175,7 @@ export function sweepTable({ records }: BenchFile): Table {
 }
 
 /** The operations that take the time of a step. */
-export function profileTable(model: string, classes: number, operations: Operation[]): Table {
+export function profileTable(model: string, classes: number, operations: ProfiledOperation[]): Table {
   const all = operations.reduce((sum, { seconds }) => sum + seconds, 0);
   return {
     title: `Operations of a step, ${model}, ${classes} classes`,

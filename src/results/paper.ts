@@ -25,6 +25,7 @@ export type Paper = {
 
 export const paperTitle = "Khattak et al., ICCV 2023";
 
+/** Reads `data/paper.json`: the tables of the paper that stand beside our numbers. */
 export const loadPaper = (): Paper => JSON.parse(readFileSync(join(process.cwd(), "data", "paper.json"), "utf8")) as Paper;
 
 /**

@@ -54,6 +54,7 @@ export type Identity = {
 /** One epoch: mean losses by name, and the accuracies after it where they were asked for. */
 export type EpochResult = { epoch: number; lr: number; losses: Record<string, number>; metrics?: Record<string, number> };
 
+/** A finished run: what was asked for, its accuracies in percent, its losses by epoch, and what made it. */
 export type Run = Identity & {
   key: string;
   /** percentages */

@@ -8,10 +8,9 @@
  * Shapes: N samples, E features, C classes.
  */
 
+import { logSoftmax, oneHot, scale } from "../engine/autograd";
 import type { Scalar, Tensor2D } from "../engine/tf";
 import { tf } from "../engine/tf";
-import { crossEntropy } from "../methods/losses";
-import { oneHot } from "../methods/promptLearner";
 import { minimise } from "./lbfgs";
 
 /** Features [N,E] row by row, and a class 0..C-1 each. */
@@ -63,11 +62,12 @@ export function regress({ features, labels }: Samples, c: number, classes: numbe
       const values = Float32Array.from(fit);
       const weight = tf.tensor2d(values.subarray(0, E * C), [E, C]);
       const scores = tf.add<Tensor2D>(tf.matMul(x, weight), tf.tensor1d(values.subarray(E * C)));
+      const loss = scale(tf.sum(tf.mul(truth, logSoftmax(scores))), -1 / N);
       const penalty = tf.div<Scalar>(tf.sum(tf.square(weight)), 2 * c * N);
       const error = tf.div<Tensor2D>(tf.sub(tf.softmax(scores), truth), N); // [N,C]
       const ofWeight = tf.add(tf.matMul(x, error, true, false), tf.div(weight, c * N));
       const gradient = tf.concat([tf.reshape(ofWeight, [-1]), tf.sum(error, 0)]).dataSync();
-      return { value: tf.add(crossEntropy(scores, truth), penalty).dataSync()[0], gradient: Float64Array.from(gradient) } as any;
+      return { value: tf.add(loss, penalty).dataSync()[0], gradient: Float64Array.from(gradient) } as any;
     });
   const fit = minimise(objective, new Float64Array((E + 1) * C), { tolerance });
   tf.dispose([x, truth]);

@@ -4,10 +4,10 @@
  */
 
 import type { Ensemble, Optimisation } from "../configs/settings";
-import type { PixelBatch } from "../datasets/pictures";
 import { differentiate } from "../engine/autograd";
 import type { Tensor } from "../engine/tf";
 import { tf } from "../engine/tf";
+import type { PixelBatch } from "../io/preprocess";
 import type { Batch, Learner, Method, Params, Task } from "../methods/method";
 import { aggregate, type Kept, keep } from "./ensemble";
 import { learningRate } from "./schedule";

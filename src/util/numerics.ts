@@ -16,12 +16,19 @@ export function numericsVersion(root = process.cwd()): string {
   if (version !== undefined && root === process.cwd()) return version;
   const hash = createHash("sha256");
   for (const file of [...rooms.flatMap((room) => sources(join(root, "src", room))), join(root, "package-lock.json")]) {
-    hash.update(file.slice(root.length)).update(readFileSync(file));
+    hash.update(file.slice(root.length)).update(withoutComments(readFileSync(file, "utf8")));
   }
   const digest = hash.digest("hex").slice(0, 16);
   if (root === process.cwd()) version = digest;
   return digest;
 }
+
+/** Comments and white space change no number. */
+const withoutComments = (text: string): string =>
+  text
+    .replace(/\/\*[\s\S]*?\*\//g, "")
+    .replace(/^\s*\/\/.*$/gm, "")
+    .replace(/\s+/g, " ");
 
 const sources = (folder: string): string[] =>
   readdirSync(folder, { recursive: true, encoding: "utf8" })

@@ -3,6 +3,7 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { exactStepCost, officialStepCost, officialTestCost, type Setting, totalCost, trainableParameters } from "../../bench/flops";
+import { writeRandomClip } from "../../bench/randomClip";
 import { forgetImages } from "../../src/cache/imageFeatures";
 import { readConfig } from "../../src/clip/config";
 import { tokenise } from "../../src/clip/fast/text";
@@ -12,7 +13,6 @@ import { operations } from "../../src/engine/profiler";
 import { tf } from "../../src/engine/tf";
 import { promptsrc } from "../../src/methods/promptsrc";
 import { gradientStep } from "../../src/training/train";
-import { writeRandomClip } from "../randomClip";
 
 const vitB16 = {
   embed: 512,

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, test } from "vitest";
+import { writeRandomClip } from "../../bench/randomClip";
 import { ablationJobs, ablations, ablationTables, variantsOf } from "../../src/benchmarks/ablations";
 import { benchmarks } from "../../src/benchmarks/registry";
 import { disposeClip, loadClip } from "../../src/clip/load";
@@ -22,7 +23,6 @@ import { runKey } from "../../src/results/store";
 import { tableText } from "../../src/results/table";
 import { gradientStep } from "../../src/training/train";
 import { numericsVersion } from "../../src/util/numerics";
-import { writeRandomClip } from "../randomClip";
 import { drawShapes } from "../shapes";
 
 let folder: string;

@@ -3,12 +3,12 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSy
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { writeRandomClip } from "../../bench/randomClip";
 import { rememberTexts, type TextCache } from "../../src/cache/textFeatures";
 import { encodeTexts } from "../../src/clip/fast/text";
 import { disposeClip, loadClip } from "../../src/clip/load";
 import type { Clip } from "../../src/clip/model";
 import { type Tensor, tf } from "../../src/engine/tf";
-import { writeRandomClip } from "../randomClip";
 
 const texts = ["a photo of a cat.", "a cat", "a drawing of a dog."];
 let folder: string;

@@ -1,5 +1,6 @@
 /** The encoders with their savings against the plain way: features and gradients, for all depths, lengths and shapes of towers. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { writeRandomClip } from "../../bench/randomClip";
 import { block, blocksThatKeep, project, type Surroundings } from "../../src/clip/fast/block";
 import { turn } from "../../src/clip/fast/foldConstants";
 import { encodeImage, imageFront } from "../../src/clip/fast/image";
@@ -8,7 +9,6 @@ import { loadClip } from "../../src/clip/load";
 import { kernels } from "../../src/engine/backend";
 import { type Tensor, type Tensor2D, tf } from "../../src/engine/tf";
 import { seeded } from "../../src/util/random";
-import { writeRandomClip } from "../randomClip";
 import { plainClip } from "./plain";
 
 const random = seeded("encoders");

@@ -5,16 +5,10 @@ import path from "node:path";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { drawFewShot, shortClasses } from "../../src/datasets/fewShot";
-import {
-  officialAugmentation,
-  type PixelBatch,
-  randomResizedCrop,
-  stepsPerEpoch,
-  testBatches,
-  trainPictures,
-} from "../../src/datasets/pictures";
+import { officialAugmentation, randomResizedCrop, stepsPerEpoch, testBatches, trainPictures } from "../../src/datasets/pictures";
 import { pythonRandom } from "../../src/datasets/pythonRandom";
 import { baseNovel, type Dataset, type Item, listRules, loadDataset } from "../../src/datasets/split";
+import type { PixelBatch } from "../../src/io/preprocess";
 import { readPreprocess } from "../../src/io/preprocess";
 import { readJson } from "../../src/io/readJson";
 import { drawsParity } from "../../src/parity/data";

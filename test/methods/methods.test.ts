@@ -1,5 +1,6 @@
 /** What every method of the registry must hold, and what single ones promise, on a random model with unequal towers. */
 import { beforeAll, describe, expect, test } from "vitest";
+import { quickConfig as base, writeRandomClip } from "../../bench/randomClip";
 import { encodeText, suffixGroups, tokenise } from "../../src/clip/fast/text";
 import { loadClip } from "../../src/clip/load";
 import type { Clip } from "../../src/clip/model";
@@ -14,7 +15,6 @@ import { accuracyOf, centred, featureMeans, regress, uncentred } from "../../src
 import { gradientStep, train } from "../../src/training/train";
 import { seeded } from "../../src/util/random";
 import { plainClip } from "../clip/plain";
-import { quickConfig as base, writeRandomClip } from "../randomClip";
 
 const random = seeded("methods test");
 const gaussian = (shape: number[], std = 1): any =>

@@ -3,14 +3,14 @@ import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
+import { quickConfig, writeRandomClip } from "../../bench/randomClip";
 import { loadClip } from "../../src/clip/load";
 import type { Clip } from "../../src/clip/model";
 import { paper } from "../../src/configs/presets";
-import { layerNorm, logSoftmax, meanAbsolute, normalise, permuteRows, repeat } from "../../src/engine/autograd";
+import { layerNorm, logSoftmax, meanAbsolute, normalise, oneHot, permuteRows, repeat } from "../../src/engine/autograd";
 import { type Tensor, tf } from "../../src/engine/tf";
 import { cosineLogits, crossEntropy, featureConsistency, logitConsistency } from "../../src/methods/losses";
 import { type Params, type Settings, settle, type Task } from "../../src/methods/method";
-import { oneHot } from "../../src/methods/promptLearner";
 import { methods } from "../../src/methods/registry";
 import { loadState, saveState } from "../../src/training/checkpoint";
 import { gpaWeights } from "../../src/training/ensemble";
@@ -18,7 +18,6 @@ import { learningRate } from "../../src/training/schedule";
 import { sgdStep } from "../../src/training/sgd";
 import { gradientStep, type TrainState, train } from "../../src/training/train";
 import { seeded } from "../../src/util/random";
-import { quickConfig, writeRandomClip } from "../randomClip";
 
 const random = seeded("training test");
 const gaussian = (...shape: number[]): any =>

@@ -1,0 +1,143 @@
+/** The surface of src/kit.ts: what it exports, that all of it is documented, and that notebooks need nothing else. */
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import ts from "typescript";
+import { expect, test } from "vitest";
+
+const program = ts.createProgram(["src/kit.ts"], {
+  target: ts.ScriptTarget.ES2022,
+  module: ts.ModuleKind.ESNext,
+  moduleResolution: ts.ModuleResolutionKind.Bundler,
+  skipLibCheck: true,
+  noEmit: true,
+});
+const checker = program.getTypeChecker();
+const module = checker.getSymbolAtLocation(program.getSourceFile("src/kit.ts") as ts.Node) as ts.Symbol;
+const exported = checker
+  .getExportsOfModule(module)
+  .map((symbol) =>
+    symbol.flags & ts.SymbolFlags.Alias ? { name: symbol.name, symbol: checker.getAliasedSymbol(symbol) } : { name: symbol.name, symbol },
+  );
+
+test("the surface", () => {
+  expect(exported.map(({ name }) => name).sort()).toMatchInlineSnapshot(`
+    [
+      "Clip",
+      "Dataset",
+      "Ensemble",
+      "Figure",
+      "Method",
+      "Params",
+      "Preset",
+      "Run",
+      "Scalar",
+      "Settings",
+      "Task",
+      "Tensor",
+      "Tensor2D",
+      "ablationJobs",
+      "ablationTables",
+      "ablations",
+      "accuracyDifferences",
+      "anglesFigure",
+      "anglesOf",
+      "attentionFigure",
+      "attentionMaps",
+      "baseNovel",
+      "baseNovelFigure",
+      "baseNovelTable",
+      "baseToNovel",
+      "baseToNovelJobs",
+      "baseToNovelTable",
+      "batchOf",
+      "choiceFigure",
+      "comparable",
+      "comparableRuns",
+      "configFor",
+      "confusionFigure",
+      "confusionOf",
+      "cosineLogits",
+      "cost",
+      "costFigure",
+      "crossDataset",
+      "crossEntropy",
+      "datasetNames",
+      "differencesByEpoch",
+      "differencesTable",
+      "distances",
+      "domainGeneralisation",
+      "drawFewShot",
+      "engineLine",
+      "ensembleWeights",
+      "fewShot",
+      "fewShotFigure",
+      "fewShotTable",
+      "firstBatch",
+      "forgettingFigure",
+      "forgettingTable",
+      "gpaFigure",
+      "harmonicMeansTable",
+      "host",
+      "imageAttention",
+      "independent",
+      "lastBlock",
+      "listed",
+      "loadClip",
+      "loadDataset",
+      "loadPaper",
+      "methods",
+      "objective",
+      "paperBaseToNovel",
+      "paperOf",
+      "paperTemplates",
+      "paperTriple",
+      "pathOf",
+      "pictureGrid",
+      "presets",
+      "promptLearner",
+      "promptShares",
+      "readBench",
+      "runInCell",
+      "runProfile",
+      "saveFigure",
+      "scoresByShots",
+      "scoresByTarget",
+      "scoresOf",
+      "scoresOfRows",
+      "settingFigure",
+      "show",
+      "startEngine",
+      "stepsTable",
+      "storedRuns",
+      "sweepFigure",
+      "sweepTable",
+      "tableFrame",
+      "termsFigure",
+      "termsOf",
+      "termsTable",
+      "tf",
+      "trainableDatasets",
+      "trajectoryFigure",
+      "transferFigure",
+      "variantsFigure",
+      "variantsOf",
+      "withParams",
+    ]
+  `);
+});
+
+test("every export has a docstring", () => {
+  const bare = exported.filter(
+    ({ name, symbol }) => name !== "tf" && ts.displayPartsToString(symbol.getDocumentationComment(checker)) === "",
+  );
+  expect(bare.map(({ name }) => name)).toEqual([]);
+});
+
+test("every notebook imports the kit and nothing else of the clone", () => {
+  for (const name of readdirSync("notebooks").filter((file) => file.endsWith(".ipynb"))) {
+    const { cells } = JSON.parse(readFileSync(join("notebooks", name), "utf8")) as { cells: { cell_type: string; source: string[] }[] };
+    const code = cells.filter((cell) => cell.cell_type === "code").map((cell) => cell.source.join(""));
+    const imported = code.flatMap((text) => [...text.matchAll(/from "(\.[^"]+)"/g)].map(([, path]) => path));
+    expect([name, imported]).toEqual([name, ["./src/kit"]]);
+  }
+});
