@@ -25,7 +25,7 @@ export { drawFewShot } from "./datasets/fewShot";
 export type { Dataset } from "./datasets/split";
 export { baseNovel, datasetNames, loadDataset, trainableDatasets } from "./datasets/split";
 // The engine.
-export type { Scalar, Tensor, Tensor2D } from "./engine/tf";
+export type { Tensor, Tensor2D } from "./engine/tf";
 export { engineLine, startEngine, tf } from "./engine/tf";
 // Runs.
 export { storedRuns } from "./experiments/runner";

@@ -30,7 +30,6 @@ test("the surface", () => {
       "Params",
       "Preset",
       "Run",
-      "Scalar",
       "Settings",
       "Task",
       "Tensor",
@@ -127,9 +126,10 @@ test("the surface", () => {
 });
 
 test("every export has a docstring", () => {
-  const bare = exported.filter(
-    ({ name, symbol }) => name !== "tf" && ts.displayPartsToString(symbol.getDocumentationComment(checker)) === "",
-  );
+  const ours = ({ symbol }: { symbol: ts.Symbol }) =>
+    symbol.declarations?.every((node) => !node.getSourceFile().fileName.includes("node_modules"));
+  const documented = ({ symbol }: { symbol: ts.Symbol }) => symbol.getDocumentationComment(checker).length > 0;
+  const bare = exported.filter((one) => one.name !== "tf" && ours(one) && !documented(one));
   expect(bare.map(({ name }) => name)).toEqual([]);
 });
 

@@ -55,7 +55,10 @@ export function trainTestJob({ clip, split = "test", perEpoch = false, row }: Gr
   const { benchmark, method, config, seed, source, target, tests } = options;
   const { name, title } = row ?? method;
   const known = source.dataset.classNames.slice(0, source.classes === "base" ? Math.ceil(source.dataset.classNames.length / 2) : undefined);
-  if (method.transfers?.(config) === false && Object.values(tests).some((test) => test.classNames.join() !== known.join())) {
+  if (
+    method.transfers?.(config) === false &&
+    Object.values(tests).some((test) => JSON.stringify(test.classNames) !== JSON.stringify(known))
+  ) {
     throw new UsageError(`${method.title} answers with the classes that it was trained on; ${benchmark} asks for others`);
   }
   const pictures = Object.values(tests).reduce((sum, test) => sum + test[split].length, 0);

@@ -1,7 +1,9 @@
 /** What happens inside while prompts learn: features that leave the frozen ones, loss terms, weights of the epochs, attention, predictions. */
+
 import type { Data, Layout } from "plotly.js-dist-min";
 import type { Angles } from "../analysis/diagnostics";
 import type { Named } from "../results/table";
+import { escapeHtml } from "../util/escape";
 import { type Line, linesFigure } from "./lines";
 import { axis, baseConfig, baseLayout, type Figure, faintInk, panelTitle } from "./style";
 
@@ -124,7 +126,7 @@ export function confusionFigure(title: string, classNames: string[], measured: {
   const width = (1 - gap * (measured.length - 1)) / measured.length;
   const domains = measured.map((_, k): [number, number] => [k * (width + gap), k * (width + gap) + width]);
   const truth = measured.map(({ rows }) => (100 * rows.reduce((sum, row, c) => sum + row[c], 0)) / rows.length);
-  const names = classNames.map((name) => name.replaceAll("_", " "));
+  const names = classNames.map((name) => escapeHtml(name.replaceAll("_", " "))); // Plotly reads labels as HTML
   const data = measured.map(
     ({ method, rows }, k) =>
       ({

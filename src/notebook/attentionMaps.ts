@@ -1,9 +1,11 @@
 /** Pictures with what CLS attends to, as the model sees them: what it looks at keeps its colour, the rest fades to white. */
+
 import sharp from "sharp";
 import type { ImageAttention } from "../analysis/attention";
 import type { Clip } from "../clip/model";
 import type { Item } from "../datasets/split";
 import { decode, testPicture } from "../io/preprocess";
+import { escapeHtml } from "../util/escape";
 import type { Html } from "./show";
 
 const side = 84; // pixels of one picture
@@ -25,7 +27,7 @@ export async function attentionMaps(clip: Clip, items: Item[], rows: { title: st
   const cell = "padding:2px 4px;background:none;text-align:left";
   const line = (title: string, sources: string[]) =>
     `<tr style="background:none"><td style="${cell}">${title}</td>${sources
-      .map((src, k) => `<td style="${cell}"><img alt="${items[k].className}, ${title}" src="${src}"></td>`)
+      .map((src, k) => `<td style="${cell}"><img alt="${escapeHtml(`${items[k].className}, ${title}`)}" src="${src}"></td>`)
       .join("")}</tr>`;
   const plain = await Promise.all(pictures.map(({ data, width, height }) => source(data, width, height)));
   const faded = rows.map(async ({ title, attention }) => {
@@ -40,7 +42,7 @@ export async function attentionMaps(clip: Clip, items: Item[], rows: { title: st
     });
     return line(title, await Promise.all(seen));
   });
-  const names = `<tr style="background:none"><td></td>${items.map(({ className }) => `<td style="${cell};font-size:85%;max-width:${side}px;white-space:normal;vertical-align:bottom">${className.replaceAll("_", " ")}</td>`).join("")}</tr>`;
+  const names = `<tr style="background:none"><td></td>${items.map(({ className }) => `<td style="${cell};font-size:85%;max-width:${side}px;white-space:normal;vertical-align:bottom">${escapeHtml(className.replaceAll("_", " "))}</td>`).join("")}</tr>`;
   const html = `<table style="border-collapse:collapse">${names}${line("picture", plain)}${(await Promise.all(faded)).join("")}</table>`;
   return {
     html,

@@ -1,10 +1,12 @@
 /** Pictures for notebooks: a look at a dataset, and still pictures of interactive figures for viewers that run no scripts. */
+
 import { readFileSync } from "node:fs";
 import sharp from "sharp";
 import type { Dataset, Item } from "../datasets/split";
 import { withPainter } from "../figures/save";
 import type { Figure } from "../figures/style";
 import { writeAtomic } from "../io/atomicWrite";
+import { escapeHtml } from "../util/escape";
 import type { Html } from "./show";
 
 const side = 56; // pixels of one picture
@@ -36,7 +38,7 @@ async function column(dataset: Dataset, classes: number, perClass: number): Prom
     );
     const source = `data:image/jpeg;base64,${(await strip(items)).toString("base64")}`;
     const cell = "padding:2px 8px;background:none;text-align:left";
-    return `<tr style="background:none"><td style="${cell}">${name}</td><td style="${cell}"><img alt="${name}" src="${source}"></td></tr>`;
+    return `<tr style="background:none"><td style="${cell}">${escapeHtml(name)}</td><td style="${cell}"><img alt="${escapeHtml(name)}" src="${source}"></td></tr>`;
   });
   return `<table style="border-collapse:collapse">${(await Promise.all(rows)).join("")}</table>`;
 }

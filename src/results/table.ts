@@ -1,7 +1,9 @@
 /**
- * Tables as plain rows: made once, then viewed as HTML (notebooks), Markdown (files) or text (terminal), and by
+ * Tables as plain rows: made once, then viewed as HTML (notebooks) or text (terminal), and by
  * `frame.ts` as a danfo DataFrame. Deviations are over seeds, the best of a group is marked.
  */
+
+import { escapeHtml } from "../util/escape";
 import { type Paper, paperBaseToNovel, paperTitle, type Triple } from "./paper";
 import type { Score, Spread, Summary } from "./statistics";
 import { summarise, summariseAverage } from "./statistics";
@@ -49,8 +51,6 @@ export function isBest(table: Table, row: Record<string, Value>, column: Column)
   return present.length > 1 && own.toFixed(digits) === Math.max(...present).toFixed(digits);
 }
 
-const escapeHtml = (text: string): string => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
-
 /** The rows' cells as they are read: a group's name stands in its first row only. */
 const shownText = (table: Table, row: Record<string, Value>, index: number, column: Column): string => {
   const previous = table.rows[index - 1];
@@ -97,21 +97,6 @@ export const lastBlock = (table: Table): Table => ({
 });
 
 const titleOf = (column: Column): string => (column.group ? `${column.group} ${column.title}` : column.title);
-
-export function tableMarkdown(table: Table): string {
-  const plain = (text: string) => text.replace(/\|/g, "\\|");
-  const text = (row: Record<string, Value>, index: number, column: Column) => {
-    const shown = plain(shownText(table, row, index, column));
-    return isBest(table, row, column) ? `**${shown}**` : shown;
-  };
-  const rule = (c: Column) => (typeof table.rows[0]?.[c.key] === "string" ? "---" : "---:");
-  const lines = [
-    table.columns.map((c) => plain(titleOf(c))),
-    table.columns.map(rule),
-    ...table.rows.map((row, index) => table.columns.map((c) => text(row, index, c))),
-  ];
-  return [...lines.map((cells) => `| ${cells.join(" | ")} |`), ...(table.note ? ["", table.note] : [])].join("\n");
-}
 
 /** Aligned columns for a terminal; the best of a group carries a star. */
 export function tableText(table: Table): string {

@@ -13,15 +13,19 @@ import { testBatches } from "../../src/datasets/pictures";
 import { type Dataset, loadDataset } from "../../src/datasets/split";
 import { scale } from "../../src/engine/autograd";
 import { type GridResult, rowsOf, runGrid } from "../../src/experiments/runner";
+import { trainTestJob } from "../../src/experiments/trainAndEvaluate";
 import { independent } from "../../src/methods/ivlp";
 import { crossEntropy } from "../../src/methods/losses";
 import { configFor, type Method, type Settings, schemaOf } from "../../src/methods/method";
 import { objective, promptLearner } from "../../src/methods/promptLearner";
-import { fillTemplate } from "../../src/methods/prompts";
+import { fillTemplate, promptSentence } from "../../src/methods/prompts";
 import { methods } from "../../src/methods/registry";
 import { loadPaper } from "../../src/results/paper";
 import { summarise, summariseAverage } from "../../src/results/statistics";
+import { tableHtml, tableText } from "../../src/results/table";
+import { escapeHtml } from "../../src/util/escape";
 import { numericsVersion } from "../../src/util/numerics";
+import { seeded } from "../../src/util/random";
 import { drawShapes } from "../shapes";
 
 let folder: string;
@@ -198,5 +202,43 @@ describe("pictures are what is in their files", () => {
 describe("a class name is data", () => {
   it.each(["$&", "$1 $$", "{}", "100% \\d+", "a|b,c\"d'<e>&f"])("%s survives a template", (name) => {
     expect(fillTemplate("a photo of a {}.", name)).toBe(`a photo of a ${name}.`);
+  });
+
+  it("whatever it holds, templates, prompts and HTML give it back", () => {
+    const random = seeded("odd names");
+    const alphabet = [..."abc XYZ09$&{}<>\"'`\\|,;%^~\u00e9\u4e2d\ufb01\u2019"];
+    const decoded = (html: string) => html.replace(/&#(\d+);/g, (_, code) => String.fromCharCode(Number(code)));
+    for (let k = 0; k < 300; k++) {
+      const name = Array.from({ length: 1 + random.int(12) }, () => random.pick(alphabet)).join("");
+      expect(fillTemplate("a photo of a {}, one {}.", name)).toBe(`a photo of a ${name}, one ${name}.`);
+      expect(promptSentence({ tokens: { text: 4 }, contextInit: "a photo of a" }, name)).toBe(`a photo of a ${name}.`);
+      const html = escapeHtml(name);
+      expect([decoded(html), /[<>"']/.test(html)]).toEqual([name, false]);
+      const table = { title: name, columns: [{ key: "class", title: name }], rows: [{ class: name }] };
+      expect(decoded(tableHtml(table)).split(name).length).toBeGreaterThanOrEqual(4);
+      expect(tableText(table).split("\n").at(-1)?.trimEnd()).toBe(name.trimEnd());
+    }
+  });
+
+  it("two lists of names that read the same when joined are not the same classes", () => {
+    const [one, two] = [
+      ["a,b", "c"],
+      ["a", "b,c"],
+    ].map((classNames) => ({ ...dataset, classNames }));
+    const job = (target: Dataset) =>
+      trainTestJob(
+        { clip, datasets: [dataset], methods: [methods.probe], seeds: [1] },
+        {
+          benchmark: "few-shot",
+          method: methods.probe,
+          seed: 1,
+          config: {},
+          source: { dataset: one as Dataset, classes: "all", shots: 1 },
+          target,
+          tests: { accuracy: target },
+          metrics: (accuracies) => accuracies,
+        },
+      );
+    expect(() => job(two as Dataset)).toThrow("answers with the classes that it was trained on");
   });
 });
