@@ -1,0 +1,33 @@
+/** The diffs of CONTRIBUTING.md: they apply to this tree, its types still fit, and what they add works. */
+import { spawnSync } from "node:child_process";
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { afterAll, expect, it } from "vitest";
+
+const folder = mkdtempSync(join(tmpdir(), "contributing-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const run = (...[command, ...args]: string[]) => {
+  const { status, stdout, stderr } = spawnSync(command, args, { cwd: folder, encoding: "utf8" });
+  return { status, out: stdout + stderr };
+};
+
+it("apply, fit the types, and add what they say", () => {
+  for (const name of ["src", "package.json", "tsconfig.json", "package-lock.json"]) cpSync(name, join(folder, name), { recursive: true });
+  symlinkSync(resolve("node_modules"), join(folder, "node_modules"));
+  const diffs = [...readFileSync("CONTRIBUTING.md", "utf8").matchAll(/```diff\n([\s\S]*?)```/g)].map(([, diff]) => diff);
+  expect(diffs.length).toBeGreaterThanOrEqual(2);
+  for (const [k, diff] of diffs.entries()) {
+    writeFileSync(join(folder, `${k}.diff`), diff);
+    expect(run("git", "apply", "--unidiff-zero", `${k}.diff`)).toEqual({ status: 0, out: "" });
+  }
+  writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ extends: resolve("tsconfig.json"), include: ["src"] }));
+  expect(run(process.execPath, join("node_modules", "typescript", "bin", "tsc"), "-p", ".")).toEqual({ status: 0, out: "" });
+  const cli = (...args: string[]) =>
+    run(process.execPath, "--import", resolve("node_modules/tsx/dist/loader.mjs"), "src/cli/main.ts", ...args);
+  expect(cli("settings", "smoothed").out).toMatch(
+    /smoothing\.epsilon +share of the label that all classes have; number from 0 to 1; paper 0\.1/,
+  );
+  expect(cli("run", "momentum", "--variants", "non").out).toContain('Did you mean "none"');
+});
