@@ -6,14 +6,17 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { baseToNovel, baseToNovelJobs, scoresOfRows } from "../../src/benchmarks/baseToNovel";
 import { fewShot } from "../../src/benchmarks/fewShot";
+import { tokenise } from "../../src/clip/fast/text";
 import { disposeClip, loadClip } from "../../src/clip/load";
 import type { Clip } from "../../src/clip/model";
 import { put, settingsOf } from "../../src/configs/change";
 import { testBatches } from "../../src/datasets/pictures";
 import { type Dataset, loadDataset } from "../../src/datasets/split";
 import { scale } from "../../src/engine/autograd";
+import { tf } from "../../src/engine/tf";
 import { type GridResult, rowsOf, runGrid } from "../../src/experiments/runner";
 import { trainTestJob } from "../../src/experiments/trainAndEvaluate";
+import { sentenceIds } from "../../src/methods/coop";
 import { independent } from "../../src/methods/ivlp";
 import { crossEntropy } from "../../src/methods/losses";
 import { configFor, type Method, type Settings, schemaOf } from "../../src/methods/method";
@@ -174,6 +177,43 @@ describe("only seeds are averaged", () => {
     const score = (seed: number, setting?: string) => ({ dataset: "a", seed, base: 50, novel: 50, setting });
     expect(() => summarise([score(1), score(1)])).toThrow("seed 1 stands twice");
     expect(() => summariseAverage([score(1, '{"rule":"renders"}'), score(2, '{"rule":"disjoint"}')])).toThrow("differ in rule");
+  });
+});
+
+describe("CoOp's context is what its settings say", () => {
+  const words = "a centered satellite photo of";
+  const idsOf = (text: string) => tokenise(clip, text).slice(1, -1);
+  const settings = (text: number, contextInit: string) => ({
+    tokens: { text },
+    contextInit,
+    coop: { position: "end", classSpecific: false },
+  });
+
+  it.each(["coop", "cocoop", "kgcoop", "prograd"])("%s starts from all of its words, however many they are", (name) => {
+    const count = idsOf(words).length;
+    expect(count).toBeGreaterThan(4);
+    const contexts = [1, 2].map((seed) => {
+      const params = methods[name].init({ clip, classNames: ["cat", "dog"], config: settings(count, words), seed });
+      const values = [...params.ctx.dataSync()];
+      tf.dispose(params);
+      return values;
+    });
+    expect(contexts[0]).toEqual(contexts[1]); // noise would differ by the seed
+    const last = tf.tidy(() => [...tf.slice(clip.text.tokens, [idsOf(words)[count - 1], 0], [1, -1]).dataSync()]);
+    expect(contexts[0].slice(-last.length)).toEqual(last);
+  });
+
+  it.each([4, 3, 2])("a context of %i tokens: the name moves, and left-over words stay behind the context", (P) => {
+    const config = settings(P, "a photo of a");
+    const [name, stop] = [idsOf("hot dog"), tokenise(clip, "hot dog.").slice(-2)];
+    const context = Array.from({ length: P }, (_, k) => -1 - k);
+    const rest = idsOf("a photo of a").slice(P);
+    const start = tokenise(clip, "hot dog")[0];
+    const half = Math.floor(P / 2);
+    const ids = (position: "end" | "middle" | "front") => sentenceIds({ clip, config }, "hot dog", position);
+    expect(ids("end")).toEqual([start, ...context, ...rest, ...name, ...stop]);
+    expect(ids("front")).toEqual([start, ...name, ...context, ...rest, ...stop]);
+    expect(ids("middle")).toEqual([start, ...context.slice(0, half), ...name, ...context.slice(half), ...rest, ...stop]);
   });
 });
 

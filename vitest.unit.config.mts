@@ -1,5 +1,5 @@
 import { defineConfig, mergeConfig } from "vitest/config";
-import base from "../vitest.config.mts";
+import base from "./vitest.config.mjs";
 
 /**
  * `npm run test:unit`: what answers within a minute and needs no network, two files at a time with one thread each. Left out are the tests that
