@@ -5,7 +5,7 @@ import { turn } from "../../src/clip/fast/foldConstants";
 import { encodeImage, imageFront } from "../../src/clip/fast/image";
 import { causalMask, encodeText, encodeTexts, groupByLength, suffixGroups, tokenise } from "../../src/clip/fast/text";
 import { loadClip } from "../../src/clip/load";
-import { imagePrompts, referenceImage, referenceText, textPrompts } from "../../src/clip/reference";
+import { type Hooks, imagePrompts, referenceImage, referenceText, textPrompts } from "../../src/clip/reference";
 import { kernels } from "../../src/engine/backend";
 import { type Tensor, type Tensor2D, tf } from "../../src/engine/tf";
 import { seeded } from "../../src/util/random";
@@ -186,4 +186,24 @@ test("texts of similar length stand together, as many as may", () => {
     [1, 3],
   ]);
   expect(groupByLength([40, 4, 4, 4], 8)).toEqual([[1, 2], [3], [0]]);
+});
+
+describe("hooks of the reference", () => {
+  const loaded = loadClip(writeRandomClip());
+
+  test("an adapter that returns what it is given changes nothing, one that halves what block 1 adds does", async () => {
+    const clip = await loaded;
+    const ids = ["a cat", "tree"].map((name) => tokenise(clip, name));
+    const pixels = gaussian([2, 3, clip.image.size, clip.image.size]);
+    tf.tidy(() => {
+      const same: Hooks = { adapter: () => ({ attention: (y) => y, mlp: (y) => y }) };
+      for (const encode of [(hooks: Hooks) => referenceText(clip, ids, hooks), (hooks: Hooks) => referenceImage(clip, pixels, hooks)]) {
+        const plain = encode({});
+        close(encode(same).features, plain.features, 1e-7);
+        const scaled = (by: number) => encode({ adapter: (i) => (i === 1 ? { mlp: (y) => tf.mul(y, by) } : undefined) }).tokens;
+        close(scaled(1), plain.tokens, 1e-7);
+        expect(tf.max(tf.abs(tf.sub(scaled(0.5), plain.tokens))).dataSync()[0]).toBeGreaterThan(1e-3);
+      }
+    });
+  });
 });
