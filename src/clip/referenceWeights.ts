@@ -1,6 +1,7 @@
 /**
- * The weights of the reference encoder: nested records with the names and shapes of the checkpoint, so `text_model.encoder.layers.0.mlp.fc1`
- * is found under these names. They are read when a method first asks for them, and stay until `disposeClip`.
+ * The weights of the reference encoder: nested records with the names and shapes of the checkpoint, so
+ * `text_model.encoder.layers.0.mlp.fc1` is found under these names. They are read when a method first asks for them,
+ * and stay until `disposeClip`.
  * Shapes: D width, E joint embedding.
  */
 import { join } from "node:path";
@@ -65,7 +66,7 @@ export function disposeReferenceWeights(clip: Clip): void {
   loaded.delete(clip);
 }
 
-/** All tensors of a file, nested by the dots of their names; numbered records are lists. They outlive a surrounding tf.tidy. */
+/** All tensors of a file, nested by the dots of their names; numbers make lists. They outlive a surrounding tf.tidy. */
 function read(path: string): any {
   const file = openSafetensors(path);
   const root: any = {};

@@ -1,11 +1,11 @@
 /**
- * How a learnable method is put together: a host makes image features f and class features g out of a frozen CLIP and learnable
- * parameters; an objective on f and g is what is minimised. IVLP, CoOp and MaPLe are hosts under cross-entropy; KgCoOp, ProGrad and
- * PromptSRC are other objectives. Any objective goes with any host.
+ * How a learnable method is put together: a host makes image features f and class features g out of a frozen CLIP and
+ * learnable parameters; an objective on f and g is what is minimised. IVLP, CoOp and MaPLe are hosts under
+ * cross-entropy; KgCoOp, ProGrad and PromptSRC are other objectives. Any objective goes with any host.
  *
- * A host chooses its encoders by calling them. The fast ones (clip/fast/text.ts, clip/fast/image.ts) take prompts and nothing else; the
- * reference (clip/reference.ts) takes tokens at any block, adapters, and gives all tokens after the last block. Its weights are read
- * from the model's folder when a host first calls it.
+ * A host chooses its encoders by calling them. The fast ones (clip/fast/text.ts, clip/fast/image.ts) take prompts and
+ * nothing else; the reference (clip/reference.ts) takes tokens at any block, adapters, and gives all tokens after the
+ * last block. Its weights are read from the model's folder when a host first calls it.
  * Shapes: B images, C classes, E joint embedding, R pixels a side.
  */
 

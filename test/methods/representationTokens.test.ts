@@ -1,6 +1,7 @@
 /**
- * A method that the fast encoders cannot run, on the reference: representation tokens in the manner of MMRL (Guo & Gu 2025, arXiv
- * 2503.08497; yunncheng/MMRL trainers/mmrl.py). They enter both encoders from block J on, and their outputs are read.
+ * A method that the fast encoders cannot run, on the reference: representation tokens in the manner of MMRL (Guo & Gu
+ * 2025, arXiv 2503.08497; yunncheng/MMRL trainers/mmrl.py). They enter both encoders from block J on, and their outputs
+ * are read.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -23,7 +24,10 @@ import { noise, plainName } from "../../src/methods/prompts";
 import { gradientStep, train } from "../../src/training/train";
 import { drawShapes } from "../shapes";
 
-/** `K` tokens [K,D] for each block from `J` on; the image feature is `alpha` CLS and 1 - `alpha` the mean of the tokens' outputs. */
+/**
+ * `K` tokens [K,D] for each block from `J` on; the image feature is `alpha` CLS and 1 - `alpha` the mean of the tokens'
+ * outputs.
+ */
 function representationTokens({ J, K, alpha }: { J: number; K: number; alpha: number }): Method {
   /** The tokens stand behind token 0; each block from J on gets fresh ones. */
   const hooks = (params: Params, tower: string): Hooks => ({
@@ -123,7 +127,7 @@ test("two steps change every token, a finite difference gives the gradient, and 
     });
   for (const name of Object.keys(first)) {
     const squared = tf.tidy(() => tf.sum(tf.square(gradients[name])).dataSync()[0]); // the slope along the gradient
-    const h = 0.002 / Math.sqrt(squared); // small against the tokens, whose length is 0.2: the error shrinks as the square of h
+    const h = 0.002 / Math.sqrt(squared); // small against the tokens' length of 0.2; the error is of order h^2
     expect(Math.abs((lossAt(name, h) - lossAt(name, -h)) / (2 * h) / squared - 1)).toBeLessThan(0.01);
   }
   learner.dispose();
