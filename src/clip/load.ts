@@ -18,6 +18,7 @@ import { type ClipConfig, readConfig } from "./config";
 import { type Block, foldBlock, type Linear } from "./fast/foldConstants";
 import { startConstants } from "./fast/text";
 import type { Clip, ImageTower, TextTower } from "./model";
+import { disposeReferenceWeights } from "./referenceWeights";
 import { loadTokenizer } from "./tokenizer";
 
 /**
@@ -78,9 +79,10 @@ function collectGarbage(): void {
   runInNewContext("gc")();
 }
 
-/** Frees a model's tensors. */
-export function disposeClip({ text, image }: Clip): void {
-  tf.dispose([text, image] as any);
+/** Frees a model's tensors, and those of its reference encoder (reference.ts) where a method read them. */
+export function disposeClip(clip: Clip): void {
+  tf.dispose([clip.text, clip.image] as any);
+  disposeReferenceWeights(clip);
 }
 
 function readJson(path: string): unknown {

@@ -1,8 +1,12 @@
 /**
- * How a prompt learner is put together: a host makes image features f and class features g out of a frozen CLIP and learnable
- * parameters; an objective on f and g is what is minimised. IVLP, CoOp and MaPLe are hosts under cross-entropy; KgCoOp, ProGrad and
- * PromptSRC are other objectives. Any objective goes with any host.
- * Shapes: B images, C classes, E joint embedding.
+ * How a prompt learner is put together: a host makes image features f and class features g out of a frozen CLIP and
+ * learnable parameters; an objective on f and g is what is minimised. IVLP, CoOp and MaPLe are hosts under
+ * cross-entropy; KgCoOp, ProGrad and PromptSRC are other objectives. Any objective goes with any host.
+ *
+ * A host chooses its encoders by calling them. The fast ones (clip/fast/text.ts, clip/fast/image.ts) take prompts and
+ * nothing else; the reference (clip/reference.ts) takes tokens at any block, adapters, and gives all tokens after the
+ * last block. Its weights are read from the model's folder when a host first calls it.
+ * Shapes: B images, C classes, E joint embedding, R pixels a side.
  */
 
 import { z } from "zod";
@@ -17,10 +21,10 @@ import { cosineLogits, crossEntropy } from "./losses";
 import type { Classifier, Learner, Method, Params, Task, Terms } from "./method";
 
 /**
- * What is frozen of a batch, computed when it is first asked for; `features()` are the frozen CLIP's [B,E], of unit length.
- * `at` is the batch's epoch and step, for what is drawn by lot.
+ * What is frozen of a batch: its normalised pixels [B,3,R,R], and what is computed when it is first asked for: `front()` for the fast
+ * image encoder, `features()` of the frozen CLIP [B,E], of unit length. `at` is the batch's epoch and step, for what is drawn by lot.
  */
-export type Frozen = { front(): ImageFront; features(): Tensor2D; at: [number, number] };
+export type Frozen = { pixels: Tensor4D; front(): ImageFront; features(): Tensor2D; at: [number, number] };
 
 export type Encoders = {
   /** g [C,E] of unit length, differentiable. */
@@ -141,7 +145,7 @@ export function classifier(clip: Clip, text: Tensor2D, encode: (pixels: Tensor4D
 export function frozen(clip: Clip, pixels: Tensor4D, at: [number, number] = [0, 0]): Frozen {
   const front = once(() => imageFront(clip.image, pixels));
   const features = once(() => rememberImages(clip, pixels, () => normalise(encodeImage(clip.image, front(), []))));
-  return { front, features, at };
+  return { pixels, front, features, at };
 }
 
 function once<T>(make: () => T): () => T {

@@ -1,4 +1,4 @@
-/** The encoders with their savings against the plain way: features and gradients, for all depths, lengths and shapes of towers. */
+/** The fast encoders against the reference: features and gradients, for all depths, lengths and shapes of towers. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { writeRandomClip } from "../../bench/randomClip";
 import { block, blocksThatKeep, project, type Surroundings } from "../../src/clip/fast/block";
@@ -6,10 +6,10 @@ import { turn } from "../../src/clip/fast/foldConstants";
 import { encodeImage, imageFront } from "../../src/clip/fast/image";
 import { causalMask, encodeText, encodeTexts, groupByLength, suffixGroups, tokenise } from "../../src/clip/fast/text";
 import { loadClip } from "../../src/clip/load";
+import { type Hooks, imagePrompts, referenceImage, referenceText, textPrompts } from "../../src/clip/reference";
 import { kernels } from "../../src/engine/backend";
 import { type Tensor, type Tensor2D, tf } from "../../src/engine/tf";
 import { seeded } from "../../src/util/random";
-import { plainClip } from "./plain";
 
 const random = seeded("encoders");
 const gaussian = (shape: number[], std = 1) =>
@@ -26,15 +26,15 @@ function close(actual: Tensor, expected: Tensor, tolerance: number) {
 }
 
 /** Features, and the gradients of a random combination of them, with both encoders. */
-function compare(fast: (prompts: Tensor2D[]) => Tensor2D, plain: (prompts: Tensor2D[]) => Tensor2D, prompts: Tensor2D[]) {
+function compare(fast: (prompts: Tensor2D[]) => Tensor2D, reference: (prompts: Tensor2D[]) => Tensor2D, prompts: Tensor2D[]) {
   tf.tidy(() => {
     const a = fast(prompts);
-    const b = plain(prompts);
+    const b = reference(prompts);
     close(a, b, 2e-5);
     if (prompts.length === 0) return;
     const mix = gaussian(b.shape);
     const gradients = (f: (p: Tensor2D[]) => Tensor2D) => tf.grads((...p: Tensor[]) => tf.sum(tf.mul(f(p as Tensor2D[]), mix)))(prompts);
-    const [ours, theirs] = [gradients(fast), gradients(plain)];
+    const [ours, theirs] = [gradients(fast), gradients(reference)];
     ours.forEach((gradient, i) => {
       close(gradient, theirs[i], 1e-4);
     });
@@ -57,17 +57,17 @@ describe.each([
     kernels.own = ours;
   });
   const folder = writeRandomClip(changes);
-  const plain = plainClip(folder);
   const loaded = loadClip(folder);
 
   test("image tower at every depth, 1 to 3 tokens", async () => {
-    const { image } = await loaded;
+    const clip = await loaded;
+    const { image } = clip;
     const pixels = gaussian([3, 3, image.size, image.size]);
     for (let depth = 0; depth <= image.blocks.length; depth++) {
       const prompts = Array.from({ length: depth }, () => gaussian([1 + (depth % 3), image.width], 0.5));
       compare(
         (p) => encodeImage(image, imageFront(image, pixels), p),
-        (p) => plain.image(pixels, p),
+        (p) => referenceImage(clip, pixels, imagePrompts(p)).features,
         prompts,
       );
     }
@@ -85,7 +85,7 @@ describe.each([
         const prompts = Array.from({ length: depth }, () => gaussian([tokens, clip.text.width], 0.5));
         compare(
           (p) => encodeText(clip.text, groups, p),
-          (p) => plain.text(ids, p),
+          (p) => referenceText(clip, ids, textPrompts(p)).features,
           prompts,
         );
       }
@@ -97,7 +97,7 @@ describe.each([
     const texts = ["cat", "a photo of a golden oak tree", "i", "a cat", "air plane"];
     const ids = texts.map((text) => tokenise(clip, text));
     tf.tidy(() => {
-      const expected = plain.text(ids, []);
+      const expected = referenceText(clip, ids).features;
       close(encodeTexts(clip, texts), expected, 2e-5);
       const apart = ids.map((_, row) => suffixGroups(clip.text, [ids[row]], 0)[0]).map((group, row) => ({ ...group, rows: [row] }));
       const shuffled = [apart[3], apart[0], apart[4], apart[2], apart[1]];
@@ -186,4 +186,24 @@ test("texts of similar length stand together, as many as may", () => {
     [1, 3],
   ]);
   expect(groupByLength([40, 4, 4, 4], 8)).toEqual([[1, 2], [3], [0]]);
+});
+
+describe("hooks of the reference", () => {
+  const loaded = loadClip(writeRandomClip());
+
+  test("an adapter that returns what it is given changes nothing, one that halves what block 1 adds does", async () => {
+    const clip = await loaded;
+    const ids = ["a cat", "tree"].map((name) => tokenise(clip, name));
+    const pixels = gaussian([2, 3, clip.image.size, clip.image.size]);
+    tf.tidy(() => {
+      const same: Hooks = { adapter: () => ({ attention: (y) => y, mlp: (y) => y }) };
+      for (const encode of [(hooks: Hooks) => referenceText(clip, ids, hooks), (hooks: Hooks) => referenceImage(clip, pixels, hooks)]) {
+        const plain = encode({});
+        close(encode(same).features, plain.features, 1e-7);
+        const scaled = (by: number) => encode({ adapter: (i) => (i === 1 ? { mlp: (y) => tf.mul(y, by) } : undefined) }).tokens;
+        close(scaled(1), plain.tokens, 1e-7);
+        expect(tf.max(tf.abs(tf.sub(scaled(0.5), plain.tokens))).dataSync()[0]).toBeGreaterThan(1e-3);
+      }
+    });
+  });
 });

@@ -4,6 +4,7 @@ import { quickConfig as base, writeRandomClip } from "../../bench/randomClip";
 import { encodeText, suffixGroups, tokenise } from "../../src/clip/fast/text";
 import { loadClip } from "../../src/clip/load";
 import type { Clip } from "../../src/clip/model";
+import { referenceText, textPrompts } from "../../src/clip/reference";
 import { paper } from "../../src/configs/presets";
 import { type Tensor, type Tensor2D, tf } from "../../src/engine/tf";
 import { sentenceIds } from "../../src/methods/coop";
@@ -14,7 +15,6 @@ import { methods } from "../../src/methods/registry";
 import { accuracyOf, centred, featureMeans, regress, uncentred } from "../../src/solvers/logisticRegression";
 import { gradientStep, train } from "../../src/training/train";
 import { seeded } from "../../src/util/random";
-import { plainClip } from "../clip/plain";
 
 const random = seeded("methods test");
 const gaussian = (shape: number[], std = 1): any =>
@@ -142,16 +142,15 @@ describe("regularisers", () => {
 });
 
 describe("CoOp", () => {
-  test.each(["end", "middle", "front"] as const)("name at the %s: texts of the plain encoder over all positions", (position) => {
+  test.each(["end", "middle", "front"] as const)("name at the %s: texts of the reference encoder", (position) => {
     const task = taskOf(methods.coop, { tokens: { text: 5 }, contextInit: "", coop: { position, classSpecific: false } });
     const ctx = gaussian([5, clip.text.width], 0.5);
     const classifier = methods.coop.classify(task, { ctx });
-    const plain = plainClip(folder);
     classNames.forEach((name, c) => {
       const ids = sentenceIds(task as Task<ContextSettings>, name, position);
       const spots = ids.flatMap((id, i) => (id < 0 ? [i] : []));
       expect(spots.length).toBe(5);
-      // the plain encoder takes prompts behind the start token only: so it gets the context's tokens as all tokens but the start
+      // the reference takes prompts behind the start token only: so it gets the context's tokens as all tokens but the start
       const tokens = tf.tidy(() => {
         const known = tf.gather(
           clip.text.tokens,
@@ -168,7 +167,7 @@ describe("CoOp", () => {
         return tf.add(tf.mul(known, filled), tf.matMul(place, ctx)) as Tensor2D;
       });
       const expected = tf.tidy(() => {
-        const raw = plain.text([ids.map((id) => Math.max(id, 0))], [tokens]);
+        const raw = referenceText(clip, [ids.map((id) => Math.max(id, 0))], textPrompts([tokens])).features;
         return tf.div(raw, tf.norm(raw));
       });
       expect(difference(tf.slice(classifier.text as Tensor2D, [c, 0], [1, -1]), expected)).toBeLessThan(2e-5);

@@ -1,7 +1,14 @@
 /**
- * CLIP's image encoder, plain or with deep prompts (the last V tokens), doing only the work that reaches CLS:
- * - patch embedding, ln_pre and block 0's queries, keys and values of the image tokens (`imageFront`) are the same for the
- *   frozen and the prompted pass, and no gradient flows to them;
+ * CLIP's image encoder, plain or with deep prompts (the last V tokens), doing only the work that reaches CLS. It gives
+ * the numbers of ../reference.ts; test/clip/encoders.test.ts compares the two. It assumes that
+ * - prompts are contiguous at the end of the sequence, and from block 0 on: sets 0, 1 ... without gaps, all of one
+ *   length;
+ * - the outputs of prompts that the next block replaces are not read;
+ * - only CLS is read after the last block;
+ * - weights are frozen: gradients flow to prompts alone.
+ * A method that needs more than that takes the reference. What is saved by it:
+ * - patch embedding, ln_pre and block 0's queries, keys and values of the image tokens (`imageFront`) are the same for
+ *   the frozen and the prompted pass, and no gradient flows to them;
  * - prompts whose outputs the next block replaces need keys and values only, and these are the same for all images;
  * - in the last block only CLS asks.
  */

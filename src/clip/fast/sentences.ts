@@ -1,7 +1,8 @@
 /**
- * Texts that share no prefix, on top of text.ts: a context in the middle or at the end of a sentence, a context of each class, a
- * context of each image. They keep the other savings: nothing behind the end token runs, the start token is a constant, and in
- * the last block only the end token asks.
+ * Texts that share no prefix, on top of text.ts: a context in the middle or at the end of a sentence, a context of each
+ * class, a context of each image. They keep the other savings: nothing behind the end token runs, the start token is a
+ * constant, and in the last block only the end token asks. They assume what text.ts does, but that contexts enter at
+ * the input alone and stand anywhere before the end token; what needs more than that takes ../reference.ts.
  * Shapes: B images, C classes, S tokens of a text's own, P context tokens, D width, E joint embedding.
  */
 import { permuteRows, pickRows } from "../../engine/autograd";

@@ -1,10 +1,17 @@
 /**
- * CLIP's text encoder, plain or with deep prompts, doing only the work that reaches a text's feature (the numbers are those of
- * the plain way over all positions, which test/clip/plain.ts keeps as the oracle):
+ * CLIP's text encoder, plain or with deep prompts, doing only the work that reaches a text's feature. It gives the
+ * numbers of ../reference.ts, which runs all positions through all blocks; test/clip/encoders.test.ts compares the two.
+ * It assumes that
+ * - prompts are contiguous from position 1 on, and from block 0 on: sets 0, 1 ... without gaps, all of one length;
+ * - the outputs of prompts that the next block replaces are not read;
+ * - only the end token is read after the last block;
+ * - weights are frozen: gradients flow to prompts alone.
+ * A method that needs more than that takes the reference. What is saved by it:
  * - tokens after the end token never reach it (causal mask): they are cut;
  * - the start token sees only itself: its keys and values are constants of the model (`TextTower.start`);
- * - prompts stand after the start token and see it and themselves: they are the same for all classes. Where the next block replaces
- *   them, only their keys and values matter; after the last replacement they run once, not once per class;
+ * - prompts stand after the start token and see it and themselves: they are the same for all classes. Where the next
+ *   block replaces them, only their keys and values matter; after the last replacement they run once, not once per
+ *   class;
  * - so per class only the suffix runs (name, full stop, end token), and in the last block only its end token.
  */
 import { layerNorm, permuteRows } from "../../engine/autograd";

@@ -1,0 +1,137 @@
+/**
+ * A method that the fast encoders cannot run, on the reference: representation tokens in the manner of MMRL (Guo & Gu
+ * 2025, arXiv 2503.08497; yunncheng/MMRL trainers/mmrl.py). They enter both encoders from block J on, and their outputs
+ * are read.
+ */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { tokenise } from "../../src/clip/fast/text";
+import { disposeClip, loadClip } from "../../src/clip/load";
+import type { Clip } from "../../src/clip/model";
+import { type Hooks, layerNorm, linear, referenceImage, referenceText, replaceTokens } from "../../src/clip/reference";
+import { referenceWeights } from "../../src/clip/referenceWeights";
+import { paper } from "../../src/configs/presets";
+import { trainPictures } from "../../src/datasets/pictures";
+import { loadDataset } from "../../src/datasets/split";
+import { normalise } from "../../src/engine/autograd";
+import { type Tensor, type Tensor2D, type Tensor3D, tf } from "../../src/engine/tf";
+import { clip as zeroShot } from "../../src/methods/clip";
+import type { Method, Params, Task } from "../../src/methods/method";
+import { host, promptLearner } from "../../src/methods/promptLearner";
+import { noise, plainName } from "../../src/methods/prompts";
+import { gradientStep, train } from "../../src/training/train";
+import { drawShapes } from "../shapes";
+
+/**
+ * `K` tokens [K,D] for each block from `J` on; the image feature is `alpha` CLS and 1 - `alpha` the mean of the tokens'
+ * outputs.
+ */
+function representationTokens({ J, K, alpha }: { J: number; K: number; alpha: number }): Method {
+  /** The tokens stand behind token 0; each block from J on gets fresh ones. */
+  const hooks = (params: Params, tower: string): Hooks => ({
+    before: (i, x) => (i < J ? x : replaceTokens(x, 1, i === J ? 0 : K, params[`${tower}.${i}`] as Tensor2D)),
+  });
+  const tokens = host({
+    settings: {},
+    init: (task) => {
+      const names = (["text", "image"] as const).flatMap((tower) =>
+        task.clip[tower].blocks.flatMap((_, i) => (i < J ? [] : [[`${tower}.${i}`, task.clip[tower].width] as const])),
+      );
+      return Object.fromEntries(names.map(([name, width]) => [name, noise(task, name, [K, width])]));
+    },
+    encoders: ({ clip, classNames }) => {
+      const ids = classNames.map((name) => tokenise(clip, `a photo of a ${plainName(name)}.`));
+      return {
+        text: (params) => normalise(referenceText(clip, ids, hooks(params, "text")).features),
+        image:
+          ({ pixels }) =>
+          (params) => {
+            const { features, tokens } = referenceImage(clip, pixels, hooks(params, "image"));
+            const { vision_model: p, visual_projection: projection } = referenceWeights(clip);
+            const outputs = layerNorm(p.post_layernorm, tf.slice(tokens, [0, 1, 0], [-1, K, -1]) as Tensor3D); // (B, K, D)
+            const read = linear(projection, tf.mean(outputs, 1) as Tensor2D); // (B, E)
+            return normalise(tf.add<Tensor2D>(tf.mul(normalise(features), alpha), tf.mul(normalise(read), 1 - alpha)));
+          },
+        dispose() {},
+      };
+    },
+  });
+  return promptLearner({ name: "representation-tokens", title: "Representation tokens", source: "arXiv 2503.08497" }, tokens);
+}
+
+let folder: string;
+let clip: Clip;
+let before: number;
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), "representation-"));
+  await drawShapes(folder);
+  before = tf.memory().numTensors;
+  clip = await loadClip("test/golden");
+});
+afterAll(() => {
+  disposeClip(clip);
+  rmSync(folder, { recursive: true, force: true });
+  expect(tf.memory().numTensors).toBe(before);
+});
+
+const taskOf = (): Task => {
+  const { classNames } = loadDataset(folder);
+  const config = { ...paper.baseToNovel, epochs: 1, lr: 0.01, zeroShotTemplates: ["a photo of a {}."] };
+  return { clip, classNames, config, seed: 1 };
+};
+const batches = async () => {
+  const pictures = trainPictures(loadDataset(folder).train, clip.preprocess, { batch: 4, seed: 1 });
+  const two = [];
+  for await (const batch of pictures.epoch(1)) if (two.length < 2) two.push(batch);
+  return two;
+};
+const logitsOf = (method: Method, params: Params, pixels: Float32Array): Tensor2D => {
+  const classifier = method.classify(taskOf(), params);
+  const { size } = clip.image;
+  const logits = tf.tidy(() => classifier.logits(tf.tensor4d(pixels, [4, 3, size, size])));
+  classifier.dispose();
+  return logits;
+};
+
+test("tokens from the block behind the last on, without weight in the feature, are plain CLIP", async () => {
+  const [{ pixels }] = await batches();
+  const method = representationTokens({ J: clip.image.blocks.length, K: 2, alpha: 1 });
+  const [a, b] = [logitsOf(method, {}, pixels), logitsOf(zeroShot, {}, pixels)];
+  expect(tf.tidy(() => tf.max(tf.abs(tf.sub(a, b))).dataSync()[0])).toBeLessThan(1e-4);
+  tf.dispose([a, b]);
+});
+
+test("two steps change every token, a finite difference gives the gradient, and no tensor leaks", async () => {
+  const two = await batches();
+  const method = representationTokens({ J: 2, K: 2, alpha: 0.7 });
+  const task = taskOf();
+  referenceWeights(clip);
+  const tensors = tf.memory().numTensors;
+
+  const { params, last } = await train(method, task, { epoch: () => two });
+  const first = method.init(task);
+  for (const name of Object.keys(first)) expect([...params[name].dataSync()]).not.toEqual([...first[name].dataSync()]);
+  tf.dispose([params, last] as any);
+
+  const { size } = clip.image;
+  const batch = () => ({ pixels: tf.tensor4d(two[0].pixels, [4, 3, size, size]), labels: two[0].labels });
+  const learner = method.prepare(task);
+  const { gradients, terms } = gradientStep(learner, first, batch);
+  const lossAt = (name: string, t: number) =>
+    tf.tidy(() => {
+      const moved: Tensor = tf.add(first[name], tf.mul(gradients[name], t));
+      return learner
+        .loss(batch())({ ...first, [name]: moved })
+        .total.dataSync()[0];
+    });
+  for (const name of Object.keys(first)) {
+    const squared = tf.tidy(() => tf.sum(tf.square(gradients[name])).dataSync()[0]); // the slope along the gradient
+    const h = 0.002 / Math.sqrt(squared); // small against the tokens' length of 0.2; the error is of order h^2
+    expect(Math.abs((lossAt(name, h) - lossAt(name, -h)) / (2 * h) / squared - 1)).toBeLessThan(0.01);
+  }
+  learner.dispose();
+  tf.dispose([first, gradients, terms] as any);
+  expect(tf.memory().numTensors).toBe(tensors);
+});
