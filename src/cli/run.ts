@@ -43,7 +43,7 @@ export const runHelp = `  run <name>          run a benchmark or an ablation and
     --json out.json   accuracies, seeds, versions and seconds as JSON
     --data folder     datasets in the CoOp layout (data)
     --model folder    a Hugging Face CLIPModel (weights/mini-clip)
-    --results folder  where runs are stored and found again (${resultsFolder})
+    --results folder  where runs are stored and found again (${resultsFolder}, and the runs that came with the kit)
   list                benchmarks, ablations and their variants, methods, datasets`;
 
 /** Paths that a person names are meant from where the command was given; `own`, if none was named, from the root of the clone. */
@@ -213,6 +213,7 @@ export async function run([name, ...rest]: string[]): Promise<number> {
     signal: onSigint(),
     fresh: values.fresh,
     provenance: made,
+    shipped: values.results === undefined, // a folder that is named holds all that it is asked for
     root,
   });
   if (result.runs.length > 0) {

@@ -56,6 +56,8 @@ export type GridOptions = {
   /** What the runs are made with, for their files. */
   provenance: Provenance;
   root?: string;
+  /** Whether runs that came with the kit stand for computing them (yes, unless it is said). */
+  shipped?: boolean;
 };
 
 /** `runs` are those asked for and there, in the order of the jobs; `reused` the keys of those that were stored before. */
@@ -66,9 +68,9 @@ const sentence = (run: Run): string =>
     .map(([name, value]) => `${name} ${value.toFixed(1)}`)
     .join(", ");
 
-const storedRun = (job: Job, root: string): Run | undefined => {
+const storedRun = (job: Job, root: string, shipped = true): Run | undefined => {
   if (job.stored === false) return undefined;
-  return findRun(job.identity, root, job.suffices);
+  return findRun(job.identity, root, { suffices: job.suffices, shipped });
 };
 
 /** Where a training is stored, by its key. */
@@ -87,11 +89,11 @@ export const rowsOf = (jobs: Job[], runs: Run[]): { row: string; run: Run }[] =>
 
 /** Runs the jobs that have no stored result. An interrupt ends it early with what is done; the next call goes on from there. */
 export async function runGrid(jobs: Job[], options: GridOptions): Promise<GridResult> {
-  const { meter, signal, fresh, provenance, root = resultsFolder } = options;
+  const { meter, signal, fresh, provenance, root = resultsFolder, shipped: mayBeShipped = true } = options;
   const started = Date.now();
   const isNew = (time: number) => !fresh || time >= started;
   const stored = (job: Job) => {
-    const run = storedRun(job, root);
+    const run = storedRun(job, root, mayBeShipped);
     return run && isNew(Date.parse(run.finished)) ? run : undefined;
   };
   const isTrained = (key: string) => {

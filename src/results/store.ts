@@ -146,13 +146,18 @@ export function shippedRuns(folder = shippedFolder): Map<string, Run> {
 /**
  * The stored run of this identity: that of `root`, if it was made by the present code, else the shipped one; undefined if there is none.
  * @param suffices whether a run holds all that is asked for
+ * @param shipped false: only what this code made itself
  */
-export function findRun(identity: Identity, root = resultsFolder, suffices: (run: Run) => boolean = () => true): Run | undefined {
+export function findRun(
+  identity: Identity,
+  root = resultsFolder,
+  { suffices = () => true, shipped = true }: { suffices?: (run: Run) => boolean; shipped?: boolean } = {},
+): Run | undefined {
   const file = runFile(identity, root);
   const local = fs.existsSync(file) ? readRun(file) : undefined;
   if (local && local.provenance.numerics === numericsVersion() && suffices(local)) return local;
-  const shipped = shippedRuns().get(runKey(identity));
-  return shipped && suffices(shipped) ? shipped : undefined;
+  const known = shipped ? shippedRuns().get(runKey(identity)) : undefined;
+  return known && suffices(known) ? known : undefined;
 }
 
 /** Whether this is one of the kit's own runs, and not one of `results/`. */
