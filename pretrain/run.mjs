@@ -24,7 +24,8 @@ await launch(async () => {
   await setup();
   await step("the drawings (npm packages @iconify-json/*)", "npm", ["ci", "--ignore-scripts", "--prefix", folder]);
   if (!existsSync(python)) await step("a Python environment", path(".venv", "bin", "python"), ["-m", "venv", path("pretrain", ".venv")]);
-  await step("PyTorch and tokenizers", python, ["-m", "pip", "install", "--quiet", "-r", path("pretrain", "requirements.txt")]);
+  const pip = ["-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes"];
+  await step("PyTorch and tokenizers", python, [...pip, "-r", path("pretrain", "requirements.txt")]);
   await step("the atlas of the benchmark's drawings", process.execPath, ["--import", "tsx", "pretrain/atlas.mts"]);
   await step("the training", python, ["pretrain/train.py", "weights/mini-clip", ...process.argv.slice(2)]);
 });

@@ -9,12 +9,14 @@
  */
 import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, statfsSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { python } from "./python.mjs";
+import { install, python } from "./python.mjs";
 import { ask, hash, path, readJson, root, run, SetupError, writeWhole } from "./tools.mjs";
 
-const tensorflow = "2.21.0";
+/** Exact versions with the hashes of their files; pip refuses a download that is not among them. */
+const wheelList = (name) => path("bin", "setup", "wheels", `${name}.txt`);
+const versionOf = (name) => new RegExp(`^${name}==(\\S+)`, "m").exec(readFileSync(wheelList(name), "utf8"))[1];
+const tensorflow = versionOf("tensorflow-cpu");
 const wheelPython = "3.12";
-const zig = "0.15.2";
 
 const engineFolder = path(".engine");
 const libraryStamp = join(engineFolder, "library.json");
@@ -84,15 +86,8 @@ async function unpackWheels(build, say) {
   const part = join(engineFolder, "part");
   rmSync(part, { recursive: true, force: true });
   const wheels = join(part, "wheels");
-  const name = build === "cuda" ? "tensorflow" : "tensorflow-cpu";
-  await say.during(
-    `pip fetches ${name} ${tensorflow} (${build === "cuda" ? "600" : "270"} MB)`,
-    download(wheels, [`${name}==${tensorflow}`]),
-  );
-  if (build === "cuda") {
-    const list = await run(python, ["-c", cudaRequirements, wheels]);
-    await say.during("pip fetches NVIDIA's CUDA libraries (2-3 GB)", download(wheels, list.trim().split("\n")));
-  }
+  const size = build === "cuda" ? "with NVIDIA's CUDA libraries (3-4 GB)" : "(270 MB)";
+  await say.during(`pip fetches TensorFlow ${tensorflow} ${size}`, download(wheels, wheelList(`tensorflow-${build}`)));
   await say.during("unpacking its shared libraries and headers", run(python, ["-c", unpack, wheels, part]));
   for (const folder of ["tensorflow", "nvidia"]) {
     rmSync(join(engineFolder, folder), { recursive: true, force: true });
@@ -104,18 +99,8 @@ async function unpackWheels(build, say) {
 const download = (folder, requirements) =>
   run(python, [
     ...["-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check", "--retries", "2", "--no-deps"],
-    ...["--only-binary=:all:", "--python-version", wheelPython, "--dest", folder, ...requirements],
+    ...["--require-hashes", "--only-binary=:all:", "--python-version", wheelPython, "--dest", folder, "-r", requirements],
   ]);
-
-/** Prints the requirements that the wheel names for its extra `and-cuda`. */
-const cudaRequirements = `
-import email, glob, sys, zipfile
-wheel = zipfile.ZipFile(glob.glob(sys.argv[1] + "/*.whl")[0])
-metadata = email.message_from_bytes(wheel.read(next(n for n in wheel.namelist() if n.endswith(".dist-info/METADATA"))))
-for line in metadata.get_all("Requires-Dist"):
-    if "and-cuda" in line:
-        print(line.split(";")[0].strip())
-`;
 
 /** Unpacks libtensorflow, the headers that the binding includes, and NVIDIA's libraries, nothing else. */
 const unpack = `
@@ -174,19 +159,8 @@ async function findCompiler(say) {
   const folder = join(engineFolder, "zig");
   try {
     await say.during(
-      `no g++ or clang++ here: pip fetches the compiler ziglang ${zig} (80 MB)`,
-      run(python, [
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--no-input",
-        "--disable-pip-version-check",
-        "--upgrade",
-        "--target",
-        folder,
-        `ziglang==${zig}`,
-      ]),
+      `no g++ or clang++ here: pip fetches the compiler ziglang ${versionOf("ziglang")} (80 MB)`,
+      install(python, wheelList("ziglang"), "--upgrade", "--target", folder),
     );
   } catch (error) {
     throw new SetupError(

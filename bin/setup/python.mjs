@@ -40,10 +40,10 @@ export async function makeEnvironment(folder, say) {
   );
 }
 
-/** pip installs a file of exact versions, in which nothing that is needed may be missing. */
-export function install(python, requirements) {
-  const quiet = ["--quiet", "--no-input", "--disable-pip-version-check", "--no-deps", "--no-compile"];
-  return run(python, ["-m", "pip", "install", ...quiet, "-r", requirements]);
+/** pip installs a file of exact versions and hashes, in which nothing that is needed may be missing. `more` are options of pip. */
+export function install(python, requirements, ...more) {
+  const quiet = ["--quiet", "--no-input", "--disable-pip-version-check", "--no-deps", "--no-compile", "--require-hashes"];
+  return run(python, ["-m", "pip", "install", ...quiet, ...more, "-r", requirements]);
 }
 
 /** The first Python 3.10-3.13 on the PATH, else a newer one. */
