@@ -2,7 +2,7 @@ import { defineConfig, mergeConfig } from "vitest/config";
 import base from "./vitest.config.mjs";
 
 /**
- * `npm run test:unit`: what answers within a minute and needs no network, two files at a time with one thread each. Left out are the tests that
+ * `npm run test:unit`: what answers in a minute and a half on two cores and needs no network, two files at a time with one thread each. Left out are the tests that
  * start kernels, notebooks, set-up or the command line in processes of their own (test/notebook, test/setup, test/cli/cli.test.ts) and the
  * replay of all reference vectors on both engines (test/parity); `npm test` runs all.
  */
