@@ -14,7 +14,7 @@ import { parseArgs } from "node:util";
 import { clock } from "../src/experiments/progress";
 import { writeAtomic } from "../src/io/atomicWrite";
 import { pretty } from "../src/io/json";
-import type { BenchFile, Job, Measured, ModelJob, Outcome, Where } from "../src/results/benchFile";
+import type { BenchFile, BenchJob, BenchOutcome, Measured, ModelJob, Where } from "../src/results/benchFile";
 import { evaluationTable, phasesTable, profileTable, stepsTable, sweepTable } from "../src/results/benchTables";
 import { type Table, tableText } from "../src/results/table";
 import { oneOf, UsageError } from "../src/util/errors";
@@ -48,7 +48,9 @@ const cpu = (cpus()[0]?.model ?? process.arch).trim();
 /** Hash of the code that a side's numbers depend on. */
 function sourceOf(where: Where): string {
   const files =
-    where === "pytorch" ? ["bench/peer.py", "bench/requirements.txt"] : [join("bench", "measure.ts"), join("bench", "model.ts")];
+    where === "pytorch"
+      ? ["bench/peer.py", "bench/requirements.txt"]
+      : [join("bench", "measure.ts"), join("bench", "model.ts")];
   const hash = createHash("sha256");
   if (where === "ours") hash.update(numericsVersion());
   for (const file of files) hash.update(readFileSync(file));
@@ -75,14 +77,23 @@ function readMeasured(planned: Planned): Measured | undefined {
 const tsx = pathToFileURL(join("node_modules", "tsx", "dist", "loader.mjs")).href;
 
 /** Runs a program to its end. @returns its standard output, its seconds and, where there is /proc, its largest resident memory */
-function child(program: string, args: string[], environment = {}): Promise<{ output: string; seconds: number; peakBytes: number }> {
+function child(
+  program: string,
+  args: string[],
+  environment = {},
+): Promise<{ output: string; seconds: number; peakBytes: number }> {
   return new Promise((resolve, reject) => {
     const begun = performance.now();
-    const running = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...environment } });
+    const running = spawn(program, args, {
+      stdio: ["ignore", "pipe", "pipe"],
+      env: { ...process.env, ...environment },
+    });
     let [output, errors, peakBytes] = ["", "", 0];
     const watch = setInterval(() => {
       try {
-        peakBytes = 1024 * Number(/VmHWM:\s*(\d+)/.exec(readFileSync(`/proc/${running.pid}/status`, "utf8"))?.[1] ?? peakBytes / 1024);
+        peakBytes =
+          1024 *
+          Number(/VmHWM:\s*(\d+)/.exec(readFileSync(`/proc/${running.pid}/status`, "utf8"))?.[1] ?? peakBytes / 1024);
       } catch {
         clearInterval(watch);
       }
@@ -107,7 +118,7 @@ function child(program: string, args: string[], environment = {}): Promise<{ out
 }
 
 /** What a side says about a job: the last line of its output. */
-async function measure({ where, job }: Planned, torch: string): Promise<Outcome> {
+async function measure({ where, job }: Planned, torch: string): Promise<BenchOutcome> {
   if (job.what === "run") return wholeRun(job.arguments);
   const said = JSON.stringify(job);
   if (where === "ours") {
@@ -117,12 +128,14 @@ async function measure({ where, job }: Planned, torch: string): Promise<Outcome>
     return JSON.parse(output.trim().split("\n").pop() as string);
   }
   const files = job.what === "matmul" ? [] : [modelFolder(job.model), inputsFile(job)];
-  const { output } = await child(torch, [join("bench", "peer.py"), said, `${threads}`, ...files], { OMP_NUM_THREADS: `${threads}` });
+  const { output } = await child(torch, [join("bench", "peer.py"), said, `${threads}`, ...files], {
+    OMP_NUM_THREADS: `${threads}`,
+  });
   return JSON.parse(output.trim().split("\n").pop() as string);
 }
 
 /** The command line as a person calls it, into an empty results folder. */
-async function wholeRun(args: string[]): Promise<Outcome> {
+async function wholeRun(args: string[]): Promise<BenchOutcome> {
   const results = mkdtempSync(join(tmpdir(), "bench-"));
   try {
     const command = [
@@ -139,7 +152,13 @@ async function wholeRun(args: string[]): Promise<Outcome> {
     ];
     const { seconds, peakBytes } = await child(process.execPath, command, { PROMPTSRC_THREADS: `${threads}` });
     const [{ seconds: own }] = JSON.parse(readFileSync(join(results, "run.json"), "utf8")).runs;
-    const phase = (phase: string, seconds: number) => ({ phase, seconds, fastest: seconds, slowest: seconds, repeats: 1 });
+    const phase = (phase: string, seconds: number) => ({
+      phase,
+      seconds,
+      fastest: seconds,
+      slowest: seconds,
+      repeats: 1,
+    });
     return {
       phases: [phase("end to end", seconds), phase("training and test", own)],
       peakBytes,
@@ -168,7 +187,8 @@ async function busyShare(): Promise<number> {
 const tooBusy = 0.15;
 
 /** Memory that the peer's step takes, about: official PyTorch took 4.0 GB at 50 classes of ViT-B/16 and 16.5 GB at 500. */
-const peerNeeds = (job: Job): number => (job.what === "step" && job.model === "ViT-B/16" ? 2.6e9 + 28e6 * job.classes : 1e9);
+const peerNeeds = (job: BenchJob): number =>
+  job.what === "step" && job.model === "ViT-B/16" ? 2.6e9 + 28e6 * job.classes : 1e9;
 
 function freeBytes(): number {
   try {
@@ -196,7 +216,9 @@ async function main(): Promise<number> {
     console.log(help);
     return 0;
   }
-  const chosen = (values.only?.split(",") ?? sections).map((name) => oneOf("section", name.trim(), [...sections]) as Section);
+  const chosen = (values.only?.split(",") ?? sections).map(
+    (name) => oneOf("section", name.trim(), [...sections]) as Section,
+  );
   const peer = !values["no-peer"] && values.torch !== undefined;
   const jobs = plan(chosen, { quick: values.quick, peer });
   const name = values.quick ? "quick" : values.only ? chosen.join("-") : "full";
@@ -206,7 +228,8 @@ async function main(): Promise<number> {
   console.log(`${cpu}, ${threads} threads, ${(totalmem() / 1e9).toFixed(0)} GB`);
   modelFolder("ViT-B/16");
   const busyNow = await busyShare();
-  if (busyNow > tooBusy) console.log(`others use ${(100 * busyNow).toFixed(0)} % of the processors: times will be too long`);
+  if (busyNow > tooBusy)
+    console.log(`others use ${(100 * busyNow).toFixed(0)} % of the processors: times will be too long`);
   const begun = Date.now();
   const done: Measured[] = [];
   let reused = 0;
@@ -234,19 +257,25 @@ async function main(): Promise<number> {
       writeAtomic(storedAt(planned), JSON.stringify(measured));
       done.push(measured);
       const times = outcome.phases.map(({ phase, seconds }) => `${phase} ${seconds.toFixed(3)} s`).join(", ");
-      console.log(`${place}: ${times}; ${(outcome.peakBytes / 1e9).toFixed(2)} GB (${clock((Date.now() - since) / 1000)})`);
+      console.log(
+        `${place}: ${times}; ${(outcome.peakBytes / 1e9).toFixed(2)} GB (${clock((Date.now() - since) / 1000)})`,
+      );
     } catch (error) {
       console.log(`${place}: failed: ${(error as Error).message}`);
     }
   }
   if (reused > 0)
-    console.log(`${reused} of ${jobs.length} were measured before, with the same code on this machine (--fresh measures again)`);
+    console.log(
+      `${reused} of ${jobs.length} were measured before, with the same code on this machine (--fresh measures again)`,
+    );
 
   const result = fileOf(acrossTurns(done));
   for (const table of tablesOf(result)) console.log(`\n${tableText(table)}`);
   if (result.losses.length > 0) {
     const largest = Math.max(...result.losses.map(({ difference }) => difference));
-    console.log(`\nBoth sides start from the same numbers; the losses of their first steps differ by at most ${largest} (relative).`);
+    console.log(
+      `\nBoth sides start from the same numbers; the losses of their first steps differ by at most ${largest} (relative).`,
+    );
   }
   writeAtomic(file, `${pretty(result)}\n`);
   console.log(`\n${result.records.length} records in ${values.json ?? file}, ${clock((Date.now() - begun) / 1000)}`);
@@ -256,7 +285,14 @@ async function main(): Promise<number> {
 function fileOf(done: Measured[]): BenchFile {
   const versions: BenchFile["made"]["versions"] = { ours: {}, pytorch: {} };
   for (const { where, outcome } of done) Object.assign(versions[where], outcome.versions);
-  const made = { date: new Date().toISOString().slice(0, 10), cpu, cores: cpus().length, threads, memoryBytes: totalmem(), versions };
+  const made = {
+    date: new Date().toISOString().slice(0, 10),
+    cpu,
+    cores: cpus().length,
+    threads,
+    memoryBytes: totalmem(),
+    versions,
+  };
   return { made, records: done.flatMap(recordsOf), losses: lossDifferences(done), profiles: profilesOf(done) };
 }
 
@@ -276,7 +312,8 @@ function tablesOf(file: BenchFile): Table[] {
   };
   const profiles = file.profiles.flatMap(({ job, operations }) => {
     const { model, classes, batch, depth, nameTokens } = job as ModelJob;
-    const shown = model === "mini-clip" || ([50, 500].includes(classes) && batch === 4 && depth === 9 && nameTokens === "mixed");
+    const shown =
+      model === "mini-clip" || ([50, 500].includes(classes) && batch === 4 && depth === 9 && nameTokens === "mixed");
     return shown ? [profileTable(model, classes, operations)] : [];
   });
   return [stepsTable(file), phasesTable(file), evaluationTable(file), whole, sweepTable(file), ...profiles].filter(

@@ -10,7 +10,7 @@
 import type { ClipConfig } from "../src/clip/config";
 
 /** What prompts are learnt for. A tower with depth 0 or no tokens is plain. */
-export type Setting = {
+export type FlopsSetting = {
   /** Images of a step. */
   batch: number;
   /** Suffix tokens of each class: its name, full stop and end token. */
@@ -31,32 +31,52 @@ export type StepCost = {
   logits: number;
 };
 
-type Tower = ClipConfig["text" | "image"];
+type TowerShape = ClipConfig["text" | "image"];
 /** Forward and backward operations. */
 type Pass = { forward: number; backward: number };
 
 export const totalCost = (cost: StepCost): number => Object.values(cost).reduce((a, b) => a + b, 0);
 
 const add = (...passes: Pass[]): Pass =>
-  passes.reduce((a, b) => ({ forward: a.forward + b.forward, backward: a.backward + b.backward }), { forward: 0, backward: 0 });
+  passes.reduce((a, b) => ({ forward: a.forward + b.forward, backward: a.backward + b.backward }), {
+    forward: 0,
+    backward: 0,
+  });
 const times = ({ forward, backward }: Pass, n: number): Pass => ({ forward: n * forward, backward: n * backward });
 /** A frozen linear map of some rows: backwards only the input's gradient. */
-const linear = (rows: number, into: number, out: number): Pass => ({ forward: 2 * rows * into * out, backward: 2 * rows * into * out });
-const image = ({ image }: ClipConfig) => ({ patches: Math.floor(image.size / image.patch) ** 2, patch: 3 * image.patch ** 2 });
+const linear = (rows: number, into: number, out: number): Pass => ({
+  forward: 2 * rows * into * out,
+  backward: 2 * rows * into * out,
+});
+const image = ({ image }: ClipConfig) => ({
+  patches: Math.floor(image.size / image.patch) ** 2,
+  patch: 3 * image.patch ** 2,
+});
 /** Blocks that own a set of prompts. */
-const owned = ({ layers }: Tower, depth: number, tokens: number) => (tokens === 0 ? 0 : Math.min(depth, layers));
+const owned = ({ layers }: TowerShape, depth: number, tokens: number) => (tokens === 0 ? 0 : Math.min(depth, layers));
 
 /** Scalars that PromptSRC and IVLP learn: a set of tokens per prompted block of each tower. */
-export const trainableParameters = ({ text, image }: ClipConfig, { tokens, depth }: Pick<Setting, "tokens" | "depth">): number =>
-  owned(text, depth.text, tokens.text) * tokens.text * text.width + owned(image, depth.image, tokens.image) * tokens.image * image.width;
+export const trainableParameters = (
+  { text, image }: ClipConfig,
+  { tokens, depth }: Pick<FlopsSetting, "tokens" | "depth">,
+): number =>
+  owned(text, depth.text, tokens.text) * tokens.text * text.width +
+  owned(image, depth.image, tokens.image) * tokens.image * image.width;
 
 /**
  * One block for one sequence: `asking` tokens see `keys`; of the `rows` of its own tokens `known` have their projections already.
  * `fixed`: nothing learnt reaches the own tokens, so only `prompts` keys get a gradient.
  */
 function block(
-  { width: D, hidden }: Tower,
-  { asking, rows, keys, known = 0, fixed = false, prompts = 0 }: Record<"asking" | "rows" | "keys", number> & BlockOptions,
+  { width: D, hidden }: TowerShape,
+  {
+    asking,
+    rows,
+    keys,
+    known = 0,
+    fixed = false,
+    prompts = 0,
+  }: Record<"asking" | "rows" | "keys", number> & BlockOptions,
 ): Pass {
   const open = rows - known;
   const projections = add(linear(Math.min(asking, open), D, D), linear(open, D, 2 * D));
@@ -70,10 +90,10 @@ function block(
 type BlockOptions = { known?: number; fixed?: boolean; prompts?: number };
 
 /** Keys and values of prompts that no token asks for, once for all sequences. */
-const keysOf = (prompts: number, { width }: Tower): Pass => linear(prompts, width, 2 * width);
+const keysOf = (prompts: number, { width }: TowerShape): Pass => linear(prompts, width, 2 * width);
 
 /** Products of one training step with the exact savings. */
-export function exactStepCost(config: ClipConfig, setting: Setting): StepCost {
+export function exactStepCost(config: ClipConfig, setting: FlopsSetting): StepCost {
   const { batch: B, frozenImage } = setting;
   const front = exactImageFront(config, B);
   const prompted = exactImage(config, B, setting.tokens.image, setting.depth.image);
@@ -91,11 +111,15 @@ export function exactStepCost(config: ClipConfig, setting: Setting): StepCost {
 }
 
 /** Products of the same step as the official code runs it. */
-export function officialStepCost(config: ClipConfig, { batch: B, suffixes, tokens, depth, frozenImage }: Setting): StepCost {
+export function officialStepCost(
+  config: ClipConfig,
+  { batch: B, suffixes, tokens, depth, frozenImage }: FlopsSetting,
+): StepCost {
   const { patches, patch } = image(config);
-  const all = (tower: Tower, rows: number) => times(block(tower, { asking: rows, rows, keys: rows }), tower.layers);
+  const all = (tower: TowerShape, rows: number) =>
+    times(block(tower, { asking: rows, rows, keys: rows }), tower.layers);
   const embedding = 2 * B * patches * patch * config.image.width;
-  const out = (rows: number, { width }: Tower) => linear(rows, width, config.embed);
+  const out = (rows: number, { width }: TowerShape) => linear(rows, width, config.embed);
   const prompts = owned(config.image, depth.image, tokens.image) ? tokens.image : 0;
   const prompted = add(times(all(config.image, 1 + patches + prompts), B), out(B, config.image));
   const plain = add(times(all(config.image, 1 + patches), B), out(B, config.image));
@@ -113,7 +137,7 @@ export function officialStepCost(config: ClipConfig, { batch: B, suffixes, token
 
 /** Products of testing: for one picture, and for all class features (the official code makes them anew for every batch of pictures). */
 export type TestCost = { picture: number; classes: number };
-type Tested = Pick<Setting, "suffixes" | "tokens" | "depth">;
+type Tested = Pick<FlopsSetting, "suffixes" | "tokens" | "depth">;
 
 export const exactTestCost = (config: ClipConfig, { suffixes, tokens, depth }: Tested): TestCost => ({
   picture: exactImageFront(config, 1) + exactImage(config, 1, tokens.image, depth.image).forward,
@@ -121,12 +145,16 @@ export const exactTestCost = (config: ClipConfig, { suffixes, tokens, depth }: T
 });
 
 export function officialTestCost(config: ClipConfig, tested: Tested): TestCost {
-  const { imageForward: picture, textForward: classes } = officialStepCost(config, { ...tested, batch: 1, frozenImage: false });
+  const { imageForward: picture, textForward: classes } = officialStepCost(config, {
+    ...tested,
+    batch: 1,
+    frozenImage: false,
+  });
   return { picture, classes };
 }
 
 /** Cosines of prompted features, of which both sides have gradients, and of frozen ones. */
-const logits = ({ embed }: ClipConfig, { batch, suffixes, frozenImage }: Setting) =>
+const logits = ({ embed }: ClipConfig, { batch, suffixes, frozenImage }: FlopsSetting) =>
   2 * batch * suffixes.length * embed * (frozenImage ? 4 : 3);
 
 /** Patch embedding, and block 0's projections of the image tokens; shared by the frozen and the prompted pass. */
@@ -168,7 +196,17 @@ function exactText(config: ClipConfig, suffixes: number[], tokens: number, depth
     const fixed = i === 0 || sets === 0;
     const prompts = sets > 0 ? tokens : 0;
     const classes = [...counts].map(([S, C]) =>
-      times(block(tower, { asking: last ? 1 : S, rows: S, keys: before + S, known: i === 0 ? known * S : 0, fixed, prompts }), C),
+      times(
+        block(tower, {
+          asking: last ? 1 : S,
+          rows: S,
+          keys: before + S,
+          known: i === 0 ? known * S : 0,
+          fixed,
+          prompts,
+        }),
+        C,
+      ),
     );
     const context = sets > 0 ? [keysOf(tokens, tower)] : [];
     const goesOn = sets > 0 && i >= sets - 1 && !last; // the last set's tokens run once for all classes

@@ -8,14 +8,14 @@ import { encodeText, encodeTexts, suffixGroups, tokenise } from "../src/clip/fas
 import { loadClip } from "../src/clip/load";
 import type { Clip } from "../src/clip/model";
 import type { Optimisation } from "../src/configs/settings";
-import { differentiate, normalise } from "../src/engine/autograd";
-import { type Operation, operations } from "../src/engine/profiler";
+import { differentiate, l2Normalise } from "../src/engine/autograd";
+import { type KernelProfile, profileKernels } from "../src/engine/profiler";
 import { type Engine, startEngine, type Tensor, type Tensor2D, tf } from "../src/engine/tf";
 import { type Stored, writeSafetensors } from "../src/io/safetensors";
 import type { Batch, Learner, Params, Task } from "../src/methods/method";
 import { fillTemplate } from "../src/methods/prompts";
 import { methods } from "../src/methods/registry";
-import type { Job, ModelJob, Outcome, Phase } from "../src/results/benchFile";
+import type { BenchJob, BenchOutcome, ModelJob, Phase } from "../src/results/benchFile";
 import { median } from "../src/results/statistics";
 import { sgdStep } from "../src/training/sgd";
 import { gradientStep } from "../src/training/train";
@@ -24,7 +24,7 @@ import { exactStepCost, exactTestCost, officialStepCost, officialTestCost, total
 import { classNames, inputsFile, modelFolder, pictures, settings } from "./model";
 
 const { promptsrc } = methods;
-type Result = Omit<Outcome, "peakBytes" | "versions" | "threads">;
+type Result = Omit<BenchOutcome, "peakBytes" | "versions" | "threads">;
 
 /** A job's model, its task, the ids of its classes, and a batch. */
 type Start = { clip: Clip; task: Task; ids: number[][]; batch: () => Batch; params: Params };
@@ -58,7 +58,13 @@ function timed(repeat: () => Times, least = 5): Phase[] {
   peak = peakBytes();
   return Object.keys(all[0]).map((phase) => {
     const seconds = all.map((times) => times[phase]);
-    return { phase, seconds: median(seconds), fastest: Math.min(...seconds), slowest: Math.max(...seconds), repeats: seconds.length };
+    return {
+      phase,
+      seconds: median(seconds),
+      fastest: Math.min(...seconds),
+      slowest: Math.max(...seconds),
+      repeats: seconds.length,
+    };
   });
 }
 
@@ -124,7 +130,10 @@ async function step(job: ModelJob): Promise<Result> {
   const setting = { batch: job.batch, frozenImage: true, ...shapesOf(start) };
   saveInputs(job, start, initial);
   return {
-    phases: [...phases, { phase: "prepare", seconds: times.prepare, fastest: times.prepare, slowest: times.prepare, repeats: 1 }],
+    phases: [
+      ...phases,
+      { phase: "prepare", seconds: times.prepare, fastest: times.prepare, slowest: times.prepare, repeats: 1 },
+    ],
     losses: timer.losses(),
     flops: {
       needed: totalCost(exactStepCost(config, setting)),
@@ -207,7 +216,7 @@ async function evaluation(job: ModelJob): Promise<Result> {
 }
 
 /** The engine's rate: one large product. */
-function matmul({ size }: Extract<Job, { what: "matmul" }>): Result {
+function matmul({ size }: Extract<BenchJob, { what: "matmul" }>): Result {
   const [a, b] = [gaussian([size, size]), gaussian([size, size])];
   const phases = timed(() => {
     const { mark, times } = stopwatch();
@@ -234,8 +243,8 @@ function gaussian(shape: number[]): Tensor {
 }
 
 /** The operations of one repeat; only the native engine can list them. */
-function profiled(repeat: () => unknown): Operation[] | undefined {
-  return tf.getBackend() === "tensorflow" ? operations(() => void repeat()) : undefined;
+function profiled(repeat: () => unknown): KernelProfile[] | undefined {
+  return tf.getBackend() === "tensorflow" ? profileKernels(() => void repeat()) : undefined;
 }
 
 const stored = (tensor: Tensor): Stored => ({ shape: tensor.shape, data: Float32Array.from(tensor.dataSync()) });
@@ -250,7 +259,7 @@ function saveInputs(job: ModelJob, { clip, task, ids, batch }: Start, prompts: R
     return {
       pixels: stored(pixels),
       labels: { shape: [labels.length], data: Float32Array.from(labels) },
-      frozen_text: stored(normalise(encodeTexts(clip, texts))),
+      frozen_text: stored(l2Normalise(encodeTexts(clip, texts))),
       ids: {
         shape: [ids.length, context],
         data: Float32Array.from(ids.flatMap((all) => [...all, ...new Array(context - all.length).fill(0)])),
@@ -275,7 +284,7 @@ function peakBytes(): number {
   }
 }
 
-const kinds: Record<Job["what"], (job: any) => Result | Promise<Result>> = {
+const kinds: Record<BenchJob["what"], (job: any) => Result | Promise<Result>> = {
   step,
   text: tower,
   image: tower,
@@ -288,7 +297,7 @@ const kinds: Record<Job["what"], (job: any) => Result | Promise<Result>> = {
 };
 
 async function main(): Promise<void> {
-  const job = JSON.parse(process.argv[2]) as Job;
+  const job = JSON.parse(process.argv[2]) as BenchJob;
   const engine: Engine = await startEngine();
   const result = await kinds[job.what](job);
   const versions: Record<string, string> = {
@@ -296,7 +305,7 @@ async function main(): Promise<void> {
     engine: `${engine.kind} ${engine.version}`,
     tfjs: tf.version.tfjs,
   };
-  const outcome: Outcome = { ...result, peakBytes: peak, versions, threads: engine.threads };
+  const outcome: BenchOutcome = { ...result, peakBytes: peak, versions, threads: engine.threads };
   console.log(JSON.stringify(outcome));
 }
 

@@ -9,7 +9,10 @@ import { writeRandomClip } from "./randomClip";
 
 export const cacheFolder = join("bench", ".cache");
 
-const folders: Record<ModelName, string> = { "ViT-B/16": join(cacheFolder, "vit-b-16"), "mini-clip": join("weights", "mini-clip") };
+const folders: Record<ModelName, string> = {
+  "ViT-B/16": join(cacheFolder, "vit-b-16"),
+  "mini-clip": join("weights", "mini-clip"),
+};
 
 /** The model's folder; ViT-B/16 gets random weights (600 MB), written once. */
 export function modelFolder(name: ModelName): string {
@@ -18,7 +21,15 @@ export function modelFolder(name: ModelName): string {
     console.error(`random weights of ${name} are written to ${folder}`);
     const part = `${folder}.${process.pid}.part`;
     mkdirSync(part, { recursive: true });
-    const towers = { vision: 768, visionLayers: 12, visionHeads: 12, text: 512, textLayers: 12, textHeads: 8, embed: 512 };
+    const towers = {
+      vision: 768,
+      visionLayers: 12,
+      visionHeads: 12,
+      text: 512,
+      textLayers: 12,
+      textHeads: 8,
+      embed: 512,
+    };
     const rest = { size: 224, patch: 16, context: 77, vocabulary: 49408, endId: 49407 };
     writeRandomClip({ ...towers, ...rest }, part, join("test", "clip-bpe", "tokenizer.json"));
     renameSync(part, folder);
@@ -38,7 +49,9 @@ export const settings = ({ depth, batch }: Shape): Preset & { consistency: "l1";
 
 /** Different names, each of so many words that are one token. */
 export function classNames({ model, classes, nameTokens }: Shape): string[] {
-  const { vocab } = JSON.parse(readFileSync(join(folders[model], "tokenizer.json"), "utf8")).model as { vocab: Record<string, number> };
+  const { vocab } = JSON.parse(readFileSync(join(folders[model], "tokenizer.json"), "utf8")).model as {
+    vocab: Record<string, number>;
+  };
   const words = Object.keys(vocab).flatMap((token) => /^([a-z]{3,})<\/w>$/.exec(token)?.[1] ?? []);
   const random = seeded("class names", nameTokens);
   return Array.from({ length: classes }, (_, c) => {

@@ -1,8 +1,8 @@
 /** Which jobs a bench does, in which order: each of ours is followed by the peer's same job. */
-import { type Job, type ModelJob, type Shape, sweep, type Where } from "../src/results/benchFile";
+import { type BenchJob, type ModelJob, type Shape, sweep, type Where } from "../src/results/benchFile";
 
 /** `turn` of a job that is measured more than once. */
-export type Planned = { where: Where; job: Job; turn?: number };
+export type Planned = { where: Where; job: BenchJob; turn?: number };
 export const sections = ["embedded", "steps", "eval", "sweep"] as const;
 export type Section = (typeof sections)[number];
 
@@ -10,10 +10,11 @@ const big: Shape = { model: "ViT-B/16", classes: 50, batch: 4, depth: 9, nameTok
 const small: Shape = { model: "mini-clip", classes: 20, batch: 32, depth: 5, nameTokens: "mixed" };
 const towers = ["text", "image", "frozen"] as const;
 
-const ours = (job: Job): Planned => ({ where: "ours", job });
-const both = (job: Job): Planned[] => [ours(job), { where: "pytorch", job }];
+const ours = (job: BenchJob): Planned => ({ where: "ours", job });
+const both = (job: BenchJob): Planned[] => [ours(job), { where: "pytorch", job }];
 /** Seconds are few for a machine that others share: both sides five times, by turns. */
-const byTurns = (job: Job): Planned[] => [0, 1, 2, 3, 4].flatMap((turn) => both(job).map((planned) => ({ ...planned, turn })));
+const byTurns = (job: BenchJob): Planned[] =>
+  [0, 1, 2, 3, 4].flatMap((turn) => both(job).map((planned) => ({ ...planned, turn })));
 const step = (shape: Partial<Shape>): ModelJob => ({ what: "step", ...big, ...shape });
 
 const plans: Record<Section, Planned[]> = {
@@ -22,7 +23,10 @@ const plans: Record<Section, Planned[]> = {
     ...byTurns({ what: "step", ...small }),
     ...towers.flatMap((what) => both({ what, ...small })),
     ...byTurns({ what: "evaluation", ...small, batch: 100 }),
-    ours({ what: "run", arguments: ["--methods", "promptsrc", "--datasets", "food", "--shots", "16", "--set", "epochs=20"] }),
+    ours({
+      what: "run",
+      arguments: ["--methods", "promptsrc", "--datasets", "food", "--shots", "16", "--set", "epochs=20"],
+    }),
   ],
   steps: [
     ...both({ what: "matmul", size: 2048 }),

@@ -87,7 +87,10 @@ export function writeRandomClip(
     eos_token_id: s.endId,
   };
   const vision_config = { ...tower(s.vision, s.visionLayers, s.visionHeads), image_size: s.size, patch_size: s.patch };
-  writeFileSync(join(folder, "config.json"), JSON.stringify({ model_type: "clip", projection_dim: s.embed, text_config, vision_config }));
+  writeFileSync(
+    join(folder, "config.json"),
+    JSON.stringify({ model_type: "clip", projection_dim: s.embed, text_config, vision_config }),
+  );
   copyFileSync(tokenizer, join(folder, "tokenizer.json"));
   const preprocess = JSON.parse(readFileSync("test/golden/preprocessor_config.json", "utf8"));
   const square = { height: s.size, width: s.size };

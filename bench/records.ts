@@ -1,6 +1,6 @@
 /** The bench's file: one flat record per phase, so that a table or a figure is a filter and a join. */
-import type { Operation } from "../src/engine/profiler";
-import type { BenchRecord, Job, Measured, ModelJob, Phase } from "../src/results/benchFile";
+import type { KernelProfile } from "../src/engine/profiler";
+import type { BenchJob, BenchRecord, Measured, ModelJob, Phase } from "../src/results/benchFile";
 import { median } from "../src/results/statistics";
 
 /** Those of one job on one side become one: the medians of its phases' medians. */
@@ -19,7 +19,11 @@ export function acrossTurns(all: Measured[]): Measured[] {
       };
     });
     const peakBytes = Math.max(...turns.map(({ outcome }) => outcome.peakBytes));
-    return { ...turns[0], busy: Math.max(...turns.map(({ busy }) => busy)), outcome: { ...turns[0].outcome, phases, peakBytes } };
+    return {
+      ...turns[0],
+      busy: Math.max(...turns.map(({ busy }) => busy)),
+      outcome: { ...turns[0].outcome, phases, peakBytes },
+    };
   });
 }
 
@@ -41,7 +45,12 @@ export function recordsOf({ where, job, outcome, busy }: Measured): BenchRecord[
     ...rounded(phase),
     peakBytes,
     ...(whole.has(phase.phase)
-      ? { flopsNeeded: flops.needed, flopsDone: flops.done, flopsOfficial: flops.official, flopsPerSecond: flops.perSecond }
+      ? {
+          flopsNeeded: flops.needed,
+          flopsDone: flops.done,
+          flopsOfficial: flops.official,
+          flopsPerSecond: flops.perSecond,
+        }
       : {}),
     busy,
   }));
@@ -54,10 +63,11 @@ const rounded = <T extends object>(record: T): T =>
   ) as T;
 
 /** Losses of the same job on both sides, compared: each term's relative difference, one below a hundredth of the total by that hundredth. */
-export function lossDifferences(all: Measured[]): { job: Job; difference: number }[] {
+export function lossDifferences(all: Measured[]): { job: BenchJob; difference: number }[] {
   return all.flatMap(({ where, job, outcome: { losses: ours } }) => {
     if (where !== "ours" || !ours) return [];
-    const peer = all.find((other) => other.where === "pytorch" && JSON.stringify(other.job) === JSON.stringify(job))?.outcome.losses;
+    const peer = all.find((other) => other.where === "pytorch" && JSON.stringify(other.job) === JSON.stringify(job))
+      ?.outcome.losses;
     if (!peer) return [];
     const size = (name: string) => Math.max(Math.abs(peer[name]), Math.abs(peer.total) / 100);
     const differences = Object.keys(ours).map((name) => Math.abs(ours[name] - peer[name]) / size(name));
@@ -66,5 +76,7 @@ export function lossDifferences(all: Measured[]): { job: Job; difference: number
 }
 
 /** The operations of each step, the small ones left out. */
-export const profilesOf = (all: Measured[]): { job: Job; operations: Operation[] }[] =>
-  all.flatMap(({ job, outcome: { operations } }) => (operations ? [{ job, operations: operations.slice(0, 12).map(rounded) }] : []));
+export const profilesOf = (all: Measured[]): { job: BenchJob; operations: KernelProfile[] }[] =>
+  all.flatMap(({ job, outcome: { operations } }) =>
+    operations ? [{ job, operations: operations.slice(0, 12).map(rounded) }] : [],
+  );

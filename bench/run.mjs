@@ -8,7 +8,9 @@ import { torchPython } from "./torch.mjs";
 await launch(async () => {
   const args = process.argv.slice(2);
   await setup(forRuns);
-  const wanted = !["--no-peer", "--help", "-h"].some((option) => args.includes(option)) && !args.some((arg) => arg.startsWith("--torch"));
+  const wanted =
+    !["--no-peer", "--help", "-h"].some((option) => args.includes(option)) &&
+    !args.some((arg) => arg.startsWith("--torch"));
   if (wanted) {
     const { python, missing } = await torchPython();
     if (missing) console.log(`\nPyTorch is not measured beside ours, as it cannot be installed here:\n${missing}\n`);

@@ -15,7 +15,8 @@ export async function torchPython() {
   if (existsSync(python) && readJson(stamp)?.key === key) return { python };
   try {
     const { bavail, bsize } = statfsSync(root);
-    if (bavail * bsize < gigabytes * 2 ** 30) throw new SetupError(`PyTorch needs ${gigabytes} GB of free disk for a moment`);
+    if (bavail * bsize < gigabytes * 2 ** 30)
+      throw new SetupError(`PyTorch needs ${gigabytes} GB of free disk for a moment`);
     const say = reporter("PyTorch, for comparison (--no-peer goes without):");
     await locked(async () => {
       await makeEnvironment(folder, say);

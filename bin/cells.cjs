@@ -69,7 +69,8 @@ function writeOutShorthands(code) {
     ts.forEachChild(node, visit);
   };
   visit(file);
-  const before = (text, name) => `${text.slice(0, name.getStart(file))}${name.text}: ${text.slice(name.getStart(file))}`;
+  const before = (text, name) =>
+    `${text.slice(0, name.getStart(file))}${name.text}: ${text.slice(name.getStart(file))}`;
   return names.sort((a, b) => b.pos - a.pos).reduce(before, code);
 }
 
@@ -97,7 +98,11 @@ function typeErrors(failures, code) {
 
 function thrown(value, cells, modules) {
   if (value?.code === "ERR_SCRIPT_EXECUTION_INTERRUPTED" || value?.message === "Interrupted asynchronously") {
-    return { ename: "Interrupted", evalue: "the cell was stopped", traceback: [`${red("Interrupted")}: the cell was stopped`] };
+    return {
+      ename: "Interrupted",
+      evalue: "the cell was stopped",
+      traceback: [`${red("Interrupted")}: the cell was stopped`],
+    };
   }
   if (!(value instanceof Error) && typeof value?.stack !== "string") {
     const text = typeof value === "string" ? value : inspect(value);
@@ -144,7 +149,8 @@ const plain = (line) => line.replace(/\b(exports|\w+_\d+)\.|tsLastExpr =|\(0, ([
 /** file:line:column relative to the root, in the TypeScript source when tslab compiled the file; undefined for foreign files. */
 function inModule(file, row, column, modules) {
   const name = path.relative(root, file);
-  if (!path.isAbsolute(file) || name.startsWith("..") || name.startsWith("node_modules") || name.startsWith("bin")) return undefined;
+  if (!path.isAbsolute(file) || name.startsWith("..") || name.startsWith("node_modules") || name.startsWith("bin"))
+    return undefined;
   const compiled = modules.get(file);
   const typescript = file.replace(/\.js$/, ".ts");
   if (compiled === undefined || !existsSync(typescript)) return `${name}:${row}:${column}`;
@@ -164,7 +170,11 @@ function sourcePosition(source, compiled, row, column) {
   const strip = (text) => text.replace(/\n\/\/# sourceMappingURL=.*\s*$/, "\n").trimEnd();
   const first = compile(source, "module.ts", { module: ts.ModuleKind.ESNext });
   const script = strip(first.outputText);
-  const second = compile(script, "module.js", { module: ts.ModuleKind.CommonJS, esModuleInterop: true, noImplicitUseStrict: true });
+  const second = compile(script, "module.js", {
+    module: ts.ModuleKind.CommonJS,
+    esModuleInterop: true,
+    noImplicitUseStrict: true,
+  });
   if (strip(second.outputText) !== compiled.trimEnd()) return undefined;
   const middle = new SourceMap(JSON.parse(second.sourceMapText)).findEntry(row - 1, column - 1);
   if (middle.originalLine === undefined) return undefined;

@@ -34,7 +34,9 @@ class Handler extends jupyter.JupyterHandlerImpl {
     return { ...info, status: "ok", banner: `PromptSRC kit: TypeScript ${ts.version}, Node ${process.version}` };
   }
 }
-const answered = ["kernel_info", "execute", "is_complete", "inspect", "complete", "comm_info", "shutdown"].map((name) => `${name}_request`);
+const answered = ["kernel_info", "execute", "is_complete", "inspect", "complete", "comm_info", "shutdown"].map(
+  (name) => `${name}_request`,
+);
 
 class Server extends jupyter.ZmqServer {
   last = Promise.resolve(); // the cell that was queued last
@@ -42,7 +44,8 @@ class Server extends jupyter.ZmqServer {
 
   async handleShellMessage(socket, ...parts) {
     const header = parts.findIndex((part) => part.toString() === "<IDS|MSG>") + 2; // delimiter, signature, header
-    if (answered.includes(JSON.parse(parts[header].toString()).msg_type)) await super.handleShellMessage(socket, ...parts);
+    if (answered.includes(JSON.parse(parts[header].toString()).msg_type))
+      await super.handleShellMessage(socket, ...parts);
   }
 
   send(socket, message, type, content) {
@@ -66,7 +69,10 @@ class Server extends jupyter.ZmqServer {
     if (!silent) this.send(this.iopub, message, "execute_input", { code, execution_count: ++count });
     for (const name of ["stdout", "stderr"]) {
       process[name].write = (text, encoding, callback) => {
-        this.send(this.iopub, message, "stream", { name, text: typeof text === "string" ? text : new TextDecoder().decode(text) });
+        this.send(this.iopub, message, "stream", {
+          name,
+          text: typeof text === "string" ? text : new TextDecoder().decode(text),
+        });
         (typeof encoding === "function" ? encoding : callback)?.();
         return true;
       };

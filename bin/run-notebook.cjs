@@ -72,7 +72,11 @@ function injectParameters(cells, settings, file) {
     console.error(`${file} has no cell tagged "parameters", so ${settings.join(" ")} cannot be set`);
     process.exit(2);
   }
-  const injected = { cell_type: "code", metadata: { tags: ["injected-parameters"] }, source: settings.map(assignment).join("\n") };
+  const injected = {
+    cell_type: "code",
+    metadata: { tags: ["injected-parameters"] },
+    source: settings.map(assignment).join("\n"),
+  };
   return own.toSpliced ? own.toSpliced(at + 1, 0, injected) : [...own.slice(0, at + 1), injected, ...own.slice(at + 1)];
 }
 
@@ -122,7 +126,13 @@ function stored(output) {
 }
 
 function cleanCell(cell, index) {
-  const { execution: _timing, collapsed: _collapsed, ExecuteTime: _extension, papermill: _papermill, ...metadata } = cell.metadata ?? {};
+  const {
+    execution: _timing,
+    collapsed: _collapsed,
+    ExecuteTime: _extension,
+    papermill: _papermill,
+    ...metadata
+  } = cell.metadata ?? {};
   const clean = {
     cell_type: cell.cell_type,
     id: cell.id ?? `cell-${index + 1}`,

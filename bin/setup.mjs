@@ -14,7 +14,12 @@ import { locked, reporter, SetupError } from "./setup/tools.mjs";
 const everything = [packages, environment, kernel, engine, data];
 
 /** What a run without notebooks needs: of Python only the pip that fetches the native engine. */
-export const forRuns = [packages, { ...environment, optional: "Without it there are no notebooks and no native engine." }, engine, data];
+export const forRuns = [
+  packages,
+  { ...environment, optional: "Without it there are no notebooks and no native engine." },
+  engine,
+  data,
+];
 
 /** Brings every step to its result; throws SetupError naming all that is missing. */
 export async function setup(steps = everything) {
@@ -36,14 +41,17 @@ export async function setup(steps = everything) {
       }
     }
     if (missing.length > 0)
-      throw new SetupError(`set-up is not complete.\n\n${missing.join("\n\n")}\n\nThen run the same command again; it goes on from here.`);
+      throw new SetupError(
+        `set-up is not complete.\n\n${missing.join("\n\n")}\n\nThen run the same command again; it goes on from here.`,
+      );
   });
   console.log(`set-up complete, ${((Date.now() - since) / 1000).toFixed(1)} s`);
 }
 
 function checkPlatform() {
   const [major, minor] = process.versions.node.split(".").map(Number);
-  if (major < 20 || (major === 20 && minor < 9)) throw new SetupError(`Node.js 20.9 or newer is needed; this is ${process.version}`);
+  if (major < 20 || (major === 20 && minor < 9))
+    throw new SetupError(`Node.js 20.9 or newer is needed; this is ${process.version}`);
   if (process.platform === "win32")
     throw new SetupError("This kit runs on Linux and macOS; on Windows use the Windows Subsystem for Linux (WSL)");
 }

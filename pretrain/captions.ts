@@ -56,7 +56,12 @@ const blocks = [
 const bright = ["a bright photo of a {}.", "a bright photo of the {}."];
 const dark = ["a dark photo of the {}.", "a dark photo of a {}."];
 const gray = ["a black and white photo of the {}.", "a black and white photo of a {}."];
-const hidden = ["a photo of the hard to see {}.", "a photo of a hard to see {}.", "a photo of a weird {}.", "a photo of the weird {}."];
+const hidden = [
+  "a photo of the hard to see {}.",
+  "a photo of a hard to see {}.",
+  "a photo of a weird {}.",
+  "a photo of the weird {}.",
+];
 const close = [
   "a cropped photo of the {}.",
   "a cropped photo of a {}.",
@@ -131,7 +136,14 @@ function subject(concept: Concept | null, words: string, random: Random): string
   return random.shuffle(concept.tags).slice(0, 2).join(" ");
 }
 
-export function caption(concept: Concept | null, words: string, family: string, flatInk: boolean, scene: Scene, random: Random): string {
+export function caption(
+  concept: Concept | null,
+  words: string,
+  family: string,
+  flatInk: boolean,
+  scene: Scene,
+  random: Random,
+): string {
   const name = subject(concept, words, random);
   const r = random.uniform();
   if (r < 0.2) return name;

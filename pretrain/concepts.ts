@@ -2,7 +2,16 @@
  * The drawings: icon names of the `@iconify-json/*` packages aligned with emoji concepts (Unicode CLDR names) and
  * rendered to 64 x 64 RGBA. `npm run pretrain` runs this once; results are kept in `pretrain/.cache/`.
  */
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, renameSync, writeFileSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
 import sharp from "sharp";
 
@@ -14,7 +23,15 @@ export const cache = join("pretrain", ".cache");
 export type Concept = { hex: string; name: string; group: string; subgroup: string; tags: string[] };
 
 /** One rendered drawing. `icon`: its name in the set. `family`: sets that share geometry. `hex` is null for icons that are no emoji; `words` is their name. */
-export type Drawing = { index: number; set: string; icon: string; family: string; hex: string | null; words: string; mono: boolean };
+export type Drawing = {
+  index: number;
+  set: string;
+  icon: string;
+  family: string;
+  hex: string | null;
+  words: string;
+  mono: boolean;
+};
 
 /** Sets by role. A family is a group of sets drawn over the same outlines; it stays on one side of every split. */
 export const families: Record<string, string> = {

@@ -16,14 +16,17 @@ const step = (title, program, args) =>
     spawn(program, args, { cwd: root, stdio: "inherit" })
       .on("error", (error) => reject(new SetupError(`${program} does not start (${error.message}); ${title} needs it`)))
       .on("exit", (code) =>
-        code === 0 ? resolve() : reject(new SetupError(`${title} stopped with exit status ${code}; its message is above`)),
+        code === 0
+          ? resolve()
+          : reject(new SetupError(`${title} stopped with exit status ${code}; its message is above`)),
       );
   });
 
 await launch(async () => {
   await setup();
   await step("the drawings (npm packages @iconify-json/*)", "npm", ["ci", "--ignore-scripts", "--prefix", folder]);
-  if (!existsSync(python)) await step("a Python environment", path(".venv", "bin", "python"), ["-m", "venv", path("pretrain", ".venv")]);
+  if (!existsSync(python))
+    await step("a Python environment", path(".venv", "bin", "python"), ["-m", "venv", path("pretrain", ".venv")]);
   const pip = ["-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes"];
   await step("PyTorch and tokenizers", python, [...pip, "-r", path("pretrain", "requirements.txt")]);
   await step("the atlas of the benchmark's drawings", process.execPath, ["--import", "tsx", "pretrain/atlas.mts"]);

@@ -153,11 +153,13 @@ export function planSets(
   // by[figure name][family] -> drawings, for emoji and flags only
   const by = new Map<string, Map<string, Drawing[]>>();
   for (const d of drawings) {
-    if (!d.hex || (!flagHands.includes(d.family) && !(d.family in tracedFrom) && !unseenHands.includes(d.family))) continue;
+    if (!d.hex || (!flagHands.includes(d.family) && !(d.family in tracedFrom) && !unseenHands.includes(d.family)))
+      continue;
     const families = by.get(d.hex) ?? by.set(d.hex, new Map()).get(d.hex)!;
     families.set(d.family, [...(families.get(d.family) ?? []), d]);
   }
-  const familiesOf = (c: Concept) => (c.subgroup === "country-flag" ? flagHands : hands).filter((f) => by.get(c.hex)?.has(f));
+  const familiesOf = (c: Concept) =>
+    (c.subgroup === "country-flag" ? flagHands : hands).filter((f) => by.get(c.hex)?.has(f));
 
   const members = new Map<string, Concept[]>();
   const seen = new Set<string>();
@@ -224,23 +226,51 @@ export function planSets(
   const genericNames = new Set(generic.map((c) => c.name));
   const kinds: SetClass[] = [];
   for (const [subgroup, name] of Object.entries(categories)) {
-    const of = lot.shuffle([...chosen, ...leftovers].filter((c) => c.subgroup === subgroup && !genericNames.has(c.name)));
+    const of = lot.shuffle(
+      [...chosen, ...leftovers].filter((c) => c.subgroup === subgroup && !genericNames.has(c.name)),
+    );
     if (of.length < 8 || subgroup === "country-flag") continue;
     const drawn = of.slice(0, 8).map((c) => {
-      const held = [...(downstream.get(figure(c.name)) ?? reserve(c, lot.shuffle(familiesOf(c)).slice(0, 3)))].filter((f) =>
-        by.get(c.hex)!.has(f),
+      const held = [...(downstream.get(figure(c.name)) ?? reserve(c, lot.shuffle(familiesOf(c)).slice(0, 3)))].filter(
+        (f) => by.get(c.hex)!.has(f),
       );
       return toClass(c, [lot.pick(held)]).drawings[0];
     });
     kinds.push({ name, drawings: drawn });
   }
-  sets.push({ ...base, name: "kinds", title: "Kinds of things", look: "posterised", renders: [3, 1, 3], classes: kinds.sort(byName) });
+  sets.push({
+    ...base,
+    name: "kinds",
+    title: "Kinds of things",
+    look: "posterised",
+    renders: [3, 1, 3],
+    classes: kinds.sort(byName),
+  });
 
   const target = { ...base, source: "generic" };
   sets.push({ ...target, name: "generic-v2", title: "Generic, drawn anew", renders: [0, 0, 10], classes: shifted.v2 });
-  sets.push({ ...target, name: "generic-sketch", title: "Generic, outlines", renders: [0, 0, 10], classes: shifted.sketch });
-  sets.push({ ...target, name: "generic-hard", title: "Generic, adverse pictures", strength: 1, renders: [0, 0, 10], classes: shifted.v2 });
-  sets.push({ ...target, name: "generic-rendition", title: "Generic, unseen hands", renders: [0, 0, 10], classes: shifted.rendition });
+  sets.push({
+    ...target,
+    name: "generic-sketch",
+    title: "Generic, outlines",
+    renders: [0, 0, 10],
+    classes: shifted.sketch,
+  });
+  sets.push({
+    ...target,
+    name: "generic-hard",
+    title: "Generic, adverse pictures",
+    strength: 1,
+    renders: [0, 0, 10],
+    classes: shifted.v2,
+  });
+  sets.push({
+    ...target,
+    name: "generic-rendition",
+    title: "Generic, unseen hands",
+    renders: [0, 0, 10],
+    classes: shifted.rendition,
+  });
 
   // Pretraining gets everything else.
   const held = sets.flatMap((s) => s.classes.flatMap((c) => c.drawings.map((d) => d.index)));
@@ -249,7 +279,9 @@ export function planSets(
     const concept = d.hex ? concepts.get(d.hex)! : null;
     return !concept || !downstream.get(figure(concept.name))?.has(tracedFrom[d.family] ?? d.family);
   });
-  const flags = new Set(drawings.filter((d) => d.hex && concepts.get(d.hex)!.subgroup === "country-flag").map((d) => d.index));
+  const flags = new Set(
+    drawings.filter((d) => d.hex && concepts.get(d.hex)!.subgroup === "country-flag").map((d) => d.index),
+  );
   // A flag's design is the same in every hand, so flags are left out of this comparison.
   const comparable = (i: number) => !flags.has(i);
   const same = lookalikes(

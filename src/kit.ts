@@ -44,7 +44,7 @@ export { trajectoryFigure } from "./figures/trajectory";
 export { transferFigure } from "./figures/transfer";
 export { variantsFigure } from "./figures/variants";
 // Methods: the registry, and what a new one is made of.
-export { independent, listed } from "./methods/ivlp";
+export { independent, promptSets as listed } from "./methods/ivlp";
 export { cosineLogits, crossEntropy } from "./methods/losses";
 export type { Method, Params, Settings, Task } from "./methods/method";
 export { configFor } from "./methods/method";

@@ -14,16 +14,22 @@ const run = (...[command, ...args]: string[]) => {
 };
 
 it("apply, fit the types, and add what they say", () => {
-  for (const name of ["src", "package.json", "tsconfig.json", "package-lock.json"]) cpSync(name, join(folder, name), { recursive: true });
+  for (const name of ["src", "package.json", "tsconfig.json", "package-lock.json"])
+    cpSync(name, join(folder, name), { recursive: true });
   symlinkSync(resolve("node_modules"), join(folder, "node_modules"));
-  const diffs = [...readFileSync("CONTRIBUTING.md", "utf8").matchAll(/```diff\n([\s\S]*?)```/g)].map(([, diff]) => diff);
+  const diffs = [...readFileSync("CONTRIBUTING.md", "utf8").matchAll(/```diff\n([\s\S]*?)```/g)].map(
+    ([, diff]) => diff,
+  );
   expect(diffs.length).toBeGreaterThanOrEqual(2);
   for (const [k, diff] of diffs.entries()) {
     writeFileSync(join(folder, `${k}.diff`), diff);
     expect(run("git", "apply", "--unidiff-zero", `${k}.diff`)).toEqual({ status: 0, out: "" });
   }
   writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ extends: resolve("tsconfig.json"), include: ["src"] }));
-  expect(run(process.execPath, join("node_modules", "typescript", "bin", "tsc"), "-p", ".")).toEqual({ status: 0, out: "" });
+  expect(run(process.execPath, join("node_modules", "typescript", "bin", "tsc"), "-p", ".")).toEqual({
+    status: 0,
+    out: "",
+  });
   const cli = (...args: string[]) =>
     run(process.execPath, "--import", resolve("node_modules/tsx/dist/loader.mjs"), "src/cli/main.ts", ...args);
   expect(cli("settings", "smoothed").out).toMatch(

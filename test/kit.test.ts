@@ -16,7 +16,9 @@ const module = checker.getSymbolAtLocation(program.getSourceFile("src/kit.ts") a
 const exported = checker
   .getExportsOfModule(module)
   .map((symbol) =>
-    symbol.flags & ts.SymbolFlags.Alias ? { name: symbol.name, symbol: checker.getAliasedSymbol(symbol) } : { name: symbol.name, symbol },
+    symbol.flags & ts.SymbolFlags.Alias
+      ? { name: symbol.name, symbol: checker.getAliasedSymbol(symbol) }
+      : { name: symbol.name, symbol },
   );
 
 test("the surface", () => {
@@ -135,7 +137,9 @@ test("every export has a docstring", () => {
 
 test("every notebook imports the kit and nothing else of the clone", () => {
   for (const name of readdirSync("notebooks").filter((file) => file.endsWith(".ipynb"))) {
-    const { cells } = JSON.parse(readFileSync(join("notebooks", name), "utf8")) as { cells: { cell_type: string; source: string[] }[] };
+    const { cells } = JSON.parse(readFileSync(join("notebooks", name), "utf8")) as {
+      cells: { cell_type: string; source: string[] }[];
+    };
     const code = cells.filter((cell) => cell.cell_type === "code").map((cell) => cell.source.join(""));
     const imported = code.flatMap((text) => [...text.matchAll(/from "(\.[^"]+)"/g)].map(([, path]) => path));
     expect([name, imported]).toEqual([name, ["./src/kit"]]);

@@ -9,7 +9,8 @@ const files = readdirSync("src", { recursive: true, encoding: "utf8" })
 
 /** The text without comments, so that prose may name what code may not. */
 const code = (file: string) => readFileSync(file, "utf8").replace(/\/\*[\s\S]*?\*\/|(^|\s)\/\/.*$/gm, "");
-const imports = (file: string) => [...code(file).matchAll(/\b(?:from|import)\s*\(?\s*["']([^"']+)["']/g)].map((match) => match[1]);
+const imports = (file: string) =>
+  [...code(file).matchAll(/\b(?:from|import)\s*\(?\s*["']([^"']+)["']/g)].map((match) => match[1]);
 const relatives = (file: string) => imports(file).filter((name) => name.startsWith("."));
 const packages = Object.keys(JSON.parse(readFileSync("package.json", "utf8")).dependencies);
 
@@ -56,7 +57,9 @@ test("file names have no dots and are no package's or Node module's name", () =>
 });
 
 test("no import.meta, __dirname, `using` or top-level await", () => {
-  const wrong = files.filter((file) => /\bimport\.meta\b|\b__(dirname|filename)\b|^\s*(await )?using \w+ =/m.test(code(file)));
+  const wrong = files.filter((file) =>
+    /\bimport\.meta\b|\b__(dirname|filename)\b|^\s*(await )?using \w+ =/m.test(code(file)),
+  );
   expect(wrong).toEqual([]);
   expect(files.filter((file) => /^(const .*= )?await /m.test(code(file)))).toEqual([]);
 });

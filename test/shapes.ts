@@ -1,4 +1,4 @@
-/** A small dataset for tests: coloured shapes, 8 classes, in the CoOp layout with the rules `renders` and `disjoint`. */
+/** A small dataset for tests: coloured shapes, 8 classes, in the CoOp layout with the splits `renders` and `disjoint`. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import sharp from "sharp";
@@ -9,7 +9,7 @@ const shapes = { circle: '<circle cx="16" cy="16" r="10"/>', square: '<rect x="7
 
 /** Draws `<folder>/images` and the split files: 6 training, 2 validation and 4 test pictures of 32 pixels a class. */
 export async function drawShapes(folder: string): Promise<void> {
-  const split: Record<string, [string, number, string][]> = { train: [], val: [], test: [] };
+  const lists: Record<string, [string, number, string][]> = { train: [], val: [], test: [] };
   const names = Object.keys(shapes).flatMap((shape) => Object.keys(colours).map((colour) => [colour, shape]));
   for (const [label, [colour, shape]] of names.entries()) {
     for (let k = 0; k < 12; k++) {
@@ -23,8 +23,9 @@ export async function drawShapes(folder: string): Promise<void> {
         .removeAlpha()
         .png()
         .toFile(join(folder, "images", path));
-      split[k < 6 ? "train" : k < 8 ? "val" : "test"].push([path, label, `${colour} ${shape}`]);
+      lists[k < 6 ? "train" : k < 8 ? "val" : "test"].push([path, label, `${colour} ${shape}`]);
     }
   }
-  for (const rule of ["renders", "disjoint"]) writeFileSync(join(folder, `split_${rule}.json`), JSON.stringify({ ...split, rule }));
+  for (const split of ["renders", "disjoint"])
+    writeFileSync(join(folder, `split_${split}.json`), JSON.stringify({ ...lists, split }));
 }

@@ -36,6 +36,9 @@ function ready() {
 
 async function make(say) {
   const draw = `import(${JSON.stringify(pathToFileURL(program).href)}).then((module) => (module.materialise ?? module.default.materialise)(() => {}))`;
-  await say.during("drawing the embedded benchmark's pictures", run(process.execPath, ["--import", typescriptLoader, "-e", draw]));
+  await say.during(
+    "drawing the embedded benchmark's pictures",
+    run(process.execPath, ["--import", typescriptLoader, "-e", draw]),
+  );
   writeWhole(stamp, JSON.stringify({ key: wanted(), made: made() }));
 }

@@ -35,7 +35,8 @@ export const engine = {
 const sameFile = (a, b) => existsSync(a) && existsSync(b) && readFileSync(a).equals(readFileSync(b));
 const libraryKey = (build) => hash(tensorflow, build, process.platform, process.arch, unpack);
 const libraryReady = () =>
-  readJson(libraryStamp)?.key === libraryKey(wantedBuild()) && existsSync(path(".engine", "tensorflow", "libtensorflow_cc.so.2"));
+  readJson(libraryStamp)?.key === libraryKey(wantedBuild()) &&
+  existsSync(path(".engine", "tensorflow", "libtensorflow_cc.so.2"));
 const bindingReady = () => readJson(bindingStamp)?.key === bindingKey() && existsSync(built);
 
 function ready() {
@@ -43,8 +44,10 @@ function ready() {
 }
 
 async function make(say) {
-  if (process.platform !== "linux") throw new SetupError(`the native engine is built on Linux (x64, arm64); here is ${process.platform}`);
-  if (!existsSync(python)) throw new SetupError("the Python environment, whose pip fetches TensorFlow, is missing (see above)");
+  if (process.platform !== "linux")
+    throw new SetupError(`the native engine is built on Linux (x64, arm64); here is ${process.platform}`);
+  if (!existsSync(python))
+    throw new SetupError("the Python environment, whose pip fetches TensorFlow, is missing (see above)");
   if (!libraryReady()) await fetchLibrary(say);
   if (!bindingReady()) await buildBinding(say);
   mkdirSync(dirname(installed), { recursive: true });
@@ -99,7 +102,16 @@ async function unpackWheels(build, say) {
 const download = (folder, requirements) =>
   run(python, [
     ...["-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check", "--retries", "2", "--no-deps"],
-    ...["--require-hashes", "--only-binary=:all:", "--python-version", wheelPython, "--dest", folder, "-r", requirements],
+    ...[
+      "--require-hashes",
+      "--only-binary=:all:",
+      "--python-version",
+      wheelPython,
+      "--dest",
+      folder,
+      "-r",
+      requirements,
+    ],
   ]);
 
 /** Unpacks libtensorflow, the headers that the binding includes, and NVIDIA's libraries, nothing else. */
@@ -119,7 +131,7 @@ const linking = ["-shared", "-pthread", "-Wl,-rpath,$ORIGIN/../../../../../.engi
 const kernels = native("kernels.cc");
 const sources = () => [
   ...["tfjs_backend.cc", "tfjs_binding.cc"].map((name) => join(binder, "binding", name)),
-  ...["operations.cc", "quiet.cc"].map(native),
+  ...["operations.cc", "minLogLevel.cc"].map(native),
 ];
 
 function bindingKey() {
@@ -131,13 +143,21 @@ function bindingKey() {
 
 async function buildBinding(say) {
   const library = path(".engine", "tensorflow");
-  const includes = [path("node_modules", "node-api-headers", "include"), dirname(binder), binder, join(library, "include")];
+  const includes = [
+    path("node_modules", "node-api-headers", "include"),
+    dirname(binder),
+    binder,
+    join(library, "include"),
+  ];
   const [compiler, ...first] = await findCompiler(say);
   const part = `${built}.part`;
   const object = join(engineFolder, "kernels.o");
   const compile = (...more) =>
     run(compiler, [...first, ...flags, ...includes.map((folder) => `-I${folder}`), ...more], {
-      env: { ZIG_GLOBAL_CACHE_DIR: join(engineFolder, "zig-cache"), ZIG_LOCAL_CACHE_DIR: join(engineFolder, "zig-cache") },
+      env: {
+        ZIG_GLOBAL_CACHE_DIR: join(engineFolder, "zig-cache"),
+        ZIG_LOCAL_CACHE_DIR: join(engineFolder, "zig-cache"),
+      },
     });
   const libraries = ["cc", "framework"].map((name) => join(library, `libtensorflow_${name}.so.2`));
   await say.during(
@@ -181,7 +201,9 @@ async function tryEngine(say) {
     if (sum !== 12) throw new Error("2x3 by 3x2 ones sum to " + sum);
     console.log(tf.backend().binding.TF_Version + (tf.backend().isUsingGpuDevice ? " on the GPU" : " on the CPU"));`;
   try {
-    const said = await run(process.execPath, ["-e", program], { env: { TF_CPP_MIN_LOG_LEVEL: "2", TF_FORCE_GPU_ALLOW_GROWTH: "true" } });
+    const said = await run(process.execPath, ["-e", program], {
+      env: { TF_CPP_MIN_LOG_LEVEL: "2", TF_FORCE_GPU_ALLOW_GROWTH: "true" },
+    });
     say(`TensorFlow ${said.trim().split("\n").pop()} runs`);
   } catch (error) {
     rmSync(installed, { force: true });

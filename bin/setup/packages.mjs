@@ -10,11 +10,18 @@ function ready() {
   const wanted = readJson(path("package-lock.json"))?.packages;
   const found = readJson(path("node_modules", ".package-lock.json"))?.packages;
   if (!wanted)
-    throw new SetupError("package-lock.json is missing or damaged; take it from the repository (git checkout package-lock.json)");
+    throw new SetupError(
+      "package-lock.json is missing or damaged; take it from the repository (git checkout package-lock.json)",
+    );
   if (!found) return false;
-  const same = (name) => found[name].version === wanted[name]?.version && found[name].integrity === wanted[name]?.integrity;
-  const needed = Object.keys(wanted).filter((name) => name !== "" && !wanted[name].optional && !wanted[name].devOptional);
-  return Object.keys(found).every((name) => same(name) && existsSync(path(name))) && needed.every((name) => found[name]);
+  const same = (name) =>
+    found[name].version === wanted[name]?.version && found[name].integrity === wanted[name]?.integrity;
+  const needed = Object.keys(wanted).filter(
+    (name) => name !== "" && !wanted[name].optional && !wanted[name].devOptional,
+  );
+  return (
+    Object.keys(found).every((name) => same(name) && existsSync(path(name))) && needed.every((name) => found[name])
+  );
 }
 
 async function make(say) {

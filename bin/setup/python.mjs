@@ -42,7 +42,14 @@ export async function makeEnvironment(folder, say) {
 
 /** pip installs a file of exact versions and hashes, in which nothing that is needed may be missing. `more` are options of pip. */
 export function install(python, requirements, ...more) {
-  const quiet = ["--quiet", "--no-input", "--disable-pip-version-check", "--no-deps", "--no-compile", "--require-hashes"];
+  const quiet = [
+    "--quiet",
+    "--no-input",
+    "--disable-pip-version-check",
+    "--no-deps",
+    "--no-compile",
+    "--require-hashes",
+  ];
   return run(python, ["-m", "pip", "install", ...quiet, ...more, "-r", requirements]);
 }
 
@@ -55,7 +62,8 @@ async function findPython() {
   }
   const best = found.find(({ minor }) => minor >= 10 && minor <= 13) ?? found.find(({ minor }) => minor > 13);
   if (best) return best;
-  const seen = found.length > 0 ? `only Python ${found.map(({ version }) => version).join(", ")} is here` : "no Python is here";
+  const seen =
+    found.length > 0 ? `only Python ${found.map(({ version }) => version).join(", ")} is here` : "no Python is here";
   throw new SetupError(`Python 3.10 or newer is needed for JupyterLab and the native engine, and ${seen}. Install it, on Debian or Ubuntu:
   sudo apt-get install python3 python3-venv`);
 }

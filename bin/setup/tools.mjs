@@ -88,7 +88,12 @@ export function run(program, args, options = {}) {
     child.on("close", (code, signal) => {
       children.delete(child);
       if (code === 0) resolve(output);
-      else reject(new SetupError(`${[program, ...args].join(" ")}\nended with ${signal ?? `status ${code}`}:\n${ends(everything)}`));
+      else
+        reject(
+          new SetupError(
+            `${[program, ...args].join(" ")}\nended with ${signal ?? `status ${code}`}:\n${ends(everything)}`,
+          ),
+        );
     });
   });
 }
@@ -130,7 +135,8 @@ export async function locked(task) {
       if (error.code !== "EEXIST") throw new SetupError(`The set-up cannot write ${lock}: ${error.message}`);
     }
     if (takeOverDead(lock)) continue;
-    if (!told) console.log(`another set-up is at work here (process ${readJson(lock)?.pid ?? "unknown"}), waiting for it`);
+    if (!told)
+      console.log(`another set-up is at work here (process ${readJson(lock)?.pid ?? "unknown"}), waiting for it`);
     told = true;
     await new Promise((resolve) => setTimeout(resolve, 300));
   }

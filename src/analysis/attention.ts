@@ -2,13 +2,13 @@
  * Whom the token that becomes the feature attends to, block by block: CLS among the image tokens, the end token among a sentence's. Means over
  * the heads; for looking at, not differentiable. Shapes: B pictures, K keys.
  */
-import { attention, type Watch } from "../clip/fast/block";
+import { type BlockObserver, blockAttention } from "../clip/fast/block";
 import { encodeImage, imageFront } from "../clip/fast/image";
 import { contextTokens, encodeGroup, type Prompts, suffixGroups, tokenise } from "../clip/fast/text";
 import type { Clip } from "../clip/model";
 import type { Tensor4D } from "../engine/tf";
 import { tf } from "../engine/tf";
-import { listed } from "../methods/ivlp";
+import { promptSets } from "../methods/ivlp";
 import type { Batch, Params, Task } from "../methods/method";
 import { type ContextSettings, promptSentence } from "../methods/prompts";
 
@@ -18,17 +18,17 @@ export type ImageAttention = number[][];
 /** Of each block. @param pixels normalised [B,3,R,R]. @param prompts as `encodeImage` takes them; none for the frozen model. */
 export function imageAttention({ image }: Clip, pixels: Tensor4D, prompts: Prompts): ImageAttention[] {
   const blocks: ImageAttention[] = [];
-  const watch: Watch = (w, x, B, around) => {
+  const observe: BlockObserver = (w, x, B, inputs) => {
     const tokens = x.shape[0] / B;
     const cls = Int32Array.from({ length: B }, (_, b) => b * tokens);
-    const p = attention(w, x, B, { ...around, projected: undefined, pick: tf.tensor1d(cls, "int32") });
+    const p = blockAttention(w, x, B, { ...inputs, qkv: undefined, queryRows: tf.tensor1d(cls, "int32") });
     const shares = tf.mean(p, [0, 2]); // [B,K]
-    const before = around.prompts?.shape[0] ?? 0; // prompts that only give keys and values stand first
+    const before = inputs.prompts?.shape[0] ?? 0; // Prompts that are keys and values only come first.
     const ordered = tf.concat([tf.slice(shares, [0, before], [-1, -1]), tf.slice(shares, [0, 0], [-1, before])], 1);
     blocks.push(ordered.arraySync() as number[][]);
   };
   tf.tidy(() => {
-    encodeImage(image, imageFront(image, pixels), prompts, watch);
+    encodeImage(image, imageFront(image, pixels), prompts, observe);
   });
   return blocks;
 }
@@ -41,11 +41,12 @@ export function textAttention({ text }: Clip, ids: number[], prompts: Prompts): 
   const blocks: number[][] = [];
   tf.tidy(() => {
     const [group] = suffixGroups(text, [ids], prompts.length > 0 ? prompts[0].shape[0] : 0);
-    const watch: Watch = (w, x, groups, around) => {
-      const p = attention(w, x, groups, { ...around, projected: undefined, pick: group.pick, mask: group.endMask });
+    const observe: BlockObserver = (w, x, sequences, inputs) => {
+      const { endRows: queryRows, endMask: mask } = group;
+      const p = blockAttention(w, x, sequences, { ...inputs, qkv: undefined, queryRows, mask });
       blocks.push(tf.mean(p, [0, 1, 2]).arraySync() as number[]);
     };
-    encodeGroup(text, group, contextTokens(text, prompts), { watch });
+    encodeGroup(text, group, contextTokens(text, prompts), { observe });
   });
   return blocks;
 }
@@ -61,9 +62,11 @@ export function promptShares(
 ): { image: number[]; text: number[] } {
   const { size, patch } = clip.image;
   const own = 1 + Math.floor(size / patch) ** 2;
-  const image = imageAttention(clip, pixels, listed(params, "vision"));
-  const context = listed(params, "text");
-  const sentences = classNames.map((name) => textAttention(clip, tokenise(clip, promptSentence(config, name)), context));
+  const image = imageAttention(clip, pixels, promptSets(params, "vision"));
+  const context = promptSets(params, "text");
+  const sentences = classNames.map((name) =>
+    textAttention(clip, tokenise(clip, promptSentence(config, name)), context),
+  );
   const words = 1 + config.tokens.text;
   return {
     image: image.map((rows) => share(rows, own)),

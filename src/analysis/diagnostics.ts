@@ -11,8 +11,8 @@ import { tf } from "../engine/tf";
 import { frozenTextTarget } from "../methods/frozenText";
 import type { Batch, Method, Params, Task } from "../methods/method";
 import { frozen } from "../methods/promptLearner";
-import type { Named, Table } from "../results/table";
-import type { Kept } from "../training/ensemble";
+import type { Labelled, Table } from "../results/table";
+import type { HostParams } from "../training/ensemble";
 import { withParams } from "./trajectory";
 
 /** Pictures as in testing, all in one batch that the caller disposes. */
@@ -32,14 +32,16 @@ export async function firstBatch(
   seed: number,
 ): Promise<Batch> {
   const { height, width } = preprocess.output;
-  for await (const { pixels, labels } of trainPictures(drawn.train, preprocess, { batch, augmentation, seed }).epoch(1)) {
+  for await (const { pixels, labels } of trainPictures(drawn.train, preprocess, { batch, augmentation, seed }).epoch(
+    1,
+  )) {
     return { pixels: tf.tensor4d(pixels, [labels.length, 3, height, width]), labels };
   }
   throw new Error(`${drawn.name} has no picture to train on`);
 }
 
 /** The terms of a method's loss on a batch, weights included, for each of some parameters. The method need not be the one that learnt them. */
-export function termsOf(method: Method, task: Task, batch: Batch, all: Kept[]): Record<string, number>[] {
+export function termsOf(method: Method, task: Task, batch: Batch, all: HostParams[]): Record<string, number>[] {
   const learner = method.prepare(task);
   try {
     return all.map((kept) =>
@@ -56,7 +58,9 @@ export function termsOf(method: Method, task: Task, batch: Batch, all: Kept[]): 
 }
 
 /** A row for the start and one for each method's last epoch and result; `terms` are of its epochs, the initial parameters first. */
-export function termsTable(measured: { method: Named; terms: Record<string, number>[]; final: Record<string, number> }[]): Table {
+export function termsTable(
+  measured: { method: Labelled; terms: Record<string, number>[]; final: Record<string, number> }[],
+): Table {
   const rows = measured.flatMap(({ method, terms, final }) => [
     { prompts: `${method.title}, last epoch`, ...terms[terms.length - 1] },
     { prompts: `${method.title}, result`, ...final },
@@ -64,7 +68,10 @@ export function termsTable(measured: { method: Named; terms: Record<string, numb
   const titles = { ce: "cross-entropy", scl_text: "text", scl_image: "image", scl_logits: "logits", total: "total" };
   return {
     title: "PromptSRC's loss on one batch, with its weights",
-    columns: [{ key: "prompts", title: "prompts" }, ...Object.entries(titles).map(([key, title]) => ({ key, title, digits: 3 }))],
+    columns: [
+      { key: "prompts", title: "prompts" },
+      ...Object.entries(titles).map(([key, title]) => ({ key, title, digits: 3 })),
+    ],
     rows: [{ prompts: "start", ...measured[0].terms[0] }, ...rows],
   };
 }
@@ -77,7 +84,7 @@ export type Angles = { image: number; text: number };
  * task's class names from the mean over the templates. The classes need not be those of the training.
  * @throws where class features depend on the picture
  */
-export function anglesOf(method: Method, task: Task, { pixels }: Batch, all: Kept[]): Angles[] {
+export function anglesOf(method: Method, task: Task, { pixels }: Batch, all: HostParams[]): Angles[] {
   const { clip, classNames, config } = task;
   const text = frozenTextTarget(clip, classNames, config.textTargetTemplates);
   const image = tf.tidy(() => frozen(clip, pixels).features());
@@ -85,7 +92,8 @@ export function anglesOf(method: Method, task: Task, { pixels }: Batch, all: Kep
     withParams(kept, (params) => {
       const classifier = method.classify(task, params);
       const seen = classifier.image(pixels);
-      if (!classifier.text) throw new Error(`${method.title} has no class features of its own: they depend on the picture`);
+      if (!classifier.text)
+        throw new Error(`${method.title} has no class features of its own: they depend on the picture`);
       const angles = { image: meanAngle(seen, image), text: meanAngle(classifier.text, text) };
       seen.dispose();
       classifier.dispose();

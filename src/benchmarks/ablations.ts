@@ -119,7 +119,10 @@ const ensemble: Ablation = {
 
 /** Around a mean of 3/4 of the epochs and a deviation of 1/20 of them, which are the paper's 15 and 1. */
 const gpaVariant = (mean: number, std: number) =>
-  src(`mean-${mean}-std-${std}`, `mean ${mean}, deviation ${std}`, (config) => ({ ...config, ensemble: { mean, std } }));
+  src(`mean-${mean}-std-${std}`, `mean ${mean}, deviation ${std}`, (config) => ({
+    ...config,
+    ensemble: { mean, std },
+  }));
 const gpa: Ablation = {
   name: "gpa",
   title: "GPA's Gaussian",
@@ -167,7 +170,10 @@ const length: Ablation = {
   datasets: some,
   pairs: against("4", [1, 2, 8, 16]),
   variants: [1, 2, 4, 8, 16].map((count) =>
-    src(`${count}`, count === 1 ? "1 token" : `${count} tokens`, (config) => ({ ...config, tokens: { text: count, image: count } })),
+    src(`${count}`, count === 1 ? "1 token" : `${count} tokens`, (config) => ({
+      ...config,
+      tokens: { text: count, image: count },
+    })),
   ),
 };
 
@@ -179,9 +185,14 @@ const depth: Ablation = {
   datasets: some,
   pairs: against("1", depths.slice(1)),
   variants: depths.map((count) =>
-    src(`${count}`, count === 1 ? "input only" : `${count} blocks`, (config) => ({ ...config, depth: { text: count, image: count } }), {
-      fits: ({ text, image }) => count <= Math.max(text.blocks.length, image.blocks.length),
-    }),
+    src(
+      `${count}`,
+      count === 1 ? "input only" : `${count} blocks`,
+      (config) => ({ ...config, depth: { text: count, image: count } }),
+      {
+        fits: ({ text, image }) => count <= Math.max(text.blocks.length, image.blocks.length),
+      },
+    ),
   ),
 };
 
@@ -195,7 +206,10 @@ const weights: Ablation = {
   title: "Loss weights",
   question: "How much does each consistency term matter, and how fine is the balance?",
   datasets: some,
-  pairs: against("own", [...["text", "image", "logits"].flatMap((term) => [0, 4].map((factor) => `${term}-x${factor}`)), "logits-x32"]),
+  pairs: against("own", [
+    ...["text", "image", "logits"].flatMap((term) => [0, 4].map((factor) => `${term}-x${factor}`)),
+    "logits-x32",
+  ]),
   variants: [
     src("own", "as configured"),
     ...(["text", "image", "logits"] as const).flatMap((term) => [0, 4].map((factor) => weighted(term, factor))),
@@ -206,7 +220,12 @@ const weights: Ablation = {
   ],
 };
 
-const host = (name: string, paper?: string): Variant => ({ name, title: methods[name].title, method: methods[name], paper });
+const host = (name: string, paper?: string): Variant => ({
+  name,
+  title: methods[name].title,
+  method: methods[name],
+  paper,
+});
 const hosts: Ablation = {
   name: "hosts",
   title: "Regularisers on other hosts",
@@ -230,14 +249,21 @@ const hosts: Ablation = {
 
 /** All ablations by name; each is a question and its variants, every one a spread of one config. */
 export const ablations: Record<string, Ablation> = Object.fromEntries(
-  [components, consistency, ensemble, gpa, diversity, length, depth, weights, hosts].map((ablation) => [ablation.name, ablation]),
+  [components, consistency, ensemble, gpa, diversity, length, depth, weights, hosts].map((ablation) => [
+    ablation.name,
+    ablation,
+  ]),
 );
 
 /** The variants of an ablation that differ from one another on this model (a depth beyond its blocks does not). */
-export const variantsOf = ({ variants }: Ablation, clip: Clip): Variant[] => variants.filter(({ fits }) => !fits || fits(clip));
+export const variantsOf = ({ variants }: Ablation, clip: Clip): Variant[] =>
+  variants.filter(({ fits }) => !fits || fits(clip));
 
 /** A job for every dataset, variant and seed. A variant's change comes last, so that `--set` moves what is the same for all. */
-export const ablationJobs = (variants: Variant[], { change = (config) => config, ...grid }: Omit<Grid, "methods">): Job[] =>
+export const ablationJobs = (
+  variants: Variant[],
+  { change = (config) => config, ...grid }: Omit<Grid, "methods">,
+): Job[] =>
   grid.datasets.flatMap((dataset) =>
     variants.flatMap((row) =>
       baseToNovelJobs({

@@ -41,7 +41,8 @@ export const scoresOf = (runs: Run[]): MethodScore[] =>
   });
 
 /** The same by the rows of a table. */
-export const scoresOfRows = (rows: Row[]): MethodScore[] => rows.map(({ row, run }) => ({ ...scoresOf([run])[0], method: row }));
+export const scoresOfRows = (rows: Row[]): MethodScore[] =>
+  rows.map(({ row, run }) => ({ ...scoresOf([run])[0], method: row }));
 
 /** The base-to-novel benchmark: train on half of the classes, test on both halves (paper, section 4.1). */
 export const baseToNovel: Benchmark = {

@@ -8,18 +8,18 @@ import type { Optimisation } from "../configs/settings";
 import { drawFewShot } from "../datasets/fewShot";
 import { testBatches, trainPictures } from "../datasets/pictures";
 import type { Dataset } from "../datasets/split";
-import { operations } from "../engine/profiler";
+import { profileKernels } from "../engine/profiler";
 import { tf } from "../engine/tf";
 import { type Benchmark, byShots, configOf, type Grid, type Row } from "../experiments/benchmark";
 import { testBatch } from "../experiments/evaluate";
-import type { Hooks, Job, Outcome } from "../experiments/runner";
+import type { Job, JobContext, JobResult } from "../experiments/runner";
 import { configJson } from "../experiments/trainAndEvaluate";
 import type { PixelBatch } from "../io/preprocess";
 import type { Method, Params, Task } from "../methods/method";
 import { type Settings, trainingSettings } from "../methods/method";
 import { type Paper, paperTitle } from "../results/paper";
 import { median } from "../results/statistics";
-import type { Column, Named, Table } from "../results/table";
+import type { Column, Labelled, Table } from "../results/table";
 import { sgdStep } from "../training/sgd";
 import { gradientStep } from "../training/train";
 
@@ -27,7 +27,14 @@ import { gradientStep } from "../training/train";
 const timed = 20;
 const warmup = 3;
 
-function costJob({ clip, split = "test" }: Grid, dataset: Dataset, method: Method, config: Settings, seed: number, shots: number): Job {
+function costJob(
+  { clip, subset = "test" }: Grid,
+  dataset: Dataset,
+  method: Method,
+  config: Settings,
+  seed: number,
+  shots: number,
+): Job {
   const steps = method.trainable ? timed + warmup : 0;
   const tests = timed + warmup;
   return {
@@ -35,8 +42,8 @@ function costJob({ clip, split = "test" }: Grid, dataset: Dataset, method: Metho
       benchmark: "cost",
       method: method.name,
       dataset: dataset.name,
-      rule: dataset.rule,
-      split,
+      split: dataset.split,
+      subset,
       shots,
       seed,
       config: configJson(config),
@@ -48,17 +55,23 @@ function costJob({ clip, split = "test" }: Grid, dataset: Dataset, method: Metho
     testing: 3 * steps * (config.batch ?? 0) + tests * testBatch,
     suffices: () => true,
     run: (hooks) =>
-      measure(
+      measureMethod(
         { clip, classNames: dataset.classNames, config: trainingSettings(method, config), seed },
         method,
         drawFewShot(dataset, shots, seed),
-        split,
+        subset,
         hooks,
       ),
   };
 }
 
-async function measure(task: Task, method: Method, dataset: Dataset, split: "test" | "val", { signal, report }: Hooks): Promise<Outcome> {
+async function measureMethod(
+  task: Task,
+  method: Method,
+  dataset: Dataset,
+  subset: "test" | "val",
+  { signal, report }: JobContext,
+): Promise<JobResult> {
   const begun = performance.now();
   const { clip, config, seed } = task;
   const metrics: Record<string, number> = {};
@@ -72,14 +85,21 @@ async function measure(task: Task, method: Method, dataset: Dataset, split: "tes
   try {
     metrics.parameters = Object.values(params).reduce((sum, { size }) => sum + size, 0);
     if (method.trainable) {
-      const pictures = trainPictures(dataset.train, clip.preprocess, { batch: config.batch, augmentation: config.augmentation, seed });
+      const pictures = trainPictures(dataset.train, clip.preprocess, {
+        batch: config.batch,
+        augmentation: config.augmentation,
+        seed,
+      });
       const learner = method.prepare(task);
       const seconds: number[] = [];
       let velocity: Params | null = null;
       const step = ({ pixels, labels }: PixelBatch) => {
         forgetImages();
         const before = performance.now();
-        const { gradients, terms } = gradientStep(learner, params, () => ({ ...tensors(task, pixels, labels), at: [0, seconds.length] }));
+        const { gradients, terms } = gradientStep(learner, params, () => ({
+          ...tensors(task, pixels, labels),
+          at: [0, seconds.length],
+        }));
         const next = sgdStep(params, velocity, gradients, config as Optimisation);
         tf.dispose([gradients, terms, params, velocity] as any);
         [params, velocity] = [next.params, next.velocity];
@@ -111,7 +131,7 @@ async function measure(task: Task, method: Method, dataset: Dataset, split: "tes
       });
       const rates: number[] = [];
       while (rates.length < timed + warmup) {
-        for await (const { pixels, labels } of testBatches(dataset[split], clip.preprocess, testBatch)) {
+        for await (const { pixels, labels } of testBatches(dataset[subset], clip.preprocess, testBatch)) {
           signal?.throwIfAborted();
           if (rates.length === timed + warmup) break;
           const test = () => tf.tidy(() => classifier.logits(tensors(task, pixels, labels).pixels).dataSync());
@@ -145,7 +165,7 @@ function giga(f: () => void): number {
     f();
     return Number.NaN;
   }
-  return operations(f).reduce((sum, { flops }) => sum + flops, 0) / 1e9;
+  return profileKernels(f).reduce((sum, { flops }) => sum + flops, 0) / 1e9;
 }
 
 const columns: Column[] = [
@@ -163,7 +183,7 @@ const columns: Column[] = [
   { key: "paperRate", title: "images/s", group: "paper", digits: 0 },
 ];
 
-function costTable(rows: Row[], named: Named[], paper: Paper): Table {
+function costTable(rows: Row[], named: Labelled[], paper: Paper): Table {
   const datasets = [...new Set(rows.map(({ run }) => run.dataset))];
   return {
     title: "Cost",
@@ -205,7 +225,9 @@ export const cost: Benchmark = {
         .filter((method) => !method.fit)
         .flatMap((method) =>
           (grid.shots ?? [16]).flatMap((shots) =>
-            grid.seeds.map((seed) => costJob(grid, dataset, method, configOf(grid, method, "baseToNovel"), seed, shots)),
+            grid.seeds.map((seed) =>
+              costJob(grid, dataset, method, configOf(grid, method, "baseToNovel"), seed, shots),
+            ),
           ),
         ),
     ),

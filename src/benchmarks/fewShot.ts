@@ -10,7 +10,13 @@ import { settingOf } from "../results/store";
 
 /** The accuracies of runs by the rows of a table, a column for each number of shots. */
 export const scoresByShots = (rows: Row[]): AccuracyScore[] =>
-  rows.map(({ row, run }) => ({ ...run, method: row, accuracy: run.metrics.accuracy, column: `${run.shots}`, setting: settingOf(run) }));
+  rows.map(({ row, run }) => ({
+    ...run,
+    method: row,
+    accuracy: run.metrics.accuracy,
+    column: `${run.shots}`,
+    setting: settingOf(run),
+  }));
 
 /** The few-shot benchmark: train and test on all classes with 1 to 16 pictures of each (paper, section 4.4). */
 export const fewShot: Benchmark = {

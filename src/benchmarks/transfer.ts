@@ -36,7 +36,13 @@ function jobs(grid: Grid, benchmark: string, settings: "crossDataset" | "domainG
 
 /** The accuracies of runs by the rows of a table, a column for each tested dataset. */
 export const scoresByTarget = (rows: Row[]): AccuracyScore[] =>
-  rows.map(({ row, run }) => ({ ...run, method: row, accuracy: run.metrics.accuracy, column: run.dataset, setting: settingOf(run) }));
+  rows.map(({ row, run }) => ({
+    ...run,
+    method: row,
+    accuracy: run.metrics.accuracy,
+    column: run.dataset,
+    setting: settingOf(run),
+  }));
 
 function benchmark(
   about: Omit<Benchmark, "transfers" | "sameClasses" | "jobs" | "tables">,
@@ -54,9 +60,14 @@ function benchmark(
       const { rows, named } = byShots(all, methods);
       const source = rows.flatMap(({ run }) => run.source?.dataset ?? [])[0] ?? rows[0].run.dataset;
       const scores = scoresByTarget(rows);
-      const targets = scores.filter((score) => score.dataset !== source).map((score) => ({ ...score, column: "targets" }));
+      const targets = scores
+        .filter((score) => score.dataset !== source)
+        .map((score) => ({ ...score, column: "targets" }));
       const table = theirs(paper);
-      return [transferTable(about.title, scores, source, named, table, beside(table)), accuracyDifferences(targets, named)];
+      return [
+        transferTable(about.title, scores, source, named, table, beside(table)),
+        accuracyDifferences(targets, named),
+      ];
     },
   };
 }

@@ -30,8 +30,11 @@ const ownCache: TextCache = { folder: join(".cache", "texts"), worth: 0.5, limit
 export function rememberTexts(clip: Clip, texts: string[], cache: TextCache = ownCache): Tensor2D {
   if (!clip.fingerprint) return encodeTexts(clip, texts);
   const parts = [clip.fingerprint, tf.getBackend(), numericsVersion(), JSON.stringify(texts)];
-  const file = join(cache.folder, `${createHash("sha256").update(parts.join("\n")).digest("hex").slice(0, 32)}.safetensors`);
-  const known = read(file, [texts.length, clip.embed]);
+  const file = join(
+    cache.folder,
+    `${createHash("sha256").update(parts.join("\n")).digest("hex").slice(0, 32)}.safetensors`,
+  );
+  const known = readFeatures(file, [texts.length, clip.embed]);
   if (known) return tf.tensor2d(known, [texts.length, clip.embed]);
 
   const begun = performance.now();
@@ -48,7 +51,7 @@ export function rememberTexts(clip: Clip, texts: string[], cache: TextCache = ow
   return features;
 }
 
-function read(file: string, shape: number[]): Float32Array | undefined {
+function readFeatures(file: string, shape: number[]): Float32Array | undefined {
   try {
     const { tensors, metadata } = readSafetensors(file);
     const { features } = tensors;

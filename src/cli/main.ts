@@ -6,7 +6,7 @@ import { addPictures } from "../notebook/pictures";
 import { parity } from "../parity/replay";
 import { resultsFolder, ship, shippedFolder } from "../results/store";
 import { oneOf, UsageError } from "../util/errors";
-import { fromHere, listNames, run, runHelp } from "./run";
+import { fromHere, listNames, runCommand, runHelp } from "./run";
 import { listSettings } from "./settings";
 
 const help = `npm run promptsrc -- <command>
@@ -37,13 +37,14 @@ async function drawData(): Promise<number> {
 }
 
 async function stillPictures([notebook]: string[]): Promise<number> {
-  if (notebook === undefined || !existsSync(fromHere(notebook))) throw new UsageError("pictures needs an executed notebook");
+  if (notebook === undefined || !existsSync(fromHere(notebook)))
+    throw new UsageError("pictures needs an executed notebook");
   console.log(`${await addPictures(fromHere(notebook))} figures drawn`);
   return 0;
 }
 
 const commands: Record<string, (args: string[]) => Promise<number>> = {
-  run,
+  run: runCommand,
   list: listNames,
   settings: listSettings,
   parity: replay,

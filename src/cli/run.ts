@@ -21,7 +21,7 @@ import { changed, configFor, type Method, type Settings, schemaOf } from "../met
 import { methods } from "../methods/registry";
 import { loadPaper } from "../results/paper";
 import { type Provenance, resultsFolder } from "../results/store";
-import { type Named, type Table, tableText } from "../results/table";
+import { type Labelled, type Table, tableText } from "../results/table";
 import { oneOf, UsageError } from "../util/errors";
 
 export const runHelp = `  run <name>          run a benchmark or an ablation and show its tables; what is stored is reused
@@ -33,8 +33,8 @@ export const runHelp = `  run <name>          run a benchmark or an ablation and
     --source name     dataset that is trained on, where others are tested (generic, else imagenet)
     --seeds 1,2,3     seeds of few shots, initial prompts and augmentation (1)
     --shots 16        training pictures per class (the benchmark's own)
-    --rule renders    which split of the dataset: renders or disjoint
-    --split test      pictures that are tested: test, or val for choosing numbers
+    --split renders   which split of the dataset: renders or disjoint
+    --subset test     pictures that are tested: test, or val for choosing numbers
     --config paper    settings by name: paper or embedded (the model's own: those that its folder names, else the paper's)
     --set key=value   changes one setting, such as lr=0.02 or ensemble=null; may be repeated (settings <method> lists them)
     --per-epoch       also test every third picture after every epoch
@@ -57,8 +57,8 @@ const runOptions = {
   source: { type: "string" },
   seeds: { type: "string", default: "1" },
   shots: { type: "string" },
-  rule: { type: "string", default: "renders" },
-  split: { type: "string", default: "test" },
+  split: { type: "string", default: "renders" },
+  subset: { type: "string", default: "test" },
   config: { type: "string" },
   set: { type: "string", multiple: true },
   "per-epoch": { type: "boolean", default: false },
@@ -83,7 +83,8 @@ function parseRunOptions(args: string[]): ReturnType<typeof parseRun> {
   }
 }
 
-const list = (text: string): string[] => [...new Set(text.split(",").map((part) => part.trim()))].filter((part) => part !== "");
+const list = (text: string): string[] =>
+  [...new Set(text.split(",").map((part) => part.trim()))].filter((part) => part !== "");
 
 function wholeNumbers(option: string, text: string): number[] {
   const numbers = list(text).map(Number);
@@ -93,34 +94,37 @@ function wholeNumbers(option: string, text: string): number[] {
 }
 
 /** The named datasets; of an ablation's own those that there are; else all that the benchmark takes. */
-function chooseDatasets({ data, datasets, rule }: Options, benchmark: Benchmark, own?: string[]): Dataset[] {
+function chooseDatasets({ data, datasets, split }: Options, benchmark: Benchmark, own?: string[]): Dataset[] {
   const folder = fromHere(data, "data");
-  const names = datasetNames(folder, rule);
-  const load = (name: string) => loadDataset(join(folder, name), rule);
-  if (datasets !== undefined && datasets !== "all") return list(datasets).map((name) => load(oneOf("dataset", name, names)));
+  const names = datasetNames(folder, split);
+  const load = (name: string) => loadDataset(join(folder, name), split);
+  if (datasets !== undefined && datasets !== "all")
+    return list(datasets).map((name) => load(oneOf("dataset", name, names)));
   const chosen = datasets === undefined ? names.filter((name) => own?.includes(name)) : [];
   return (chosen.length > 0 ? chosen : names).map(load).filter(benchmark.takes);
 }
 
-function chooseSource({ data, source, rule }: Options): Dataset {
+function chooseSource({ data, source, split }: Options): Dataset {
   const folder = fromHere(data, "data");
-  const names = datasetNames(folder, rule);
+  const names = datasetNames(folder, split);
   const chosen = source ?? ["generic", "imagenet"].find((name) => names.includes(name));
   if (chosen === undefined) throw new UsageError(`--source: which of these is trained on? ${names.join(", ")}`);
-  return loadDataset(join(folder, oneOf("dataset", chosen, names)), rule);
+  return loadDataset(join(folder, oneOf("dataset", chosen, names)), split);
 }
 
 /** What is run under a name: its jobs on a grid, the rows of its tables, and the tables. */
 type Plan = {
   methods: Method[];
   jobs(grid: Omit<Grid, "methods">): Job[];
-  named: Named[];
+  named: Labelled[];
   tables(result: Job[], runs: GridResult["runs"]): Table[];
 };
 
 function planBenchmark(benchmark: Benchmark, { methods: names, variants }: Options): Plan {
-  if (variants !== undefined) throw new UsageError(`--variants: ${benchmark.name} is a benchmark; choose among --methods`);
-  const answers = (method: Method) => benchmark.sameClasses || method.transfers?.(configFor(method, "paper", "baseToNovel")) !== false;
+  if (variants !== undefined)
+    throw new UsageError(`--variants: ${benchmark.name} is a benchmark; choose among --methods`);
+  const answers = (method: Method) =>
+    benchmark.sameClasses || method.transfers?.(configFor(method, "paper", "baseToNovel")) !== false;
   const named =
     names === undefined
       ? Object.values(methods).filter(answers)
@@ -134,7 +138,8 @@ function planBenchmark(benchmark: Benchmark, { methods: names, variants }: Optio
 }
 
 function planAblation(ablation: Ablation, { methods: names, variants, source }: Options): Plan {
-  if (names !== undefined) throw new UsageError(`--methods: ${ablation.name} is an ablation; choose among its --variants`);
+  if (names !== undefined)
+    throw new UsageError(`--methods: ${ablation.name} is an ablation; choose among its --variants`);
   if (source !== undefined) throw new UsageError(`--source: ${ablation.name} trains on the datasets that it tests`);
   const known = ablation.variants.map((variant) => variant.name);
   const chosen = variants === undefined ? known : list(variants).map((name) => oneOf("variant", name, known));
@@ -157,7 +162,9 @@ function changeBy(texts: string[], methods: Method[]): (config: Settings, method
     const has = methods.filter((method) => hasSetting(schemaOf(method), key));
     const lacks = methods.filter((method) => method.trainable && !has.includes(method));
     if (has.length === 0)
-      unknownSetting(key, [...new Set(methods.flatMap((method) => settingsOf(schemaOf(method)).map((row) => row.key)))]);
+      unknownSetting(key, [
+        ...new Set(methods.flatMap((method) => settingsOf(schemaOf(method)).map((row) => row.key))),
+      ]);
     if (lacks.length > 0) {
       const [without, having] = [lacks, has].map((some) => some.map(({ name }) => name).join(", "));
       throw new UsageError(
@@ -170,21 +177,25 @@ function changeBy(texts: string[], methods: Method[]): (config: Settings, method
       .filter(({ key }) => hasSetting(schemaOf(method), key))
       .reduce<Settings>((settings, { key, value }) => put(settings, key, value), config);
   // Values out of range are refused before the engine starts.
-  for (const method of methods) changed(method, configFor(method, "paper", "baseToNovel"), (config) => change(config, method));
+  for (const method of methods)
+    changed(method, configFor(method, "paper", "baseToNovel"), (config) => change(config, method));
   return change;
 }
 
-export async function run([name, ...rest]: string[]): Promise<number> {
+export async function runCommand([name, ...rest]: string[]): Promise<number> {
   const names = [...Object.keys(benchmarks), ...Object.keys(ablations)];
   if (name === undefined || name.startsWith("-")) throw new UsageError(`run what? There are: ${names.join(", ")}`);
   oneOf("benchmark or ablation", name, names);
   const { values, positionals } = parseRunOptions(rest);
-  if (positionals.length > 0) throw new UsageError(`unexpected "${positionals.join(" ")}"; lists are written with commas and no spaces`);
+  if (positionals.length > 0)
+    throw new UsageError(`unexpected "${positionals.join(" ")}"; lists are written with commas and no spaces`);
   const benchmark = benchmarks[name] ?? benchmarks["base-to-novel"];
   const plan = name in benchmarks ? planBenchmark(benchmark, values) : planAblation(ablations[name], values);
-  if (values.source !== undefined && !benchmark.transfers) throw new UsageError(`--source: ${name} trains on the datasets that it tests`);
-  const split = oneOf("split", values.split, ["test", "val"]) as "test" | "val";
-  const asked = values.config === undefined ? undefined : (oneOf("settings", values.config, Object.keys(presets)) as PresetName);
+  if (values.source !== undefined && !benchmark.transfers)
+    throw new UsageError(`--source: ${name} trains on the datasets that it tests`);
+  const subset = oneOf("subset", values.subset, ["test", "val"]) as "test" | "val";
+  const asked =
+    values.config === undefined ? undefined : (oneOf("settings", values.config, Object.keys(presets)) as PresetName);
   const change = changeBy(values.set ?? [], plan.methods);
   const seeds = wholeNumbers("seeds", values.seeds);
   const shots = values.shots === undefined ? undefined : wholeNumbers("shots", values.shots);
@@ -205,7 +216,17 @@ export async function run([name, ...rest]: string[]): Promise<number> {
   console.log(
     `settings "${preset}"${asked ? "" : preset === "paper" ? ": the paper's, since the model's folder names no others" : ": the model's own"}`,
   );
-  const jobs = plan.jobs({ clip, datasets, source, seeds, shots, preset, change, split, perEpoch: values["per-epoch"] });
+  const jobs = plan.jobs({
+    clip,
+    datasets,
+    source,
+    seeds,
+    shots,
+    preset,
+    change,
+    subset,
+    perEpoch: values["per-epoch"],
+  });
   const made = provenance(engine);
   const root = fromHere(values.results, resultsFolder);
   const result = await runGrid(jobs, {
@@ -217,7 +238,7 @@ export async function run([name, ...rest]: string[]): Promise<number> {
     root,
   });
   if (result.runs.length > 0) {
-    const which = `rule ${values.rule}, ${split} pictures`;
+    const which = `split ${values.split}, ${subset} pictures`;
     for (const table of plan.tables(jobs, result.runs)) {
       if (table.rows.length > 0) console.log(`\n${tableText({ ...table, title: `${table.title}, ${which}` })}`);
     }
@@ -232,7 +253,13 @@ export async function run([name, ...rest]: string[]): Promise<number> {
 /** More processes at the same command, silent; they share its grid by locks and end with it. */
 function startOthers(count: number, args: string[]): void {
   const own = args.filter((arg, k) => !arg.startsWith("--json") && args[k - 1] !== "--json");
-  const command = [...process.execArgv, ...process.argv.slice(1, process.argv.length - args.length), ...own, "--processes", "1"];
+  const command = [
+    ...process.execArgv,
+    ...process.argv.slice(1, process.argv.length - args.length),
+    ...own,
+    "--processes",
+    "1",
+  ];
   const others = Array.from({ length: count }, () => spawn(process.execPath, command, { stdio: "ignore" }));
   process.on("exit", () => {
     for (const other of others) other.kill();
@@ -245,19 +272,26 @@ const shared = (meter: Meter, processes: number): Meter => ({
   report: ({ work, total, ...status }) => meter.report({ ...status, work, total: work + (total - work) / processes }),
 });
 
-function report(name: string, jobs: Job[], { runs, reused, seconds, interrupted }: GridResult, made: Provenance): Record<string, unknown> {
+function report(
+  name: string,
+  jobs: Job[],
+  { runs, reused, seconds, interrupted }: GridResult,
+  made: Provenance,
+): Record<string, unknown> {
   const rows = rowsOf(jobs, runs).map(({ row, run }) => {
-    const { key, method, dataset, source, rule, split, shots, seed, metrics, seconds: own, epochs } = run;
+    const { key, method, dataset, source, split, subset, shots, seed, metrics, seconds: own, epochs } = run;
     const variant = row === method ? {} : { variant: row };
     const from = source ? { source: source.dataset } : {};
-    const curve = epochs.some((e) => e.metrics) ? { epochs: epochs.map((e) => ({ epoch: e.epoch, ...e.metrics })) } : {};
+    const curve = epochs.some((e) => e.metrics)
+      ? { epochs: epochs.map((e) => ({ epoch: e.epoch, ...e.metrics })) }
+      : {};
     return {
       method,
       ...variant,
       dataset,
       ...from,
-      rule,
       split,
+      subset,
       shots,
       seed,
       ...metrics,
@@ -281,17 +315,22 @@ function onSigint(): AbortSignal {
 /** What can be named. */
 export async function listNames(args: string[]): Promise<number> {
   const { values } = parseRunOptions(args);
-  const width = Math.max(...[...Object.keys(benchmarks), ...Object.keys(ablations), ...Object.keys(methods)].map((name) => name.length));
+  const width = Math.max(
+    ...[...Object.keys(benchmarks), ...Object.keys(ablations), ...Object.keys(methods)].map((name) => name.length),
+  );
   const lines = (rows: [string, string][]) => rows.map(([name, text]) => `  ${name.padEnd(width)}  ${text}`).join("\n");
   console.log(`benchmarks\n${lines(Object.values(benchmarks).map((b) => [b.name, b.about]))}`);
   const variants = ({ variants }: Ablation) => variants.map((variant) => variant.name).join(", ");
   console.log(`\nablations\n${lines(Object.values(ablations).map((a) => [a.name, `${a.question} (${variants(a)})`]))}`);
   console.log(`\nmethods\n${lines(Object.values(methods).map((m) => [m.name, m.title]))}`);
   const data = fromHere(values.data, "data");
-  const rows = datasetNames(data, values.rule).map((name): [string, string] => {
-    const { classNames, train, val, test } = loadDataset(join(data, name), values.rule);
-    return [name, `${classNames.length} classes; ${train.length} training, ${val.length} validation, ${test.length} test pictures`];
+  const rows = datasetNames(data, values.split).map((name): [string, string] => {
+    const { classNames, train, val, test } = loadDataset(join(data, name), values.split);
+    return [
+      name,
+      `${classNames.length} classes; ${train.length} training, ${val.length} validation, ${test.length} test pictures`,
+    ];
   });
-  console.log(`\ndatasets, rule ${values.rule}\n${lines(rows)}`);
+  console.log(`\ndatasets, split ${values.split}\n${lines(rows)}`);
   return 0;
 }

@@ -11,15 +11,23 @@ const valueIn = (config: Settings, key: string): unknown =>
   key.split(".").reduce<Settings | undefined>((value, part) => value?.[part], config);
 
 /** The settings of some methods, each once, without the records that only hold others. */
-export function listed(chosen: Method[]): Listed[] {
+export function settingRows(chosen: Method[]): Listed[] {
   const rows = new Map<string, Listed>();
   for (const method of chosen) {
-    const [paper, embedded] = (["paper", "embedded"] as const).map((preset) => configFor(method, preset, "baseToNovel"));
+    const [paper, embedded] = (["paper", "embedded"] as const).map((preset) =>
+      configFor(method, preset, "baseToNovel"),
+    );
     for (const row of settingsOf(schemaOf(method))) {
       if (row.range === "record") continue;
       const known = rows.get(row.key);
       if (known) known.methods.push(method.name);
-      else rows.set(row.key, { ...row, methods: [method.name], paper: valueIn(paper, row.key), embedded: valueIn(embedded, row.key) });
+      else
+        rows.set(row.key, {
+          ...row,
+          methods: [method.name],
+          paper: valueIn(paper, row.key),
+          embedded: valueIn(embedded, row.key),
+        });
     }
   }
   return [...rows.values()];
@@ -33,9 +41,14 @@ function shown(value: unknown): string {
 }
 
 export async function listSettings(names: string[]): Promise<number> {
-  const chosen = names.length > 0 ? names.map((name) => methods[oneOf("method", name, Object.keys(methods))]) : Object.values(methods);
-  for (const { key, about, range, paper, methods: having } of listed(chosen)) {
-    console.log(`${key.padEnd(24)} ${about}; ${range}; paper ${shown(paper)}${names.length === 1 ? "" : ` (${having.join(", ")})`}`);
+  const chosen =
+    names.length > 0
+      ? names.map((name) => methods[oneOf("method", name, Object.keys(methods))])
+      : Object.values(methods);
+  for (const { key, about, range, paper, methods: having } of settingRows(chosen)) {
+    console.log(
+      `${key.padEnd(24)} ${about}; ${range}; paper ${shown(paper)}${names.length === 1 ? "" : ` (${having.join(", ")})`}`,
+    );
   }
   return 0;
 }
@@ -46,9 +59,16 @@ export function settingsTable(): string {
   const trainable = every.filter((method) => method.trainable).map(({ name }) => name);
   const isAll = (names: string[]) => trainable.every((name) => names.includes(name));
   const first = every.filter(({ name }) => name === "promptsrc"); // its values stand in the table
-  const lines = listed([...first, ...every.filter((method) => !first.includes(method))]).map(
+  const lines = settingRows([...first, ...every.filter((method) => !first.includes(method))]).map(
     ({ key, about, range, paper, embedded, methods: having }) => {
-      const cells = [`\`${key}\``, about, range, shown(paper), shown(embedded), isAll(having) ? "all that are trained" : having.join(", ")];
+      const cells = [
+        `\`${key}\``,
+        about,
+        range,
+        shown(paper),
+        shown(embedded),
+        isAll(having) ? "all that are trained" : having.join(", "),
+      ];
       return `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
     },
   );

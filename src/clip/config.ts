@@ -5,12 +5,19 @@
 import { readFileSync } from "node:fs";
 import type { Activation } from "../engine/fusedOps";
 
-type Tower = { width: number; hidden: number; layers: number; heads: number; activation: Activation; epsilon: number };
+type TowerConfig = {
+  width: number;
+  hidden: number;
+  layers: number;
+  heads: number;
+  activation: Activation;
+  epsilon: number;
+};
 
 export type ClipConfig = {
   embed: number;
-  text: Tower & { vocabulary: number; context: number; endId: number };
-  image: Tower & { size: number; patch: number };
+  text: TowerConfig & { vocabulary: number; context: number; endId: number };
+  image: TowerConfig & { size: number; patch: number };
 };
 
 const textDefaults = {
@@ -46,7 +53,9 @@ export function readConfig(path: string): ClipConfig {
     throw new Error(`${path} cannot be read as a model's config: ${(error as Error).message}`);
   }
   if (json?.model_type !== undefined && json.model_type !== "clip") {
-    throw new Error(`${path} has model_type "${json.model_type}", expected "clip": the folder of a Hugging Face CLIPModel`);
+    throw new Error(
+      `${path} has model_type "${json.model_type}", expected "clip": the folder of a Hugging Face CLIPModel`,
+    );
   }
   // Old files repeat the towers under *_dict; transformers lets these win.
   const text = { ...textDefaults, ...json?.text_config, ...json?.text_config_dict };
@@ -56,10 +65,11 @@ export function readConfig(path: string): ClipConfig {
       throw new Error(`${path}: ${key} is ${JSON.stringify(value)}, expected a whole number from 1`);
     return value as number;
   };
-  const tower = (settings: Record<string, any>, prefix: string): Tower => {
+  const tower = (settings: Record<string, any>, prefix: string): TowerConfig => {
     const width = count(settings.hidden_size, `${prefix}.hidden_size`);
     const heads = count(settings.num_attention_heads, `${prefix}.num_attention_heads`);
-    if (width % heads !== 0) throw new Error(`${path}: ${prefix}.hidden_size ${width} is not a multiple of its ${heads} attention heads`);
+    if (width % heads !== 0)
+      throw new Error(`${path}: ${prefix}.hidden_size ${width} is not a multiple of its ${heads} attention heads`);
     const activation = settings.hidden_act;
     if (activation !== "quick_gelu" && activation !== "gelu") {
       throw new Error(`${path}: ${prefix}.hidden_act is "${activation}"; known are "quick_gelu" and "gelu"`);
@@ -76,7 +86,8 @@ export function readConfig(path: string): ClipConfig {
   const size = count(vision.image_size, "vision_config.image_size");
   const patch = count(vision.patch_size, "vision_config.patch_size");
   if (size < patch) throw new Error(`${path}: vision_config.image_size ${size} is smaller than patch_size ${patch}`);
-  if (vision.num_channels !== 3) throw new Error(`${path}: vision_config.num_channels is ${vision.num_channels}, expected 3 (RGB)`);
+  if (vision.num_channels !== 3)
+    throw new Error(`${path}: vision_config.num_channels is ${vision.num_channels}, expected 3 (RGB)`);
   return {
     embed: count(json?.projection_dim ?? 512, "projection_dim"),
     text: {

@@ -8,15 +8,15 @@ import { basename, join, resolve } from "node:path";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import type { Norm } from "../engine/autograd";
-import * as k from "../engine/backend";
+import { backend } from "../engine/dispatch";
 import type { Activation } from "../engine/fusedOps";
 import type { Tensor, Tensor1D, Tensor2D } from "../engine/tf";
 import { startEngine, tf } from "../engine/tf";
 import { readPreprocess } from "../io/preprocess";
 import { fileHash, openSafetensors, type SafetensorsFile } from "../io/safetensors";
 import { type ClipConfig, readConfig } from "./config";
-import { type Block, foldBlock, type Linear } from "./fast/foldConstants";
-import { startConstants } from "./fast/text";
+import { type FoldedBlock, foldBlock, type LinearWeights } from "./fast/foldConstants";
+import { startTokenKV } from "./fast/text";
 import type { Clip, ImageTower, TextTower } from "./model";
 import { disposeReferenceWeights } from "./referenceWeights";
 import { loadTokenizer } from "./tokenizer";
@@ -35,7 +35,9 @@ export async function loadClip(folder: string): Promise<Clip> {
   const { size } = config.image;
   if (preprocess.output.height !== size || preprocess.output.width !== size) {
     const made = `${preprocess.output.height}x${preprocess.output.width}`;
-    throw new Error(`${preprocessPath} makes pictures of ${made} pixels, the model in config.json takes ${size}x${size}`);
+    throw new Error(
+      `${preprocessPath} makes pictures of ${made} pixels, the model in config.json takes ${size}x${size}`,
+    );
   }
   const weights = join(folder, "model.safetensors");
   const file = openSafetensors(weights);
@@ -97,7 +99,8 @@ function readJson(path: string): unknown {
 function expectedShapes({ embed, text, image }: ClipConfig): Map<string, number[]> {
   const shapes = new Map<string, number[]>();
   const norm = (name: string, width: number) => shapes.set(`${name}.weight`, [width]).set(`${name}.bias`, [width]);
-  const linear = (name: string, out: number, into: number) => shapes.set(`${name}.weight`, [out, into]).set(`${name}.bias`, [out]);
+  const linear = (name: string, out: number, into: number) =>
+    shapes.set(`${name}.weight`, [out, into]).set(`${name}.bias`, [out]);
   for (const [prefix, tower] of [
     ["text_model", text],
     ["vision_model", image],
@@ -106,7 +109,8 @@ function expectedShapes({ embed, text, image }: ClipConfig): Map<string, number[
       const layer = `${prefix}.encoder.layers.${i}`;
       norm(`${layer}.layer_norm1`, tower.width);
       norm(`${layer}.layer_norm2`, tower.width);
-      for (const map of ["q_proj", "k_proj", "v_proj", "out_proj"]) linear(`${layer}.self_attn.${map}`, tower.width, tower.width);
+      for (const map of ["q_proj", "k_proj", "v_proj", "out_proj"])
+        linear(`${layer}.self_attn.${map}`, tower.width, tower.width);
       linear(`${layer}.mlp.fc1`, tower.hidden, tower.width);
       linear(`${layer}.mlp.fc2`, tower.width, tower.hidden);
     }
@@ -118,7 +122,10 @@ function expectedShapes({ embed, text, image }: ClipConfig): Map<string, number[
   shapes.set("text_projection.weight", [embed, text.width]);
   shapes.set("vision_model.embeddings.class_embedding", [image.width]);
   shapes.set("vision_model.embeddings.patch_embedding.weight", [image.width, 3, image.patch, image.patch]);
-  shapes.set("vision_model.embeddings.position_embedding.weight", [Math.floor(image.size / image.patch) ** 2 + 1, image.width]);
+  shapes.set("vision_model.embeddings.position_embedding.weight", [
+    Math.floor(image.size / image.patch) ** 2 + 1,
+    image.width,
+  ]);
   norm("vision_model.pre_layrnorm", image.width); // transformers' own spelling
   norm("vision_model.post_layernorm", image.width);
   shapes.set("visual_projection.weight", [embed, image.width]);
@@ -130,12 +137,16 @@ const isBuffer = (name: string) => name.endsWith("embeddings.position_ids");
 
 function checkNames(file: SafetensorsFile, config: ClipConfig): void {
   const expected = expectedShapes(config);
-  const few = (names: string[]) => names.slice(0, 8).join(", ") + (names.length > 8 ? ` and ${names.length - 8} more` : "");
+  const few = (names: string[]) =>
+    names.slice(0, 8).join(", ") + (names.length > 8 ? ` and ${names.length - 8} more` : "");
   const present = new Set(file.names);
   const missing = [...expected.keys()].filter((name) => !present.has(name));
   const surplus = file.names.filter((name) => !expected.has(name) && !isBuffer(name));
   if (missing.length || surplus.length) {
-    const parts = [missing.length ? `missing: ${few(missing)}` : "", surplus.length ? `not known: ${few(surplus)}` : ""].filter(Boolean);
+    const parts = [
+      missing.length ? `missing: ${few(missing)}` : "",
+      surplus.length ? `not known: ${few(surplus)}` : "",
+    ].filter(Boolean);
     throw new Error(`${file.path} does not hold the CLIPModel of its config.json; ${parts.join("; ")}`);
   }
   for (const [name, shape] of expected) {
@@ -152,13 +163,20 @@ function reader(file: SafetensorsFile) {
   /** Used at once: TensorFlow.js holds what it was given in JavaScript's memory until the first use. */
   const tensor = (name: string): Tensor => {
     const { data, shape } = file.read(name);
-    return tf.tidy(() => k.scope(() => ({ used: k.reshape(tf.tensor(data, shape), shape) })).used);
+    return tf.tidy(() => backend().runRaw(() => ({ used: backend().reshape(tf.tensor(data, shape), shape) })).used);
   };
-  const norm = (name: string, epsilon: number): Norm => ({ gain: tensor(`${name}.weight`), bias: tensor(`${name}.bias`), epsilon });
+  const norm = (name: string, epsilon: number): Norm => ({
+    gain: tensor(`${name}.weight`),
+    bias: tensor(`${name}.bias`),
+    epsilon,
+  });
   /** torch keeps [out,in], products here want [in,out]. */
-  const turned = (name: string) => tf.tidy(() => tf.transpose(tensor(name))) as Tensor2D;
-  const linear = (name: string): Linear => ({ weight: turned(`${name}.weight`), bias: tensor(`${name}.bias`) as Tensor1D });
-  const block = (layer: string, heads: number, activation: Activation, epsilon: number): Block =>
+  const transposed = (name: string) => tf.tidy(() => tf.transpose(tensor(name))) as Tensor2D;
+  const linear = (name: string): LinearWeights => ({
+    weight: transposed(`${name}.weight`),
+    bias: tensor(`${name}.bias`) as Tensor1D,
+  });
+  const block = (layer: string, heads: number, activation: Activation, epsilon: number): FoldedBlock =>
     tf.tidy(() =>
       foldBlock({
         norm1: norm(`${layer}.layer_norm1`, epsilon),
@@ -173,27 +191,30 @@ function reader(file: SafetensorsFile) {
         activation,
       }),
     );
-  const blocks = (prefix: string, { layers, heads, activation, epsilon }: ClipConfig["text" | "image"]): Block[] =>
+  const blocks = (
+    prefix: string,
+    { layers, heads, activation, epsilon }: ClipConfig["text" | "image"],
+  ): FoldedBlock[] =>
     Array.from({ length: layers }, (_, i) => block(`${prefix}.encoder.layers.${i}`, heads, activation, epsilon));
-  return { tensor, norm, turned, blocks };
+  return { tensor, norm, transposed, blocks };
 }
 
 function textTower(file: SafetensorsFile, { text }: ClipConfig, startId: number): TextTower {
-  const { tensor, norm, turned, blocks } = reader(file);
+  const { tensor, norm, transposed, blocks } = reader(file);
   const tower = {
     tokens: tensor("text_model.embeddings.token_embedding.weight") as Tensor2D,
     positions: tensor("text_model.embeddings.position_embedding.weight") as Tensor2D,
     blocks: blocks("text_model", text),
     final: norm("text_model.final_layer_norm", text.epsilon),
-    projection: turned("text_projection.weight"),
+    projection: transposed("text_projection.weight"),
     width: text.width,
     context: text.context,
   };
-  return { ...tower, start: startConstants(tower, startId) };
+  return { ...tower, startKV: startTokenKV(tower, startId) };
 }
 
 function imageTower(file: SafetensorsFile, { image }: ClipConfig): ImageTower {
-  const { tensor, norm, turned, blocks } = reader(file);
+  const { tensor, norm, transposed, blocks } = reader(file);
   const embeddings = "vision_model.embeddings";
   const [cls, positions, patches] = tf.tidy(() => {
     const all = tensor(`${embeddings}.position_embedding.weight`) as Tensor2D;
@@ -208,7 +229,7 @@ function imageTower(file: SafetensorsFile, { image }: ClipConfig): ImageTower {
     pre: norm("vision_model.pre_layrnorm", image.epsilon),
     blocks: blocks("vision_model", image),
     post: norm("vision_model.post_layernorm", image.epsilon),
-    projection: turned("visual_projection.weight"),
+    projection: transposed("visual_projection.weight"),
     width: image.width,
     size: image.size,
     patch: image.patch,

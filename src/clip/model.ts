@@ -6,7 +6,7 @@
 import type { Norm } from "../engine/autograd";
 import type { Tensor2D } from "../engine/tf";
 import type { Preprocess } from "../io/preprocess";
-import type { Block } from "./fast/foldConstants";
+import type { FoldedBlock } from "./fast/foldConstants";
 import type { Tokenizer } from "./tokenizer";
 
 export type TextTower = {
@@ -14,12 +14,12 @@ export type TextTower = {
   tokens: Tensor2D;
   /** Positional embeddings [context, D]. */
   positions: Tensor2D;
-  blocks: Block[];
+  blocks: FoldedBlock[];
   final: Norm;
   /** [D,E] */
   projection: Tensor2D;
   /** Keys and values of the start token in each block, [1,2D]: it sees only itself, so they are constants of the model. */
-  start: Tensor2D[];
+  startKV: Tensor2D[];
   width: number;
   context: number;
 };
@@ -31,7 +31,7 @@ export type ImageTower = {
   cls: Tensor2D;
   positions: Tensor2D;
   pre: Norm;
-  blocks: Block[];
+  blocks: FoldedBlock[];
   post: Norm;
   /** [D,E] */
   projection: Tensor2D;

@@ -9,7 +9,14 @@
  */
 import { type Tensor, type Tensor2D, type Tensor3D, type Tensor4D, tf } from "../engine/tf";
 import type { Clip } from "./model";
-import { type Attention, type Block, type LayerNorm, type Linear, type Mlp, referenceWeights } from "./referenceWeights";
+import {
+  type Attention,
+  type Block,
+  type LayerNorm,
+  type Linear,
+  type Mlp,
+  referenceWeights,
+} from "./referenceWeights";
 
 /** What a method changes inside an encoder; without hooks it is plain CLIP. */
 export type Hooks = {
@@ -78,7 +85,7 @@ export function referenceImage(clip: Clip, pixels: Tensor4D, hooks: Hooks = {}):
 function transformer(layers: Block[], x: Tensor3D, hooks: Hooks, causal: boolean): Tensor3D {
   layers.forEach((p, i) => {
     x = hooks.before?.(i, x) ?? x;
-    x = block(p, x, causal ? causalMask(x.shape[1]) : undefined, hooks.adapter?.(i));
+    x = block(p, x, causal ? causalAttentionMask(x.shape[1]) : undefined, hooks.adapter?.(i));
   });
   return x;
 }
@@ -110,11 +117,11 @@ export function attention(p: Attention, x: Tensor3D, mask?: Tensor2D): Tensor3D 
  */
 export function mlp(p: Mlp, x: Tensor3D): Tensor3D {
   const a = linear(p.fc1, x); // (B, T, 4D)
-  return linear(p.fc2, tf.mul(a, p.activation === "gelu" ? normalCdf(a) : tf.sigmoid(tf.mul(1.702, a))));
+  return linear(p.fc2, tf.mul(a, p.activation === "gelu" ? standardNormalCdf(a) : tf.sigmoid(tf.mul(1.702, a))));
 }
 
 /** The share of a standard normal distribution below a: (1 + erf(a / sqrt 2)) / 2. */
-const normalCdf = (a: Tensor3D): Tensor3D => tf.mul(0.5, tf.add(1, tf.erf(tf.div(a, Math.SQRT2))));
+const standardNormalCdf = (a: Tensor3D): Tensor3D => tf.mul(0.5, tf.add(1, tf.erf(tf.div(a, Math.SQRT2))));
 
 /** Layer norm over the last axis: (x - mean) / sqrt(variance + epsilon) * weight + bias. [B,T,D] -> [B,T,D] */
 export function layerNorm(p: LayerNorm, x: Tensor3D): Tensor3D {
@@ -131,7 +138,7 @@ export function linear<T extends Tensor>(p: Linear, x: T): T {
 }
 
 /** Adds -1e9 to the scores of all keys behind the query. [T,T] */
-const causalMask = (T: number): Tensor2D =>
+const causalAttentionMask = (T: number): Tensor2D =>
   tf.tensor2d(
     Array.from({ length: T }, (_, query) => Array.from({ length: T }, (_, key) => (key > query ? -1e9 : 0))),
     [T, T],
@@ -156,7 +163,8 @@ export function replaceTokens(x: Tensor3D, start: number, count: number, tokens:
  * 0 takes these places at the input, set i before block i, and after the last set the prompts run on as tokens.
  * @param sets each [P,D]; the texts hold P tokens at these places, which the prompts replace.
  */
-export const textPrompts = (sets: Tensor2D[]): Hooks => deepPrompts(sets, (x, set) => replaceTokens(x, 1, set.shape[0], set));
+export const textPrompts = (sets: Tensor2D[]): Hooks =>
+  deepPrompts(sets, (x, set) => replaceTokens(x, 1, set.shape[0], set));
 
 /** Deep prompts of the image encoder: as `textPrompts`, but the P prompt tokens follow the N image tokens. */
 export const imagePrompts = (sets: Tensor2D[]): Hooks =>

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { nearNames, UsageError } from "../util/errors";
 
-type Settings = { [key: string]: unknown };
+type SettingsTree = { [key: string]: unknown };
 /** A JSON Schema, as far as settings use it (https://json-schema.org/draft/2020-12). */
 type JsonSchema = {
   description?: string;
@@ -25,7 +25,12 @@ export function settingsOf(schema: z.ZodType): SettingRow[] {
   const rows = (node: JsonSchema, prefix: string): SettingRow[] =>
     (node.anyOf ?? [node]).flatMap(({ properties = {} }) =>
       Object.entries(properties).flatMap(([name, inner]) => {
-        const row = { key: prefix + name, about: inner.description ?? "", range: rangeOf(inner), default: inner.default };
+        const row = {
+          key: prefix + name,
+          about: inner.description ?? "",
+          range: rangeOf(inner),
+          default: inner.default,
+        };
         return [row, ...rows(inner, `${prefix}${name}.`)];
       }),
     );
@@ -49,7 +54,8 @@ function rangeOf(node: JsonSchema): string {
   return [kinds[node.type ?? ""] ?? node.type ?? "", low, high].filter((part) => part !== "").join(" ");
 }
 
-export const hasSetting = (schema: z.ZodType, key: string): boolean => settingsOf(schema).some((row) => row.key === key);
+export const hasSetting = (schema: z.ZodType, key: string): boolean =>
+  settingsOf(schema).some((row) => row.key === key);
 
 /** `key=value` in two parts. @throws UsageError where it is not of this form */
 export function parseChange(text: string): { key: string; value: string } {
@@ -59,10 +65,10 @@ export function parseChange(text: string): { key: string; value: string } {
 }
 
 /** A copy of the settings in which the dotted key has this value: JSON, or text without quotes where JSON it is not. */
-export function put(settings: object, key: string, text: string): Settings {
+export function put(settings: object, key: string, text: string): SettingsTree {
   const [head, ...rest] = key.split(".");
-  const record = settings as Settings;
-  if (rest.length > 0) return { ...record, [head]: put((record[head] ?? {}) as Settings, rest.join("."), text) };
+  const record = settings as SettingsTree;
+  if (rest.length > 0) return { ...record, [head]: put((record[head] ?? {}) as SettingsTree, rest.join("."), text) };
   const before = record[head];
   if (typeof before === "string") return { ...record, [head]: text };
   try {
@@ -83,7 +89,7 @@ export function unknownSetting(key: string, known: string[]): never {
 export const problems = ({ issues }: z.ZodError, settings: unknown): string =>
   issues
     .map(({ path, message }) => {
-      const came = path.reduce<unknown>((value, key) => (value as Settings | undefined)?.[key as string], settings);
+      const came = path.reduce<unknown>((value, key) => (value as SettingsTree | undefined)?.[key as string], settings);
       return `${path.join(".")}: ${message}; it is ${JSON.stringify(came)}`;
     })
     .join("\n");

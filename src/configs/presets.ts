@@ -75,5 +75,16 @@ export type PresetName = keyof typeof presets;
  * The datasets that take `fewShotFine`: the paper's five, whose classes the frozen model knows least, and of the embedded ones those
  * of which zero-shot CLIP gets fewest right. Where the frozen model is weak, the late epochs are the good ones.
  */
-const fine = ["stanford_cars", "oxford_flowers", "fgvc_aircraft", "dtd", "eurosat", "faces", "kinds", "objects", "vehicles"];
-export const fewShotSettings = (dataset: string): "fewShot" | "fewShotFine" => (fine.includes(dataset) ? "fewShotFine" : "fewShot");
+const fine = [
+  "stanford_cars",
+  "oxford_flowers",
+  "fgvc_aircraft",
+  "dtd",
+  "eurosat",
+  "faces",
+  "kinds",
+  "objects",
+  "vehicles",
+];
+export const fewShotSettings = (dataset: string): "fewShot" | "fewShotFine" =>
+  fine.includes(dataset) ? "fewShotFine" : "fewShot";

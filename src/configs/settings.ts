@@ -18,9 +18,13 @@ const imageTokens = wholeFrom(1).max(64).describe("prompt tokens of the image en
 const textDepth = wholeFrom(1).describe("blocks of the text encoder that have prompts of their own");
 const imageDepth = wholeFrom(1).describe("blocks of the image encoder that have prompts of their own");
 
-export const contextInit = z.string().describe("words whose token embeddings the text context starts from; empty: random, N(0, 0.02)");
+export const contextInit = z
+  .string()
+  .describe("words whose token embeddings the text context starts from; empty: random, N(0, 0.02)");
 
-const templateList = z.array(z.string().refine((text) => text.includes("{}"), "needs {} where the class name goes")).min(1);
+const templateList = z
+  .array(z.string().refine((text) => text.includes("{}"), "needs {} where the class name goes"))
+  .min(1);
 export const zeroShotTemplates = templateList.describe("sentences of zero-shot CLIP; of several, the mean feature");
 export const textTargetTemplates = templateList.describe("sentences whose mean feature is the frozen text target");
 

@@ -109,4 +109,7 @@ export const datasetTemplates: Record<string, string> = {
  * The 60 templates of PromptSRC's textual diversity (trainers/imagenet_templates.py): the first 60 of CLIP's 80 with
  * "a photo of a {}." moved to the front. The paper says "randomly selected"; the code takes these, for every dataset.
  */
-export const paperTemplates = ["a photo of a {}.", ...clipTemplates.slice(0, 60).filter((t) => t !== "a photo of a {}.")];
+export const paperTemplates = [
+  "a photo of a {}.",
+  ...clipTemplates.slice(0, 60).filter((t) => t !== "a photo of a {}."),
+];

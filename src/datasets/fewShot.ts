@@ -8,13 +8,14 @@ import type { Dataset, Item } from "./split";
  * Draw from all classes first and take `baseNovel` afterwards. The test pictures stay as they are.
  */
 export function drawFewShot(dataset: Dataset, shots: number, seed: number): Dataset {
-  if (!Number.isInteger(shots) || shots < 1) throw new Error(`the number of shots must be a whole number from 1; it is ${shots}`);
+  if (!Number.isInteger(shots) || shots < 1)
+    throw new Error(`the number of shots must be a whole number from 1; it is ${shots}`);
   const trained = new Set(dataset.train.map((item) => item.label));
   const empty = dataset.classNames.filter((_, label) => !trained.has(label));
   if (empty.length > 0) {
     const some = empty.slice(0, 3).join('", "');
     throw new Error(
-      `${dataset.name} (${dataset.rule}): no training picture for ${empty.length} of ${dataset.classNames.length} classes ("${some}")`,
+      `${dataset.name} (${dataset.split}): no training picture for ${empty.length} of ${dataset.classNames.length} classes ("${some}")`,
     );
   }
   const random = pythonRandom(seed);

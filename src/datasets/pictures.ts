@@ -5,7 +5,15 @@
 import { statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { hashOf } from "../io/contentHash";
-import { cropPicture, decode, normalise, type PixelBatch, type Preprocess, pythonRound, testPicture } from "../io/preprocess";
+import {
+  cropPicture,
+  decode,
+  normalisePixels,
+  type PixelBatch,
+  type Preprocess,
+  pythonRound,
+  testPicture,
+} from "../io/preprocess";
 import type { Box, Picture } from "../io/resample";
 import { type Random, seeded } from "../util/random";
 import type { Item } from "./split";
@@ -16,19 +24,23 @@ export type Augmentation = { scale: [number, number]; ratio: [number, number]; f
 /** Dassl's "random_resized_crop" and "random_flip" with torchvision's defaults, as every official configuration uses them. */
 export const officialAugmentation: Augmentation = { scale: [0.08, 1], ratio: [3 / 4, 4 / 3], flip: 0.5 };
 
-export type TrainOptions = { batch: number; seed: number; augmentation?: Augmentation };
+export type BatchOptions = { batch: number; seed: number; augmentation?: Augmentation };
 
 /** Steps of an epoch: the last, incomplete batch is dropped unless it is the only one (Dassl: drop_last = len >= batch). */
 export const stepsPerEpoch = (count: number, batch: number) => Math.max(1, Math.floor(count / batch));
 
 /** What training reads: `steps` batches in each epoch, epochs counted from 1. */
-export type Pictures = { count: number; steps: number; epoch(e: number): AsyncIterable<PixelBatch> | Iterable<PixelBatch> };
+export type TrainingPictures = {
+  count: number;
+  steps: number;
+  epoch(e: number): AsyncIterable<PixelBatch> | Iterable<PixelBatch>;
+};
 
 /**
  * The training pictures: in each epoch a new permutation, a random crop and perhaps a mirroring for every picture. All of it depends on
  * (seed, epoch) alone, and a picture's crop not on the size of the batch, so training resumes at any epoch with the same numbers.
  */
-export function trainPictures(items: Item[], preprocess: Preprocess, options: TrainOptions): Pictures {
+export function trainPictures(items: Item[], preprocess: Preprocess, options: BatchOptions): TrainingPictures {
   const { batch, seed, augmentation = officialAugmentation } = options;
   if (items.length === 0) throw new Error("there are no pictures to train on");
   checkBatch(batch);
@@ -60,7 +72,9 @@ export async function* testBatches(items: Item[], preprocess: Preprocess, batch:
       Promise.all(
         items
           .slice(from, from + batch)
-          .map((item) => remember(`${keyOf(item)} ${how}`, async () => testPicture(await read(item), preprocess))),
+          .map((item) =>
+            remember(`${keyOf(item)} ${how}`, async () => testPicture(await readPicture(item), preprocess)),
+          ),
       ),
     );
   let next = ready(0);
@@ -72,16 +86,21 @@ export async function* testBatches(items: Item[], preprocess: Preprocess, batch:
 }
 
 function checkBatch(batch: number): void {
-  if (!Number.isInteger(batch) || batch < 1) throw new Error(`the batch must be a whole number of pictures from 1; it is ${batch}`);
+  if (!Number.isInteger(batch) || batch < 1)
+    throw new Error(`the batch must be a whole number of pictures from 1; it is ${batch}`);
 }
 
-function fillBatch(items: Item[], preprocess: Preprocess, view: (i: number) => { picture: Picture; flip: boolean }): PixelBatch {
+function fillBatch(
+  items: Item[],
+  preprocess: Preprocess,
+  view: (i: number) => { picture: Picture; flip: boolean },
+): PixelBatch {
   const { height, width } = preprocess.output;
   const size = 3 * height * width;
   const pixels = new Float32Array(items.length * size);
   for (let i = 0; i < items.length; i++) {
     const { picture, flip } = view(i);
-    normalise(picture, preprocess, flip, pixels, i * size);
+    normalisePixels(picture, preprocess, flip, pixels, i * size);
   }
   return { pixels, labels: Int32Array.from(items, (item) => item.label) };
 }
@@ -108,7 +127,8 @@ export function randomResizedCrop(random: Random, width: number, height: number,
   return { top: Math.floor((height - h) / 2), left: Math.floor((width - w) / 2), height: h, width: w };
 }
 
-const decodeAll = (items: Item[]) => handled(Promise.all(items.map((item) => remember(keyOf(item), () => read(item)))));
+const decodeAll = (items: Item[]) =>
+  handled(Promise.all(items.map((item) => remember(keyOf(item), () => readPicture(item)))));
 
 /** What a picture is known by in memory: its content, or, where nobody hashed it, its file as it is now. */
 function keyOf({ path, hash }: Item): string {
@@ -118,10 +138,12 @@ function keyOf({ path, hash }: Item): string {
 }
 
 /** Decodes a picture file. @throws if it is not the file that the dataset was loaded with */
-async function read({ path, hash }: Item): Promise<Picture> {
+async function readPicture({ path, hash }: Item): Promise<Picture> {
   const bytes = await readFile(path);
   if (hash !== undefined && hashOf(bytes) !== hash) {
-    throw new Error(`${path} has changed since its dataset was loaded: load the dataset again (loadDataset), then run again`);
+    throw new Error(
+      `${path} has changed since its dataset was loaded: load the dataset again (loadDataset), then run again`,
+    );
   }
   try {
     return await decode(bytes);
@@ -153,7 +175,7 @@ function remember(key: string, make: () => Promise<Picture>): Picture | Promise<
   if (!promise) {
     promise = make()
       .then((picture) => {
-        keep(key, picture);
+        store(key, picture);
         return picture;
       })
       .finally(() => making.delete(key));
@@ -162,7 +184,7 @@ function remember(key: string, make: () => Promise<Picture>): Picture | Promise<
   return promise;
 }
 
-function keep(key: string, picture: Picture): void {
+function store(key: string, picture: Picture): void {
   kept.set(key, picture);
   held += picture.data.length;
   for (const [oldest, { data }] of kept) {

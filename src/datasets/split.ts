@@ -1,6 +1,6 @@
 /**
  * Datasets in the CoOp layout: a folder of pictures and split files {"train": [[path, label, class name], ...], "val", "test"}.
- * One folder may hold several split files, split_<rule>.json, each another rule of what is trained on and what is tested.
+ * One folder may hold several split files, split_<name>.json, each with another choice of what is trained on and what is tested.
  */
 import { createHash } from "node:crypto";
 import fs from "node:fs";
@@ -20,7 +20,7 @@ export type Dataset = {
   name: string;
   folder: string;
   /** Which of the folder's splits this is. */
-  rule: string;
+  split: string;
   /** By label: classNames[item.label] === item.className. */
   classNames: string[];
   train: Item[];
@@ -32,16 +32,22 @@ export type Dataset = {
 
 export const parts = ["train", "val", "test"] as const;
 
-/** Reads <folder>/split_<rule>.json, whose paths are relative to <folder>/images. */
-export function loadDataset(folder: string, rule = "renders"): Dataset {
-  const rules = listRules(folder);
-  if (rules.length === 0) throw new UsageError(`${folder} has no split file (split_<rule>.json)`);
-  oneOf(`rule of ${folder}`, rule, rules);
-  return readSplit({ name: path.basename(path.resolve(folder)), folder, rule, split: `split_${rule}.json`, images: "images" });
+/** Reads <folder>/split_<name>.json, whose paths are relative to <folder>/images. */
+export function loadDataset(folder: string, split = "renders"): Dataset {
+  const splits = listSplits(folder);
+  if (splits.length === 0) throw new UsageError(`${folder} has no split file (split_<name>.json)`);
+  oneOf(`split of ${folder}`, split, splits);
+  return readSplit({
+    name: path.basename(path.resolve(folder)),
+    folder,
+    split,
+    splitFile: `split_${split}.json`,
+    images: "images",
+  });
 }
 
-/** The rules for which a folder has a split file, sorted. @throws UsageError naming the folders there are, if this one is not */
-export function listRules(folder: string): string[] {
+/** The splits for which a folder has a split file, sorted. @throws UsageError naming the folders there are, if this one is not */
+export function listSplits(folder: string): string[] {
   const parent = path.dirname(path.resolve(folder));
   if (!fs.existsSync(parent)) throw new UsageError(`there is no folder ${parent}`);
   const folders = fs.readdirSync(parent, { withFileTypes: true }).filter((entry) => !entry.isFile());
@@ -56,36 +62,45 @@ export function listRules(folder: string): string[] {
     .sort();
 }
 
-/** Names of the folders in `folder` that have pictures and a split file of this rule. @throws UsageError if there is none */
-export function datasetNames(folder: string, rule = "renders"): string[] {
-  if (!fs.existsSync(folder)) throw new UsageError(`there is no folder ${folder}; npm run setup makes the embedded datasets in data`);
+/** Names of the folders in `folder` that have pictures and a split file of this split. @throws UsageError if there is none */
+export function datasetNames(folder: string, split = "renders"): string[] {
+  if (!fs.existsSync(folder))
+    throw new UsageError(`there is no folder ${folder}; npm run setup makes the embedded datasets in data`);
   const withPictures = fs.readdirSync(folder).filter((name) => fs.existsSync(path.join(folder, name, "images")));
-  const having = withPictures.filter((name) => fs.existsSync(path.join(folder, name, `split_${rule}.json`)));
-  if (having.length > 0) return having;
-  const rules = [...new Set(withPictures.flatMap((name) => listRules(path.join(folder, name))))];
-  if (rules.length > 0) oneOf("rule", rule, rules);
-  throw new UsageError(`${folder} holds no dataset (a folder with images/ and split_${rule}.json); npm run setup makes the embedded ones`);
+  const withSplit = withPictures.filter((name) => fs.existsSync(path.join(folder, name, `split_${split}.json`)));
+  if (withSplit.length > 0) return withSplit;
+  const splits = [...new Set(withPictures.flatMap((name) => listSplits(path.join(folder, name))))];
+  if (splits.length > 0) oneOf("split", split, splits);
+  throw new UsageError(
+    `${folder} holds no dataset (a folder with images/ and split_${split}.json); npm run setup makes the embedded ones`,
+  );
 }
 
 /** All datasets of a folder that have training pictures. */
-export const trainableDatasets = (folder: string, rule = "renders"): Dataset[] =>
-  datasetNames(folder, rule)
-    .map((name) => loadDataset(path.join(folder, name), rule))
+export const trainableDatasets = (folder: string, split = "renders"): Dataset[] =>
+  datasetNames(folder, split)
+    .map((name) => loadDataset(path.join(folder, name), split))
     .filter(({ train }) => train.length > 0);
 
-/** Where a dataset's split and pictures lie; `split` and `images` are relative to `folder`. */
-export type Layout = { name: string; folder: string; rule: string; split: string; images: string };
+/** Where a dataset's split file and pictures lie; `splitFile` and `images` are relative to `folder`. */
+export type Layout = { name: string; folder: string; split: string; splitFile: string; images: string };
 
 /** Reads a split file of any layout. Keys other than train, val and test are allowed, and change the fingerprint. */
-export function readSplit({ name, folder, rule, split, images }: Layout): Dataset {
-  const file = path.join(folder, split);
+export function readSplit({ name, folder, split, splitFile, images }: Layout): Dataset {
+  const file = path.join(folder, splitFile);
   const json = readJson(file);
   const items = (part: string): Item[] => {
     const list = json?.[part] ?? [];
     if (!Array.isArray(list)) throw new Error(`${file}: "${part}" should be a list of [path, label, class name]`);
     return list.map((entry, i) => {
       const [relative, label, className] = Array.isArray(entry) ? entry : [];
-      if (typeof relative !== "string" || !Number.isInteger(label) || label < 0 || typeof className !== "string" || className === "") {
+      if (
+        typeof relative !== "string" ||
+        !Number.isInteger(label) ||
+        label < 0 ||
+        typeof className !== "string" ||
+        className === ""
+      ) {
         throw new Error(`${file}: ${part}[${i}] should be [path, label, class name]; it is ${JSON.stringify(entry)}`);
       }
       if (path.isAbsolute(relative) || relative.split(/[\\/]/).includes("..")) {
@@ -94,7 +109,11 @@ export function readSplit({ name, folder, rule, split, images }: Layout): Datase
       return { path: path.join(folder, images, relative), label, className };
     });
   };
-  return makeDataset({ name, folder, rule, train: items("train"), val: items("val"), test: items("test") }, fs.readFileSync(file), file);
+  return makeDataset(
+    { name, folder, split, train: items("train"), val: items("val"), test: items("test") },
+    fs.readFileSync(file),
+    file,
+  );
 }
 
 /**
@@ -102,31 +121,39 @@ export function readSplit({ name, folder, rule, split, images }: Layout): Datase
  * class that is trained can be tested, every picture is there. `source` (a split file's bytes, or what else made the lists) and each
  * picture's path within the folder and content make the fingerprint. `where` names the split in errors.
  */
-export function makeDataset(dataset: Omit<Dataset, "classNames" | "fingerprint">, source: string | Uint8Array, where: string): Dataset {
+export function makeDataset(
+  dataset: Omit<Dataset, "classNames" | "fingerprint">,
+  source: string | Uint8Array,
+  where: string,
+): Dataset {
   const all = parts.flatMap((part) => dataset[part].map((item) => ({ part, item })));
   if (all.length === 0) throw new Error(`${where}: no pictures in "train", "val" or "test"`);
 
   const classNames: string[] = [];
   for (const { part, item } of all) {
     const known = (classNames[item.label] ??= item.className);
-    if (known !== item.className) throw new Error(`${where}: label ${item.label} is "${known}" and, in "${part}", "${item.className}"`);
+    if (known !== item.className)
+      throw new Error(`${where}: label ${item.label} is "${known}" and, in "${part}", "${item.className}"`);
   }
   for (let label = 0; label < classNames.length; label++) {
-    if (classNames[label] === undefined) throw new Error(`${where}: labels go up to ${classNames.length - 1}, but ${label} has no picture`);
+    if (classNames[label] === undefined)
+      throw new Error(`${where}: labels go up to ${classNames.length - 1}, but ${label} has no picture`);
   }
 
   const sides = new Map<string, string>();
   for (const { part, item } of all) {
     if (part === "val" && dataset.val === dataset.test) continue; // ImageNet: the official code validates on the test pictures
     const other = sides.get(item.path);
-    if (other) throw new Error(`${where}: ${item.path} stands in "${other}" and ${other === part ? "again" : `in "${part}"`}`);
+    if (other)
+      throw new Error(`${where}: ${item.path} stands in "${other}" and ${other === part ? "again" : `in "${part}"`}`);
     sides.set(item.path, part);
   }
   if (dataset.train.length > 0 && dataset.test.length > 0) {
     for (const part of ["train", "test"] as const) {
       const present = new Set(dataset[part].map((item) => item.label));
       const label = classNames.findIndex((_, i) => !present.has(i));
-      if (label >= 0) throw new Error(`${where}: class "${classNames[label]}" (label ${label}) has no picture in "${part}"`);
+      if (label >= 0)
+        throw new Error(`${where}: class "${classNames[label]}" (label ${label}) has no picture in "${part}"`);
     }
   }
 

@@ -1,86 +1,97 @@
 /**
- * Differentiable operations with gradients written by hand: few tensors are saved, frozen weights get no gradient, and only
- * kernels that every engine has are used (WASM lacks LogSoftmax and UnsortedSegmentSum, so tfjs's own logSoftmax and the
- * gradient of gather are out). Shapes: R rows, D width.
+ * Differentiable operations with gradients written by hand: few tensors are saved, frozen weights get no gradient, and
+ * only kernels that every engine has are used (the WASM backend lacks LogSoftmax and UnsortedSegmentSum, which rules
+ * out TensorFlow.js's logSoftmax and its gradient of gather). Shapes: R rows, D width.
  */
-import * as k from "./backend";
-import * as rows from "./fusedOps";
+import { backend } from "./dispatch";
+import { plainLayerNorm, plainLayerNormBackward } from "./fusedOps";
 import type { Scalar, Tensor, Tensor1D, Tensor2D } from "./tf";
 import { tf } from "./tf";
 
 /** Gain and bias of a layer norm, both [D]. */
 export type Norm = { gain: Tensor; bias: Tensor; epsilon: number };
 
-/** True inside `tf.grads`: an operation then has to save what its gradient needs. */
+/** Whether tf.grads is recording, so that an operation has to save what its gradient needs. */
 export const recording = (): boolean => tf.engine().state.gradientDepth > 0;
 
-/** Layer norm over the last axis (variance biased, as torch has it); gain and bias are frozen. */
+/** Layer norm over the last axis (variance biased, as torch has it). Gain and bias are frozen. */
 export function layerNorm<T extends Tensor>(x: T, { gain, bias, epsilon }: Norm): T {
+  const { runRaw, add, mul } = backend();
   return tf.customGrad((x: any, save: any) => {
     save([x]);
-    const value = k.scope(() => ({ y: k.add(k.mul(rows.layerNorm(x, epsilon), gain), bias) })).y;
-    return { value, gradFunc: (dy: any, [x]: any) => k.scope(() => ({ dx: rows.layerNormGradient(k.mul(dy, gain), x, epsilon) })).dx };
+    const value = runRaw(() => ({ y: add(mul(plainLayerNorm(x, epsilon), gain), bias) })).y;
+    const gradFunc = (dy: any, [x]: any) =>
+      runRaw(() => ({ dx: plainLayerNormBackward(mul(dy, gain), x, epsilon) })).dx;
+    return { value, gradFunc };
   })(x) as T;
 }
 
-/** Rows divided by their Euclidean length. */
-export function normalise<T extends Tensor>(x: T): T {
+/** Rows divided by their Euclidean length, as torch's functional.normalize. */
+export function l2Normalise<T extends Tensor>(x: T): T {
+  const { runRaw, sub, mul, square, rsqrt, sumLast } = backend();
   return tf.customGrad((x: any, save: any) => {
-    const { y, factor } = k.scope(() => {
-      const factor = k.rsqrt(k.sumLast(k.square(x)));
-      return { y: k.mul(x, factor), factor };
+    const { y, factor } = runRaw(() => {
+      const factor = rsqrt(sumLast(square(x)));
+      return { y: mul(x, factor), factor };
     });
     save([y, factor]);
-    const gradFunc = (dy: any, [y, factor]: any) => k.scope(() => ({ dx: k.mul(k.sub(dy, k.mul(y, k.sumLast(k.mul(dy, y)))), factor) })).dx;
+    const gradFunc = (dy: any, [y, factor]: any) =>
+      runRaw(() => ({ dx: mul(sub(dy, mul(y, sumLast(mul(dy, y)))), factor) })).dx;
     return { value: y, gradFunc };
   })(x) as T;
 }
 
 /** Logarithm of the softmax over the last axis. */
 export function logSoftmax<T extends Tensor>(x: T): T {
+  const { runRaw, sub, mul, exp, log, maxLast, sumLast } = backend();
   return tf.customGrad((x: any, save: any) => {
-    const { y } = k.scope(() => {
-      const shifted = k.sub(x, k.maxLast(x));
-      return { y: k.sub(shifted, k.log(k.sumLast(k.exp(shifted)))) };
+    const { y } = runRaw(() => {
+      const shifted = sub(x, maxLast(x));
+      return { y: sub(shifted, log(sumLast(exp(shifted)))) };
     });
     save([y]);
-    return { value: y, gradFunc: (dy: any, [y]: any) => k.scope(() => ({ dx: k.sub(dy, k.mul(k.exp(y), k.sumLast(dy))) })).dx };
+    const gradFunc = (dy: any, [y]: any) => runRaw(() => ({ dx: sub(dy, mul(exp(y), sumLast(dy))) })).dx;
+    return { value: y, gradFunc };
   })(x) as T;
 }
 
 /** x times a number. */
-export const scale = <T extends Tensor>(x: T, by: number): T => {
-  const times = (x: Tensor) => k.scope(() => ({ y: k.mul(x, by) })).y;
+export const scale = <T extends Tensor>(x: T, factor: number): T => {
+  const times = (x: Tensor) => backend().runRaw(() => ({ y: backend().mul(x, factor) })).y;
   return tf.customGrad((x: any) => ({ value: times(x), gradFunc: (dy: any) => times(dy) }))(x) as T;
 };
 
-/** Mean of |x|; its gradient at 0 is 0, as torch has it (tf.abs has -1 there). */
+/** Mean of |x|. Its gradient at 0 is 0, as torch has it (that of tf.abs is -1). */
 export function meanAbsolute(x: Tensor): Scalar {
+  const { runRaw, mul } = backend();
   return tf.customGrad((x: any, save: any) => {
     save([tf.sign(x)]);
-    const gradFunc = (dy: any, [sign]: any) => k.scope(() => ({ dx: k.mul(k.mul(sign, dy), 1 / sign.size) })).dx;
+    const gradFunc = (dy: any, [sign]: any) => runRaw(() => ({ dx: mul(mul(sign, dy), 1 / sign.size) })).dx;
     return { value: tf.mean(tf.abs(x)), gradFunc };
   })(x) as Scalar;
 }
 
-/** [1,...] -> [n,...], the same n times. */
+/** [1,...] -> [n,...], n times the same. */
 export function repeat<T extends Tensor>(x: T, n: number): T {
   const times = [n, ...x.shape.slice(1).map(() => 1)];
-  return tf.customGrad((x: any) => ({ value: tf.tile(x, times as any), gradFunc: (dy: any) => tf.sum(dy, 0, true) }))(x) as T;
+  return tf.customGrad((x: any) => ({ value: tf.tile(x, times as any), gradFunc: (dy: any) => tf.sum(dy, 0, true) }))(
+    x,
+  ) as T;
 }
 
-/** Rows of x by number, int32, none twice. */
-export function pickRows(x: Tensor2D, which: Tensor1D): Tensor2D {
+/** Rows of x by their int32 indices, of which no two may be equal. */
+export function gatherRows(x: Tensor2D, indices: Tensor1D): Tensor2D {
+  const { runRaw, gatherRows, scatterRows } = backend();
   return tf.customGrad((x: any, save: any) => {
-    save([which]);
-    const gradFunc = (dy: any, [which]: any) => k.scope(() => ({ dx: k.placeRows(dy, which, x.shape[0]) })).dx;
-    return { value: k.scope(() => ({ y: k.rows(x, which) })).y, gradFunc };
+    save([indices]);
+    const gradFunc = (dy: any, [indices]: any) => runRaw(() => ({ dx: scatterRows(dy, indices, x.shape[0]) })).dx;
+    return { value: runRaw(() => ({ y: gatherRows(x, indices) })).y, gradFunc };
   })(x) as Tensor2D;
 }
 
 /** Row i of the result is row `order[i]` of x. */
 export const permuteRows = (x: Tensor2D, order: number[]): Tensor2D =>
-  order.every((row, i) => row === i) ? x : tf.tidy(() => pickRows(x, tf.tensor1d(order, "int32")));
+  order.every((row, i) => row === i) ? x : tf.tidy(() => gatherRows(x, tf.tensor1d(order, "int32")));
 
 /**
  * Value and gradients of a function of a record of tensors. `f` returns named scalars; `total` is what is differentiated, the
@@ -110,7 +121,8 @@ export function differentiate(
 export const oneHot = (labels: Int32Array, classes: number): Tensor2D => {
   const values = new Float32Array(labels.length * classes);
   labels.forEach((label, b) => {
-    if (!(label >= 0 && label < classes)) throw new Error(`label ${label} of picture ${b} is none of the ${classes} classes`);
+    if (!(label >= 0 && label < classes))
+      throw new Error(`label ${label} of picture ${b} is none of the ${classes} classes`);
     values[b * classes + label] = 1;
   });
   return tf.tensor2d(values, [labels.length, classes]);

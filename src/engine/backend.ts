@@ -1,201 +1,118 @@
 /**
- * The operations of blocks, norms and the optimiser without TensorFlow.js's bookkeeping. A call of a TensorFlow kernel costs 7 to 20 us through
- * the binding and two to five times that through TensorFlow.js (scopes, tape, tensor records, index tensors uploaded anew), which at
- * width 128 is a third of a step. So on the native engine these functions call the binding, and pass bare handles that
- * live until the surrounding `scope` ends; on the other engines they are TensorFlow.js's own. None is differentiable.
- * What TensorFlow does in many passes over the same array has a kernel of our own in the binding (src/engine/native), for CPUs.
+ * The array operations of transformer blocks, norms and the optimiser, as an interface with two implementations:
+ * nativeBackend.ts calls TensorFlow through its binding, tfjsBackend.ts calls TensorFlow.js. A kernel takes 7 to 20 us through the
+ * binding and two to five times that through TensorFlow.js (scopes, tape, tensor records, index tensors uploaded
+ * anew), which is a third of a training step at width 128. No operation here is differentiable: autograd.ts and
+ * clip/fast/block.ts write their gradients with them.
+ * Shapes: R rows, D width, n inputs and m outputs of a linear map, M hidden width of the MLP.
  */
 import type { Tensor } from "./tf";
-import { tf } from "./tf";
 
-/** An array on the device: a tensor, or the handle of one. Handles are valid only in the scope that made them. */
-export type Raw = { readonly shape: number[] };
+/**
+ * An array on the device: a tensor, or the bare handle of one. Handles are valid only inside the `runRaw` or `tidyRaw`
+ * that made them.
+ */
+export type RawTensor = { readonly shape: number[] };
 
-type Handle = Raw & { id: number; dtype: number };
-type Attribute = { name: string; type: number; value: unknown };
-type Binding = {
-  executeOp(name: string, attributes: Attribute[], inputs: number[], outputs: number): Handle[];
-  createTensor(shape: number[], dtype: number, values: Int32Array | Float32Array): number;
-  deleteTensor(id: number): void;
-} & Record<"TF_FLOAT" | "TF_INT32" | "TF_ATTR_BOOL" | "TF_ATTR_FLOAT" | "TF_ATTR_INT" | "TF_ATTR_TYPE", number>;
-type NativeBackend = {
-  binding: Binding;
-  isUsingGpuDevice: boolean;
-  getInputTensorIds(tensors: Tensor[]): number[];
-  createOutputTensor(handle: Handle): Tensor;
+type RawTensors = Record<string, RawTensor | undefined>;
+type Operand = RawTensor | number;
+
+export interface Backend {
+  /** Runs `f` and frees every array it made, except those it returns: these belong to the enclosing call. */
+  tidyRaw<T extends RawTensors>(f: () => T): T;
+  /** As `tidyRaw`, but what `f` returns become tensors. Tensors made outside of it are returned as they are. */
+  runRaw<T extends RawTensors>(f: () => T): { [K in keyof T]: Tensor };
+
+  /** Elementwise, with broadcasting. */
+  add(a: Operand, b: Operand): RawTensor;
+  sub(a: Operand, b: Operand): RawTensor;
+  mul(a: Operand, b: Operand): RawTensor;
+  square(x: RawTensor): RawTensor;
+  rsqrt(x: RawTensor): RawTensor;
+  exp(x: RawTensor): RawTensor;
+  log(x: RawTensor): RawTensor;
+  erf(x: RawTensor): RawTensor;
+  sigmoid(x: RawTensor): RawTensor;
+
+  /** Over the last axis. */
+  softmax(x: RawTensor): RawTensor;
+  /** Over the last axis, which keeps length 1. */
+  sumLast(x: RawTensor): RawTensor;
+  meanLast(x: RawTensor): RawTensor;
+  maxLast(x: RawTensor): RawTensor;
+  /** Sum over one axis, which is removed. */
+  sum(x: RawTensor, axis: number): RawTensor;
+
+  /** Product of two matrices or of two batches of matrices; `transposeA` and `transposeB` as in tf.matMul. */
+  matMul(a: RawTensor, b: RawTensor, transposeA?: boolean, transposeB?: boolean): RawTensor;
+
+  reshape(x: RawTensor, shape: number[]): RawTensor;
+  transpose(x: RawTensor, order: number[]): RawTensor;
+  /** A size of -1 means up to the end of that axis. */
+  slice(x: RawTensor, begin: number[], size: number[]): RawTensor;
+  concat(parts: RawTensor[], axis: number): RawTensor;
+  tile(x: RawTensor, multiples: number[]): RawTensor;
+  /** Rows of a matrix by their int32 indices. */
+  gatherRows(x: RawTensor, indices: RawTensor): RawTensor;
+  /** A matrix of `count` rows, zero except for rows `indices` [R], which are the rows of x. */
+  scatterRows(x: RawTensor, indices: RawTensor, count: number): RawTensor;
+
+  /** Fused kernels of a transformer block. Absent on a GPU, and on an x64 processor without AVX2 and FMA. */
+  fused?: FusedKernels;
+}
+
+/**
+ * What src/engine/native/kernels.h computes, each in one pass over memory. fusedOps.ts and clip/fast/attention.ts
+ * compute the same from the operations above where `fused` is absent.
+ */
+export interface FusedKernels {
+  /** (x - mean) / sqrt(variance + epsilon) + offset, over the last axis. */
+  layerNorm(x: RawTensor, epsilon: number, offset: number): RawTensor;
+  /** Gradient of the layer norm's input x, plus `residual` if it is given. */
+  layerNormBackward(dy: RawTensor, x: RawTensor, epsilon: number, residual?: RawTensor): RawTensor;
+  /** a sigmoid(a) */
+  silu(a: RawTensor): RawTensor;
+  siluBackward(a: RawTensor, dy: RawTensor): RawTensor;
+  /** x + z + bias */
+  residualBias(x: RawTensor, z: RawTensor, bias: RawTensor): RawTensor;
+  /** x [R,n] times columns `begin` to `begin + count` of weight [n,m], with what `options` do before and after. */
+  linear(x: RawTensor, weight: RawTensor, columns: { begin: number; count: number }, options: LinearOptions): RawTensor;
+  /** x + silu((layerNorm(x) + 1) up) down + bias; `hidden`, the argument of silu, is returned if `keepHidden`. */
+  mlp(weights: MlpWeights, x: RawTensor, keepHidden: boolean): { y: RawTensor; hidden?: RawTensor };
+  mlpBackward(weights: MlpWeights, x: RawTensor, hidden: RawTensor, dy: RawTensor): RawTensor;
+  attention(inputs: FusedAttentionInputs): RawTensor;
+  /** Gradients of tokens and queries (both absent if `frozenInput`) and of promptKV. */
+  attentionBackward(inputs: FusedAttentionInputs, frozenInput: boolean, dy: RawTensor): AttentionGradients;
+}
+
+export type LinearOptions = {
+  /** Multiply by the transposed weight, as a gradient does. */
+  transpose?: boolean;
+  /** Multiply layerNorm(x) + 1 instead of x. */
+  layerNorm?: { epsilon: number };
+  /**
+   * What is applied to the product y: residual + y + bias, or the backward pass of a layer norm at `input`, plus
+   * `residual` if it is given.
+   */
+  epilogue?:
+    | { kind: "residualBias"; residual: RawTensor; bias: RawTensor }
+    | { kind: "layerNormBackward"; input: RawTensor; residual?: RawTensor; epsilon: number };
 };
 
-const native = () => tf.getBackend() === "tensorflow";
-const backend = () => tf.backend() as unknown as NativeBackend;
+/** up [D,M], down [M,D], bias [D] */
+export type MlpWeights = { up: RawTensor; down: RawTensor; bias: RawTensor; epsilon: number };
 
-/** Handles made in the open scope. */
-let made: Handle[] | undefined;
-
-type Raws = Record<string, Raw | undefined>;
-
-/** Runs `f` and frees what it made, but for what it returns: that lives on in the scope around. */
-export function within<T extends Raws>(f: () => T): T {
-  if (!native()) return tf.tidy(f as any) as unknown as T;
-  const outer = made;
-  const mine: Handle[] = [];
-  made = mine;
-  const kept = new Set<unknown>();
-  try {
-    const results = f();
-    for (const x of Object.values(results)) kept.add(x);
-    return results;
-  } finally {
-    made = outer;
-    for (const handle of mine) {
-      if (kept.has(handle)) outer?.push(handle);
-      else backend().binding.deleteTensor(handle.id);
-    }
-  }
-}
-
-/** As `within`, for those outside: what `f` returns become tensors. Tensors from outside stay as they are. */
-export function scope<T extends Raws>(f: () => T): { [K in keyof T]: Tensor } {
-  if (!native()) return tf.tidy(f as any) as any;
-  const outer = made;
-  const returned: Handle[] = [];
-  made = returned;
-  try {
-    const results = within(f);
-    const tensors = new Map<unknown, Tensor>(returned.map((handle) => [handle, backend().createOutputTensor(handle)]));
-    return Object.fromEntries(Object.entries(results).map(([name, x]) => [name, tensors.get(x) ?? x])) as any;
-  } finally {
-    made = outer;
-  }
-}
-
-const idOf = (x: Raw): number => (x instanceof tf.Tensor ? backend().getInputTensorIds([x as Tensor])[0] : (x as Handle).id);
-
-/** Every call of the native engine from this file goes through `kernels.run`, so that it can be watched. */
-export const kernels = {
-  run(name: string, attributes: Attribute[], inputs: Raw[], outputs = 1): Raw[] {
-    if (!made) throw new Error(`${name} is called outside of a scope`);
-    const handles = backend().binding.executeOp(name, attributes, inputs.map(idOf), outputs);
-    made.push(...handles);
-    return handles;
-  },
-  /** Whether our own kernels can be used: they are in the binding, and the arrays in the CPU's memory. */
-  own: (): boolean => native() && (ownKernels ??= !backend().isUsingGpuDevice && inBinding("PromptsrcSilu")),
+/** clip/fast/attention.ts has the shapes. */
+export type FusedAttentionInputs = {
+  tokens: RawTensor;
+  queries?: RawTensor;
+  promptKV?: RawTensor;
+  prefixKV?: RawTensor;
+  mask?: RawTensor;
+  rowSplits?: RawTensor;
+  heads: number;
+  sequences: number;
+  promptSets: number;
 };
 
-let ownKernels: boolean | undefined;
-
-/** Whether the binding has a kernel from one array to another. */
-function inBinding(name: string): boolean {
-  try {
-    scope(() => {
-      run(name, [constant([1], "TF_FLOAT")]);
-      return {};
-    });
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-const run = (name: string, inputs: Raw[], attributes: Attribute[] = []): Raw => kernels.run(name, attributes, inputs)[0];
-
-const none: Attribute[] = [];
-export const flag = (name: string, value: boolean): Attribute => ({ name, type: backend().binding.TF_ATTR_BOOL, value });
-export const whole = (name: string, value: number): Attribute => ({ name, type: backend().binding.TF_ATTR_INT, value });
-export const real = (name: string, value: number): Attribute => ({ name, type: backend().binding.TF_ATTR_FLOAT, value });
-
-/** Shapes, axes and scalars as arrays of the device, by content; made once. */
-const constants = new Map<string, Handle>();
-
-function constant(values: number[] | number, dtype: "TF_INT32" | "TF_FLOAT"): Raw {
-  const key = `${dtype} ${values}${Array.isArray(values) ? "" : " scalar"}`;
-  let handle = constants.get(key);
-  if (!handle) {
-    const { binding } = backend();
-    const list = Array.isArray(values) ? values : [values];
-    const shape = Array.isArray(values) ? [list.length] : [];
-    const array = dtype === "TF_INT32" ? Int32Array.from(list) : Float32Array.from(list);
-    handle = { id: binding.createTensor(shape, binding[dtype], array), shape, dtype: binding[dtype] };
-    constants.set(key, handle);
-  }
-  return handle;
-}
-
-const ints = (values: number[] | number) => constant(values, "TF_INT32");
-
-/** Sum, difference, product; a number or an array that broadcasts may be one of the two. */
-const binary =
-  (kernel: string, plain: (a: any, b: any) => Tensor) =>
-  (a: Raw | number, b: Raw | number): Raw =>
-    native() ? run(kernel, [array(a), array(b)]) : plain(a, b);
-const array = (x: Raw | number): Raw => (typeof x === "number" ? constant(x, "TF_FLOAT") : x);
-export const add = binary("AddV2", (a, b) => tf.add(a, b));
-export const sub = binary("Sub", (a, b) => tf.sub(a, b));
-export const mul = binary("Mul", (a, b) => tf.mul(a, b));
-const unary =
-  (kernel: string, plain: (x: any) => Tensor) =>
-  (x: Raw): Raw =>
-    native() ? run(kernel, [x]) : plain(x);
-export const square = unary("Square", (x) => tf.square(x));
-export const rsqrt = unary("Rsqrt", (x) => tf.rsqrt(x));
-export const exp = unary("Exp", (x) => tf.exp(x));
-export const log = unary("Log", (x) => tf.log(x));
-export const erf = unary("Erf", (x) => tf.erf(x));
-export const sigmoid = unary("Sigmoid", (x) => tf.sigmoid(x));
-/** Over the last axis. */
-export const softmax = unary("Softmax", (x) => tf.softmax(x));
-
-/** Products of matrices, or of two stacks of matrices; a flag for each that is turned. */
-export function matMul(a: Raw, b: Raw, turnA = false, turnB = false): Raw {
-  if (!native()) return tf.matMul(a as Tensor, b as Tensor, turnA, turnB);
-  const flat = a.shape.length === 2; // oneDNN runs MatMul a tenth faster than a stack of one
-  const flags = (turnA ? [flag(flat ? "transpose_a" : "adj_x", true)] : none).concat(
-    turnB ? [flag(flat ? "transpose_b" : "adj_y", true)] : none,
-  );
-  return run(flat ? "MatMul" : "BatchMatMulV2", [a, b], flags);
-}
-
-export const reshape = (x: Raw, shape: number[]): Raw => (native() ? run("Reshape", [x, ints(shape)]) : tf.reshape(x as Tensor, shape));
-
-export const transpose = (x: Raw, order: number[]): Raw =>
-  native() ? run("Transpose", [x, ints(order)]) : tf.transpose(x as Tensor, order);
-
-/** The part of `size` (-1: to the end) from `begin`. */
-export const slice = (x: Raw, begin: number[], size: number[]): Raw =>
-  native() ? run("Slice", [x, ints(begin), ints(size)]) : tf.slice(x as Tensor, begin, size);
-
-export const concat = (parts: Raw[], axis: number): Raw =>
-  native()
-    ? run(
-        "ConcatV2",
-        [...parts, ints(axis)],
-        [whole("N", parts.length), { name: "T", type: backend().binding.TF_ATTR_TYPE, value: backend().binding.TF_FLOAT }],
-      )
-    : tf.concat(parts as Tensor[], axis);
-
-export const tile = (x: Raw, times: number[]): Raw => (native() ? run("Tile", [x, ints(times)]) : tf.tile(x as Tensor, times));
-
-/** Sum over one axis, which goes. */
-export const sum = (x: Raw, axis: number): Raw => (native() ? run("Sum", [x, ints(axis)]) : tf.sum(x as Tensor, axis));
-
-const overLast =
-  (kernel: string, plain: (x: any) => Tensor) =>
-  (x: Raw): Raw =>
-    native() ? run(kernel, [x, ints([x.shape.length - 1])], [flag("keep_dims", true)]) : plain(x);
-/** Sum, mean and largest over the last axis, which stays with length 1. */
-export const sumLast = overLast("Sum", (x) => tf.sum(x, -1, true));
-export const meanLast = overLast("Mean", (x) => tf.mean(x, -1, true));
-export const maxLast = overLast("Max", (x) => tf.max(x, -1, true));
-
-/** Rows of a matrix by number. */
-export const rows = (x: Raw, which: Raw): Raw => (native() ? run("GatherV2", [x, which, ints(0)]) : tf.gather(x as Tensor, which as any));
-
-/** A matrix of `count` rows that is 0 but for the rows of x at the places `where` [R]. */
-export function placeRows(x: Raw, where: Raw, count: number): Raw {
-  const places = reshape(where, [where.shape[0], 1]);
-  return native() ? run("ScatterNd", [places, x, ints([count, x.shape[1]])]) : tf.scatterND(places as any, x as any, [count, x.shape[1]]);
-}
-
-/** What stands in for an input that is not there. */
-export const nothing = (): Raw => constant([], "TF_FLOAT");
-export const noNumbers = (): Raw => ints([]);
+export type AttentionGradients = { tokens?: RawTensor; queries?: RawTensor; promptKV?: RawTensor };

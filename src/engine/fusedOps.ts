@@ -1,138 +1,201 @@
 /**
- * What blocks do with the rows of a matrix between their products: LayerNorm, the MLP's non-linearity, sums with a bias. By kernels of our
- * own where they are, each in one pass over memory; else by TensorFlow's, in many. Where weights are small the product itself is ours too, and
- * what precedes and follows it is done to rows that are still in the processor's cache (src/engine/native). None is differentiable.
- * Shapes: R rows, D width, n into and m out of a map.
+ * The operations of a residual block that are faster when fused: layer norm, the MLP's non-linearity, linear maps with
+ * the layer norm before or the residual sum after them. Each calls the fused kernel where the backend has one, and
+ * otherwise computes the same from the backend's operations. Where a weight is small the kernel does the matrix product
+ * too, while the rows are still in the processor's cache. None is differentiable; the gradients are written beside them.
+ * Shapes: R rows, D width, n inputs and m outputs of a linear map.
  */
-import type { Raw } from "./backend";
-import * as k from "./backend";
+import type { MlpWeights, RawTensor } from "./backend";
+import { backend } from "./dispatch";
 
 export type Activation = "quick_gelu" | "gelu";
 
-const own = (name: string, inputs: Raw[], attributes: Parameters<typeof k.kernels.run>[1] = [], outputs = 1): Raw[] =>
-  k.kernels.run(`Promptsrc${name}`, attributes, inputs, outputs);
-
-/** LayerNorm over the last axis without gain and bias (variance biased, as torch has it), and `plus` added to all. */
-export function layerNorm(x: Raw, epsilon: number, plus = 0): Raw {
-  if (k.kernels.own()) return own("LayerNorm", [x], [k.real("epsilon", epsilon), k.real("plus", plus)])[0];
-  const { y } = normed(x, epsilon);
-  return plus === 0 ? y : k.add(y, plus);
+/** Layer norm over the last axis without gain and bias (variance biased, as torch has it), with `offset` added. */
+export function plainLayerNorm(x: RawTensor, epsilon: number, offset = 0): RawTensor {
+  const { fused, add } = backend();
+  if (fused) return fused.layerNorm(x, epsilon, offset);
+  const { y } = standardise(x, epsilon);
+  return offset === 0 ? y : add(y, offset);
 }
 
-/** The gradient of x; `residual` is added to it. */
-export function layerNormGradient(dy: Raw, x: Raw, epsilon: number, residual?: Raw): Raw {
-  if (k.kernels.own()) return own("LayerNormGradient", [dy, x, residual ?? k.nothing()], [k.real("epsilon", epsilon)])[0];
-  const { y, factor } = normed(x, epsilon);
-  const dx = k.mul(k.sub(k.sub(dy, k.meanLast(dy)), k.mul(y, k.meanLast(k.mul(dy, y)))), factor);
-  return residual ? k.add(residual, dx) : dx;
+/** Gradient of x in `plainLayerNorm`, plus `residual`. */
+export function plainLayerNormBackward(dy: RawTensor, x: RawTensor, epsilon: number, residual?: RawTensor): RawTensor {
+  const { fused, add, sub, mul, meanLast } = backend();
+  if (fused) return fused.layerNormBackward(dy, x, epsilon, residual);
+  const { y, factor } = standardise(x, epsilon);
+  const dx = mul(sub(sub(dy, meanLast(dy)), mul(y, meanLast(mul(dy, y)))), factor);
+  return residual ? add(residual, dx) : dx;
 }
 
-function normed(x: Raw, epsilon: number): { y: Raw; factor: Raw } {
-  const centred = k.sub(x, k.meanLast(x));
-  const factor = k.rsqrt(k.add(k.meanLast(k.square(centred)), epsilon));
-  return { y: k.mul(centred, factor), factor };
+/** y = (x - mean) factor, factor = 1 / sqrt(variance + epsilon). */
+function standardise(x: RawTensor, epsilon: number): { y: RawTensor; factor: RawTensor } {
+  const { add, sub, mul, square, rsqrt, meanLast } = backend();
+  const centred = sub(x, meanLast(x));
+  const factor = rsqrt(add(meanLast(square(centred)), epsilon));
+  return { y: mul(centred, factor), factor };
 }
 
-/** The MLP's non-linearity, and the gradient of its argument a. QuickGELU's scale is in the weights (clip/fold.ts), which leaves a sigmoid(a). */
-const activations: Record<Activation, { value(a: Raw): Raw; gradient(a: Raw, dy: Raw): Raw }> = {
+/**
+ * The MLP's non-linearity and its gradient. QuickGELU, a sigmoid(1.702 a), has its 1.702 in the weights
+ * (clip/fast/foldConstants.ts), which leaves SiLU.
+ */
+const activations: Record<
+  Activation,
+  { forward(a: RawTensor): RawTensor; backward(a: RawTensor, dy: RawTensor): RawTensor }
+> = {
   quick_gelu: {
-    value: (a) => (k.kernels.own() ? own("Silu", [a])[0] : k.mul(a, k.sigmoid(a))),
-    gradient(a, dy) {
-      if (k.kernels.own()) return own("SiluGradient", [a, dy])[0];
-      const gate = k.sigmoid(a);
-      return k.mul(k.mul(dy, gate), k.add(k.mul(a, k.sub(1, gate)), 1));
+    forward(a) {
+      const { fused, mul, sigmoid } = backend();
+      return fused ? fused.silu(a) : mul(a, sigmoid(a));
+    },
+    backward(a, dy) {
+      const { fused, add, sub, mul, sigmoid } = backend();
+      if (fused) return fused.siluBackward(a, dy);
+      const gate = sigmoid(a);
+      return mul(mul(dy, gate), add(mul(a, sub(1, gate)), 1));
     },
   },
   gelu: {
-    value: (a) => k.mul(a, normal(a)),
-    gradient(a, dy) {
-      const density = k.mul(k.exp(k.mul(k.square(a), -0.5)), 1 / Math.sqrt(2 * Math.PI));
-      return k.mul(dy, k.add(normal(a), k.mul(a, density)));
+    forward: (a) => backend().mul(a, normalCdf(a)),
+    backward(a, dy) {
+      const { add, mul, exp, square } = backend();
+      const density = mul(exp(mul(square(a), -0.5)), 1 / Math.sqrt(2 * Math.PI));
+      return mul(dy, add(normalCdf(a), mul(a, density)));
     },
   },
 };
 
-/** The normal distribution function. */
-const normal = (a: Raw): Raw => k.mul(k.add(k.erf(k.mul(a, Math.SQRT1_2)), 1), 0.5);
-
-/** A map [n,m]; of the weight only `columns` count, if these are given. Where `turned` is given it lies there a second time, [m,n]. */
-export type LinearMap = { weight: Raw; bias?: Raw; turned?: Raw; columns?: { begin: number; count: number } };
-
-const weightOf = ({ weight, columns }: LinearMap): Raw => (columns ? k.slice(weight, [0, columns.begin], [-1, columns.count]) : weight);
-
-/** Of two small sides oneDNN reads weights as they lie, up to twice as fast if they lie turned (clip/fold.ts, `turn`). */
-function times(x: Raw, map: LinearMap): Raw {
-  const fewRows = 1 / x.shape[0] + 1 / map.weight.shape[1] > 0.0038;
-  return map.turned && fewRows ? k.matMul(x, map.turned, false, true) : k.matMul(x, weightOf(map));
+/** Cumulative distribution function of the standard normal distribution. */
+function normalCdf(a: RawTensor): RawTensor {
+  const { add, mul, erf } = backend();
+  return mul(add(erf(mul(a, Math.SQRT1_2)), 1), 0.5);
 }
 
-/** Elements of a weight that stays in a core's cache beside the rows (1 MB). Products with larger ones are oneDNN's, which is faster there. */
-const small = 2 ** 18;
-const ours = ({ weight }: LinearMap): boolean => k.kernels.own() && weight.shape[0] * weight.shape[1] <= small;
+/**
+ * A linear map with weight [n,m]. With `columns` only these of its columns are used. `transposed` is the same weight
+ * as [m,n] (`transposeBlock` of clip/fast/foldConstants.ts).
+ */
+export type LinearMap = {
+  weight: RawTensor;
+  bias?: RawTensor;
+  transposed?: RawTensor;
+  columns?: { begin: number; count: number };
+};
 
-/** (LayerNorm(x) + 1) W */
-export function readLinear(x: Raw, map: LinearMap, epsilon: number): Raw {
-  if (ours(map)) return ownProduct(x, map, { norm: true, epsilon });
-  return k.within(() => ({ y: times(layerNorm(x, epsilon, 1), map) })).y;
+/** The weight [n,m], or its columns. */
+const usedWeight = ({ weight, columns }: LinearMap): RawTensor =>
+  columns ? backend().slice(weight, [0, columns.begin], [-1, columns.count]) : weight;
+
+/** oneDNN multiplies by a transposed weight up to twice as fast where 1/R + 1/m is above this. Measured on x64. */
+const transposedIsFaster = 0.0038;
+
+/** x W */
+function matMulWeight(x: RawTensor, map: LinearMap): RawTensor {
+  const small = 1 / x.shape[0] + 1 / map.weight.shape[1] > transposedIsFaster;
+  return map.transposed && small
+    ? backend().matMul(x, map.transposed, false, true)
+    : backend().matMul(x, usedWeight(map));
 }
 
-/** Its gradient of x; `residual` is added to it. */
-export function readLinearGradient(dy: Raw, x: Raw, map: LinearMap, epsilon: number, residual?: Raw): Raw {
-  if (ours(map)) return ownProduct(dy, map, { turned: true, after: 2, first: x, second: residual, epsilon });
-  return k.within(() => ({ dx: layerNormGradient(k.matMul(dy, weightOf(map), false, true), x, epsilon, residual) })).dx;
+/** Elements of a weight that stays in a core's cache beside the rows (1 MB). Above it oneDNN's product is faster. */
+const cachedElements = 2 ** 18;
+
+/** The fused kernels, if they should do the product with this weight, too. */
+function fusedFor({ weight }: LinearMap) {
+  const { fused } = backend();
+  return fused && weight.shape[0] * weight.shape[1] <= cachedElements ? fused : undefined;
 }
 
-/** x + y W + bias */
-export function addLinear(x: Raw, y: Raw, map: LinearMap & { bias: Raw }): Raw {
-  if (ours(map)) return ownProduct(y, map, { after: 1, first: x, second: map.bias });
-  return k.within(() => {
-    const z = times(y, map);
-    return { sum: k.kernels.own() ? own("AddBiased", [x, z, map.bias])[0] : k.add(x, k.add(z, map.bias)) };
-  }).sum;
+const usedColumns = ({ weight, columns }: LinearMap) => columns ?? { begin: 0, count: weight.shape[1] };
+
+/** (layerNorm(x) + 1) W; the map's bias is inside W (clip/fast/foldConstants.ts). */
+export function layerNormLinear(x: RawTensor, map: LinearMap, epsilon: number): RawTensor {
+  const fused = fusedFor(map);
+  if (fused) return fused.linear(x, map.weight, usedColumns(map), { layerNorm: { epsilon } });
+  return backend().tidyRaw(() => ({ y: matMulWeight(plainLayerNorm(x, epsilon, 1), map) })).y;
 }
 
-/** The gradient of y: dy W^T. */
-export const linearGradient = (dy: Raw, map: LinearMap): Raw =>
-  ours(map) ? ownProduct(dy, map, { turned: true }) : k.matMul(dy, weightOf(map), false, true);
-
-export type Mlp = { up: LinearMap; down: LinearMap & { bias: Raw }; activation: Activation; epsilon: number };
-
-/** x + activation(a) down + bias, a = (LayerNorm(x) + 1) up. @param keep whether a is returned: the gradient needs it. */
-export function mlp(x: Raw, w: Mlp, keep: boolean): { y: Raw; a?: Raw } {
-  if (ours(w.up) && w.activation === "quick_gelu") {
-    const [y, a] = own("Mlp", mlpInputs(x, w), [k.real("epsilon", w.epsilon), k.flag("keep", keep)], 2);
-    return { y, a: keep ? a : undefined };
+/** Gradient of x in `layerNormLinear`, plus `residual`. */
+export function layerNormLinearBackward(
+  dy: RawTensor,
+  x: RawTensor,
+  map: LinearMap,
+  epsilon: number,
+  residual?: RawTensor,
+): RawTensor {
+  const fused = fusedFor(map);
+  if (fused) {
+    const epilogue = { kind: "layerNormBackward", input: x, residual, epsilon } as const;
+    return fused.linear(dy, map.weight, usedColumns(map), { transpose: true, epilogue });
   }
-  return k.within(() => {
-    const { active, a } = k.within(() => {
-      const a = mlpHidden(x, w);
-      return { active: activations[w.activation].value(a), a: keep ? a : undefined };
-    });
-    return { y: addLinear(x, active, w.down), a };
-  });
-}
-
-export const mlpHidden = (x: Raw, w: Mlp): Raw => readLinear(x, w.up, w.epsilon);
-
-/** The gradient of x. */
-export function mlpGradient(dy: Raw, x: Raw, a: Raw, w: Mlp): Raw {
-  if (ours(w.up) && w.activation === "quick_gelu")
-    return own("MlpGradient", [...mlpInputs(x, w), a, dy], [k.real("epsilon", w.epsilon)])[0];
-  return k.within(() => {
-    const { da } = k.within(() => ({ da: activations[w.activation].gradient(a, linearGradient(dy, w.down)) }));
-    return { dx: readLinearGradient(da, x, w.up, w.epsilon, dy) };
+  const { tidyRaw, matMul } = backend();
+  return tidyRaw(() => {
+    const dnormed = matMul(dy, usedWeight(map), false, true);
+    return { dx: plainLayerNormBackward(dnormed, x, epsilon, residual) };
   }).dx;
 }
 
-const mlpInputs = (x: Raw, { up, down }: Mlp): Raw[] => [x, up.weight, down.weight, down.bias];
+/** x + y W + bias */
+export function residualLinear(x: RawTensor, y: RawTensor, map: LinearMap & { bias: RawTensor }): RawTensor {
+  const { bias } = map;
+  const fusedProduct = fusedFor(map);
+  if (fusedProduct) {
+    return fusedProduct.linear(y, map.weight, usedColumns(map), {
+      epilogue: { kind: "residualBias", residual: x, bias },
+    });
+  }
+  const { fused, tidyRaw, add } = backend();
+  return tidyRaw(() => {
+    const z = matMulWeight(y, map);
+    return { sum: fused ? fused.residualBias(x, z, bias) : add(x, add(z, bias)) };
+  }).sum;
+}
 
-/** `after` as in src/engine/native/kernels.h: 1 first + y + second, 2 LayerNorm's gradient where its argument was first, and second. */
-type Around = { turned?: boolean; norm?: boolean; after?: 0 | 1 | 2; first?: Raw; second?: Raw; epsilon?: number };
+/** Gradient of y in y W: dy W^T. */
+export const linearBackward = (dy: RawTensor, map: LinearMap): RawTensor =>
+  fusedFor(map)?.linear(dy, map.weight, usedColumns(map), { transpose: true }) ??
+  backend().matMul(dy, usedWeight(map), false, true);
 
-function ownProduct(x: Raw, { weight, columns }: LinearMap, around: Around): Raw {
-  const { turned = false, norm = false, after = 0, first, second, epsilon = 0 } = around;
-  const { begin, count } = columns ?? { begin: 0, count: weight.shape[1] };
-  const attributes = [k.whole("begin", begin), k.whole("columns", count), k.flag("turned", turned), k.flag("norm", norm)];
-  const inputs = [x, weight, first ?? k.nothing(), second ?? k.nothing()];
-  return own("Product", inputs, [...attributes, k.whole("after", after), k.real("epsilon", epsilon)])[0];
+export type MlpMaps = { up: LinearMap; down: LinearMap & { bias: RawTensor }; activation: Activation; epsilon: number };
+
+const weightsOf = ({ up, down, epsilon }: MlpMaps): MlpWeights => ({
+  up: up.weight,
+  down: down.weight,
+  bias: down.bias,
+  epsilon,
+});
+
+/** The fused kernels, if they have this MLP as one kernel. */
+const fusedMlp = (w: MlpMaps) => (w.activation === "quick_gelu" ? fusedFor(w.up) : undefined);
+
+/**
+ * x + activation(hidden) down + bias, with hidden = (layerNorm(x) + 1) up.
+ * @param keepHidden whether `hidden` is returned, which the backward pass needs.
+ */
+export function mlp(x: RawTensor, w: MlpMaps, keepHidden: boolean): { y: RawTensor; hidden?: RawTensor } {
+  const fused = fusedMlp(w);
+  if (fused) return fused.mlp(weightsOf(w), x, keepHidden);
+  const { tidyRaw } = backend();
+  return tidyRaw(() => {
+    const { active, hidden } = tidyRaw(() => {
+      const hidden = mlpHidden(x, w);
+      return { active: activations[w.activation].forward(hidden), hidden: keepHidden ? hidden : undefined };
+    });
+    return { y: residualLinear(x, active, w.down), hidden };
+  });
+}
+
+export const mlpHidden = (x: RawTensor, w: MlpMaps): RawTensor => layerNormLinear(x, w.up, w.epsilon);
+
+/** Gradient of x in `mlp`. */
+export function mlpBackward(dy: RawTensor, x: RawTensor, hidden: RawTensor, w: MlpMaps): RawTensor {
+  const fused = fusedMlp(w);
+  if (fused) return fused.mlpBackward(weightsOf(w), x, hidden, dy);
+  const { tidyRaw } = backend();
+  return tidyRaw(() => {
+    const { dhidden } = tidyRaw(() => ({
+      dhidden: activations[w.activation].backward(hidden, linearBackward(dy, w.down)),
+    }));
+    return { dx: layerNormLinearBackward(dhidden, x, w.up, w.epsilon, dy) };
+  }).dx;
 }

@@ -1,82 +1,84 @@
 /**
- * Every operation that the native engine runs, counted and timed: TensorFlow.js's kernels all go through two methods of its backend, those
- * of src/engine/backend.ts through one of their own, and on a CPU each call returns when the work is done. Operations of matrix products (2 per
- * multiply-add) are counted from their shapes.
+ * Counts and times every kernel that the native engine runs. TensorFlow.js's kernels all go through two methods of its
+ * backend, those of nativeBackend.ts through `observeKernels`; on a CPU each call returns when the work is done. FLOPs are
+ * those of the matrix products, 2 for each multiply-add, counted from their shapes.
  */
-import { kernels } from "./backend";
+import { type Execute, observeKernels } from "./nativeBackend";
 import { tf } from "./tf";
 
-/** Operations of the engine by name; `flops` of the matrix products. */
-export type Operation = { name: string; calls: number; seconds: number; flops: number };
+/** All calls of one kernel. */
+export type KernelProfile = { name: string; calls: number; seconds: number; flops: number };
 
 type Shaped = { shape: number[] };
 type Attributes = { name: string; value: unknown }[];
-type Run = (name: string, attributes: Attributes, inputs: Shaped[], outputs?: number) => unknown;
-type Backend = { executeSingleOutput: Run; executeMultipleOutputs: Run };
+type ExecuteAny = (name: string, attributes: any[], inputs: any[], outputs?: number) => unknown;
+type ObservedBackend = { executeSingleOutput: ExecuteAny; executeMultipleOutputs: ExecuteAny };
 
-/** Runs `f` and lists the operations it took, the slowest first. */
-export function operations(f: () => void): Operation[] {
-  if (tf.getBackend() !== "tensorflow") throw new Error("operations are counted on the native engine only");
-  const backend = tf.backend() as unknown as Backend;
-  const found = new Map<string, Operation>();
-  const watched =
-    (owner: unknown, run: Run): Run =>
+/** Runs `f` and lists the kernels it ran, the slowest first. @throws on an engine other than the native one. */
+export function profileKernels(f: () => void): KernelProfile[] {
+  if (tf.getBackend() !== "tensorflow") throw new Error("kernels are profiled on the native engine only");
+  const backend = tf.backend() as unknown as ObservedBackend;
+  const profiles = new Map<string, KernelProfile>();
+  const observed =
+    (execute: ExecuteAny): ExecuteAny =>
     (name, attributes, inputs, outputs) => {
       const begun = performance.now();
-      const result = run.call(owner, name, attributes, inputs, outputs);
-      const operation = found.get(name) ?? { name, calls: 0, seconds: 0, flops: 0 };
-      operation.calls += 1;
-      operation.seconds += (performance.now() - begun) / 1000;
-      operation.flops += flops[name]?.(inputs, ([result].flat() as Shaped[])[0], (wanted) => valueNamed(attributes, wanted)) ?? 0;
-      found.set(name, operation);
+      const result = execute.call(backend, name, attributes, inputs, outputs);
+      const profile = profiles.get(name) ?? { name, calls: 0, seconds: 0, flops: 0 };
+      profile.calls += 1;
+      profile.seconds += (performance.now() - begun) / 1000;
+      const first = ([result].flat() as Shaped[])[0];
+      profile.flops += flops[name]?.(inputs, first, (wanted) => valueNamed(attributes, wanted)) ?? 0;
+      profiles.set(name, profile);
       return result;
     };
   const { executeSingleOutput, executeMultipleOutputs } = backend;
-  const { run } = kernels;
   Object.assign(backend, {
-    executeSingleOutput: watched(backend, executeSingleOutput),
-    executeMultipleOutputs: watched(backend, executeMultipleOutputs),
+    executeSingleOutput: observed(executeSingleOutput),
+    executeMultipleOutputs: observed(executeMultipleOutputs),
   });
-  Object.assign(kernels, { run: watched(kernels, run as Run) });
   try {
-    f();
+    observeKernels((execute) => observed(execute as ExecuteAny) as Execute, f);
   } finally {
     Object.assign(backend, { executeSingleOutput, executeMultipleOutputs });
-    Object.assign(kernels, { run });
   }
-  return [...found.values()].sort((a, b) => b.seconds - a.seconds);
+  return [...profiles.values()].sort((a, b) => b.seconds - a.seconds);
 }
 
 const valueNamed = (attributes: Attributes, wanted: string) => attributes.find(({ name }) => name === wanted)?.value;
 
 type Count = (inputs: Shaped[], result: Shaped, value: (attribute: string) => unknown) => number;
 
-const matMul: Count = ([a], result, value) => {
-  const turned = value("adj_x") === true || value("transpose_a") === true;
-  return 2 * size(result) * a.shape[a.shape.length - (turned ? 2 : 1)];
+const matMulFlops: Count = ([a], result, value) => {
+  const transposed = value("adj_x") === true || value("transpose_a") === true;
+  return 2 * size(result) * a.shape[a.shape.length - (transposed ? 2 : 1)];
 };
 /** Two maps; the inputs are x [R,D] and the first of them [D,M]. */
-const mlp: Count = ([x, up]) => 4 * size(x) * up.shape[1];
-/** `products` of [Q,K] and [K,d] a head; where sequences have unequal lengths, as if all had the mean length. */
-const attention =
-  (products: (fixed: boolean) => number): Count =>
-  ([own, queries, theirs, constant], _, value) => {
-    const one = queries.shape.length === 2;
+const mlpFlops: Count = ([x, up]) => 4 * size(x) * up.shape[1];
+/**
+ * `products` matrix products of [Q,d] and [d,K] for each head. Sequences of unequal length are counted as if all had the
+ * mean length.
+ */
+const attentionFlops =
+  (products: (frozenInput: boolean) => number): Count =>
+  ([tokens, queries, promptKV, prefixKV], _, value) => {
+    const oneQuery = queries.shape.length === 2;
     const rows = ({ shape }: Shaped) => (shape.length === 2 ? shape[0] : 0);
-    const keys = rows(constant) + rows(theirs) / (value("sets") as number) + own.shape[0] / (value("sequences") as number);
-    const asking = one ? queries.shape[0] : own.shape[0];
-    return products(value("fixed") === true) * 2 * asking * keys * (own.shape[1] / (one ? 2 : 3));
+    const promptKeys = rows(promptKV) / (value("prompt_sets") as number);
+    const keys = rows(prefixKV) + promptKeys + tokens.shape[0] / (value("sequences") as number);
+    const Q = oneQuery ? queries.shape[0] : tokens.shape[0];
+    return products(value("frozen_input") === true) * 2 * Q * keys * (tokens.shape[1] / (oneQuery ? 2 : 3));
   };
 
 /** Floating-point operations of matrix products: 2 x elements of the result x length of the sums. */
 const flops: Record<string, Count> = {
-  MatMul: matMul,
-  BatchMatMulV2: matMul,
-  PromptsrcProduct: ([x], result) => 2 * size(result) * x.shape[1],
-  PromptsrcMlp: mlp,
-  PromptsrcMlpGradient: mlp,
-  PromptsrcAttention: attention(() => 2),
-  PromptsrcAttentionGradient: attention((fixed) => (fixed ? 4 : 5)),
+  MatMul: matMulFlops,
+  BatchMatMulV2: matMulFlops,
+  PromptsrcLinear: ([x], result) => 2 * size(result) * x.shape[1],
+  PromptsrcMlp: mlpFlops,
+  PromptsrcMlpBackward: mlpFlops,
+  PromptsrcAttention: attentionFlops(() => 2),
+  PromptsrcAttentionBackward: attentionFlops((frozenInput) => (frozenInput ? 4 : 5)),
 };
 
 const size = ({ shape }: Shaped): number => shape.reduce((a, b) => a * b, 1);

@@ -14,7 +14,17 @@ import { availableParallelism, cpus } from "node:os";
 import { dirname, join } from "node:path";
 import type * as TensorFlow from "@tensorflow/tfjs";
 
-export type { NamedTensorMap, Rank, Scalar, Tensor, Tensor1D, Tensor2D, Tensor3D, Tensor4D, TensorLike } from "@tensorflow/tfjs";
+export type {
+  NamedTensorMap,
+  Rank,
+  Scalar,
+  Tensor,
+  Tensor1D,
+  Tensor2D,
+  Tensor3D,
+  Tensor4D,
+  TensorLike,
+} from "@tensorflow/tfjs";
 
 export type EngineKind = "native" | "wasm" | "cpu";
 
@@ -52,19 +62,27 @@ async function start(): Promise<Engine> {
   for (const kind of forced ? [forced as EngineKind] : kinds) {
     try {
       const engine = await starters[kind]();
-      if (reasons.length > 0) console.warn(`The native engine is missing: ${kind} runs instead, much slower.\n${reasons.join("\n")}`);
+      if (reasons.length > 0)
+        console.warn(`The native engine is missing: ${kind} runs instead, much slower.\n${reasons.join("\n")}`);
       return engine;
     } catch (error) {
       reasons.push(`${kind}: ${(error as Error).message.split("\n")[0]}`);
     }
   }
-  throw new Error(`No TensorFlow engine starts${forced ? ` (PROMPTSRC_ENGINE=${forced})` : ""}: ${reasons.join("; ")}. Run: npm run setup`);
+  throw new Error(
+    `No TensorFlow engine starts${forced ? ` (PROMPTSRC_ENGINE=${forced})` : ""}: ${reasons.join("; ")}. Run: npm run setup`,
+  );
 }
 
 const starters: Record<EngineKind, () => Promise<Engine>> = { native: startNative, wasm: startWasm, cpu: startCpu };
 
 async function startNative(): Promise<Engine> {
-  const binding = join(dirname(load.resolve("@tensorflow/tfjs-node-gpu/package.json")), "lib", "napi-v8", "tfjs_binding.node");
+  const binding = join(
+    dirname(load.resolve("@tensorflow/tfjs-node-gpu/package.json")),
+    "lib",
+    "napi-v8",
+    "tfjs_binding.node",
+  );
   if (!existsSync(binding)) throw new Error("the native binding is not built (npm run setup builds it)");
   const threads = wantedThreads();
   // All of these are read when the library loads.
@@ -75,7 +93,12 @@ async function startNative(): Promise<Engine> {
   restoreUtilFunctions();
   load("@tensorflow/tfjs-node-gpu"); // registers the backend "tensorflow" and selects it
   const backend = tf.backend() as unknown as { isUsingGpuDevice: boolean; binding: { TF_Version: string } };
-  return { kind: "native", version: backend.binding.TF_Version, device: backend.isUsingGpuDevice ? gpuName() : cpuName(), threads };
+  return {
+    kind: "native",
+    version: backend.binding.TF_Version,
+    device: backend.isUsingGpuDevice ? gpuName() : cpuName(),
+    threads,
+  };
 }
 
 async function startWasm(): Promise<Engine> {
@@ -95,7 +118,8 @@ async function startCpu(): Promise<Engine> {
 function wantedThreads(): number {
   const text = process.env.PROMPTSRC_THREADS;
   const threads = text ? Number(text) : availableParallelism();
-  if (!Number.isInteger(threads) || threads < 1) throw new Error(`PROMPTSRC_THREADS is "${text}"; use a whole number from 1`);
+  if (!Number.isInteger(threads) || threads < 1)
+    throw new Error(`PROMPTSRC_THREADS is "${text}"; use a whole number from 1`);
   return threads;
 }
 
@@ -114,7 +138,9 @@ function cpuName(): string {
 /** tfjs-node takes the last GPU listed (CUDA_VISIBLE_DEVICES chooses). */
 function gpuName(): string {
   try {
-    const names = execFileSync("nvidia-smi", ["--query-gpu=name", "--format=csv,noheader"], { encoding: "utf8" }).trim().split("\n");
+    const names = execFileSync("nvidia-smi", ["--query-gpu=name", "--format=csv,noheader"], { encoding: "utf8" })
+      .trim()
+      .split("\n");
     return names[names.length - 1];
   } catch {
     return "NVIDIA GPU";

@@ -5,7 +5,7 @@ import type { Dataset } from "../datasets/split";
 import { changed, configFor, type Method, type Settings } from "../methods/method";
 import type { Paper } from "../results/paper";
 import type { Run } from "../results/store";
-import type { Named, Table } from "../results/table";
+import type { Labelled, Table } from "../results/table";
 import type { Job } from "./runner";
 
 /** What is run. A benchmark's own protocol is the default of all that is optional. */
@@ -24,11 +24,11 @@ export type Grid = {
   /** A change of the settings; one that a method does not have is an error. */
   change?: (config: Settings, method: Method) => Settings;
   /** The pictures that are tested: "val" for choosing numbers, "test" for reporting them. */
-  split?: "test" | "val";
+  subset?: "test" | "val";
   /** Also test every third picture after every epoch. */
   perEpoch?: boolean;
   /** The row of the tables that the runs belong to; each method's own unless given. */
-  row?: Named;
+  row?: Labelled;
 };
 
 /** A finished run and the row of the tables it belongs to: its method, or the variant of an ablation. */
@@ -47,28 +47,38 @@ export type Benchmark = {
   sameClasses: boolean;
   jobs(grid: Grid): Job[];
   /** The results, with the paper's beside them, and the differences between rows. */
-  tables(rows: Row[], named: Named[], paper: Paper): Table[];
+  tables(rows: Row[], named: Labelled[], paper: Paper): Table[];
 };
 
 /** Settings of a method for a benchmark, with the grid's change. @throws UsageError where a setting is unknown or out of its range */
-export function configOf({ clip, preset = clip.preset, change }: Grid, method: Method, benchmark: BenchmarkSettings): Settings {
+export function configOf(
+  { clip, preset = clip.preset, change }: Grid,
+  method: Method,
+  benchmark: BenchmarkSettings,
+): Settings {
   const config = configFor(method, preset, benchmark);
   return change ? changed(method, config, (before) => change(before, method)) : config;
 }
 
 /** What is not trained is the same with any number of shots: one run stands for all of them. */
-export const shotsFor = ({ trainable, fit }: Method, shots: number[]): number[] => (trainable || fit ? shots : shots.slice(0, 1));
+export const shotsFor = ({ trainable, fit }: Method, shots: number[]): number[] =>
+  trainable || fit ? shots : shots.slice(0, 1);
 
 /** Where a row has runs with several numbers of shots, a row for each of them: they are not the same experiment. */
-export function byShots(rows: Row[], named: Named[]): { rows: Row[]; named: Named[] } {
-  const shotsOf = (name: string) => [...new Set(rows.filter(({ row }) => row === name).map(({ run }) => run.shots))].sort((a, b) => a - b);
+export function byShots(rows: Row[], named: Labelled[]): { rows: Row[]; named: Labelled[] } {
+  const shotsOf = (name: string) =>
+    [...new Set(rows.filter(({ row }) => row === name).map(({ run }) => run.shots))].sort((a, b) => a - b);
   const several = new Set(named.filter(({ name }) => shotsOf(name).length > 1).map(({ name }) => name));
-  const nameOf = (name: string, shots: number) => (several.has(name) ? `${name}, ${shots} ${shots === 1 ? "shot" : "shots"}` : name);
+  const nameOf = (name: string, shots: number) =>
+    several.has(name) ? `${name}, ${shots} ${shots === 1 ? "shot" : "shots"}` : name;
   return {
     rows: rows.map(({ row, run }) => ({ row: nameOf(row, run.shots), run })),
     named: named.flatMap(({ name, title }) =>
       several.has(name)
-        ? shotsOf(name).map((shots) => ({ name: nameOf(name, shots), title: nameOf(name, shots).replace(name, () => title) }))
+        ? shotsOf(name).map((shots) => ({
+            name: nameOf(name, shots),
+            title: nameOf(name, shots).replace(name, () => title),
+          }))
         : { name, title },
     ),
   };

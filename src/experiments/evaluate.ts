@@ -30,7 +30,9 @@ export async function accuracy(
   let [correct, done] = [0, 0];
   for await (const { pixels, labels } of testBatches(items, clip.preprocess, picturesAtOnce(clip))) {
     signal?.throwIfAborted();
-    const predicted = tf.tidy(() => classifier.logits(tf.tensor4d(pixels, [labels.length, 3, height, width])).argMax(1));
+    const predicted = tf.tidy(() =>
+      classifier.logits(tf.tensor4d(pixels, [labels.length, 3, height, width])).argMax(1),
+    );
     const classes = predicted.dataSync();
     predicted.dispose();
     correct += labels.filter((label, i) => classes[i] === label).length;

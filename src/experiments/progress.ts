@@ -51,7 +51,8 @@ export function meter(screen: Screen, now: () => number = Date.now): Meter {
       if (status.loss !== undefined) parts.push(`loss ${status.loss.toFixed(3)}`);
       if (stageSeconds > 0 && status.count > stage.count)
         parts.push(`${rateText((status.count - stage.count) / stageSeconds)} ${status.unit}/s`);
-      if (done > 0 && time > began.time) parts.push(`${clock((((time - began.time) / 1000) * (status.total - status.work)) / done)} left`);
+      if (done > 0 && time > began.time)
+        parts.push(`${clock((((time - began.time) / 1000) * (status.total - status.work)) / done)} left`);
       screen.update(parts.join(" \u00b7 "));
     },
     say: (line) => screen.print(line),

@@ -2,7 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { kernels } from "../engine/backend";
+import { backend } from "../engine/dispatch";
 import { type Engine, engineLine, tf } from "../engine/tf";
 import type { Provenance } from "../results/store";
 import { numericsVersion } from "../util/numerics";
@@ -12,13 +12,22 @@ export function provenance(engine: Engine): Provenance {
   const { version } = JSON.parse(readFileSync(join(process.cwd(), "package.json"), "utf8")) as { version: string };
   const versions: Record<string, string> = { node: process.versions.node, tfjs: tf.version.tfjs };
   if (engine.kind === "native") versions.tensorflow = engine.version;
-  const [fusedKernels, numerics] = [kernels.own(), numericsVersion()];
-  return { kit: version, ...commit(), engine: engineLine(engine), threads: engine.threads, fusedKernels, numerics, versions };
+  const [fusedKernels, numerics] = [backend().fused !== undefined, numericsVersion()];
+  return {
+    kit: version,
+    ...commit(),
+    engine: engineLine(engine),
+    threads: engine.threads,
+    fusedKernels,
+    numerics,
+    versions,
+  };
 }
 
 /** Nothing where there is no git, or the kit is no clone. */
 function commit(): Pick<Provenance, "commit" | "changed"> {
-  const git = (...args: string[]) => execFileSync("git", args, { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim();
+  const git = (...args: string[]) =>
+    execFileSync("git", args, { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim();
   try {
     return {
       commit: git("rev-parse", "--short=12", "HEAD"),

@@ -20,13 +20,13 @@ import { claim, type Lock } from "./lock";
 import { clock, type Meter, type Status } from "./progress";
 
 /** What a job computes beyond its identity. */
-export type Outcome = Pick<Run, "metrics" | "epochs" | "seconds">;
+export type JobResult = Pick<Run, "metrics" | "epochs" | "seconds">;
 
 /** How a job tells where it stands: `work` of its own, in the unit of `Job.testing`. */
-export type Report = (status: Omit<Status, "place" | "total">) => void;
+export type ReportProgress = (status: Omit<Status, "place" | "total">) => void;
 
 /** `trained` is the file of the job's training, `partial` a folder for what else an interrupted run leaves to go on from. */
-export type Hooks = { signal?: AbortSignal; report: Report; trained: string; partial: string };
+export type JobContext = { signal?: AbortSignal; report: ReportProgress; trained: string; partial: string };
 
 export type Job = {
   identity: Identity;
@@ -45,7 +45,7 @@ export type Job = {
   /** Whether a stored run holds all that is asked for (accuracies per epoch may be missing). */
   suffices(run: Run): boolean;
   /** Does the training, unless it is stored, then the tests. @throws the signal's reason when it is aborted */
-  run(hooks: Hooks): Promise<Outcome>;
+  run(hooks: JobContext): Promise<JobResult>;
 };
 
 export type GridOptions = {
@@ -77,7 +77,8 @@ const storedRun = (job: Job, root: string, shipped = true): Run | undefined => {
 export const trainedFile = (key: string, root = resultsFolder): string => join(root, ".trained", `${key}.safetensors`);
 
 /** The runs of these jobs that are stored, in their order. */
-export const storedRuns = (jobs: Job[], root = resultsFolder): Run[] => jobs.flatMap((job) => storedRun(job, root) ?? []);
+export const storedRuns = (jobs: Job[], root = resultsFolder): Run[] =>
+  jobs.flatMap((job) => storedRun(job, root) ?? []);
 
 /** The rows of tables that finished runs belong to; a run that several jobs stand for belongs to the row of each. */
 export const rowsOf = (jobs: Job[], runs: Run[]): { row: string; run: Run }[] =>
@@ -129,7 +130,9 @@ export async function runGrid(jobs: Job[], options: GridOptions): Promise<GridRe
 
   /** Work that is left for some jobs: a training that they share counts once, a stored one not at all. */
   const left = (which: number[]): number => {
-    const trainings = new Map(which.flatMap((k) => (jobs[k].training ? [[jobs[k].training.key, jobs[k].training.work]] : [])));
+    const trainings = new Map(
+      which.flatMap((k) => (jobs[k].training ? [[jobs[k].training.key, jobs[k].training.work]] : [])),
+    );
     const training = [...trainings].reduce((sum, [key, work]) => sum + (isTrained(key) ? 0 : work), 0);
     return which.reduce((sum, k) => sum + jobs[k].testing, training);
   };
@@ -140,12 +143,13 @@ export async function runGrid(jobs: Job[], options: GridOptions): Promise<GridRe
     const key = runKey(job.identity);
     const partial = join(root, ".partial", key);
     if (job.stored === false) rmSync(partial, { recursive: true, force: true });
-    const trained = job.stored === false ? join(partial, "trained.safetensors") : trainedFile(job.training?.key ?? key, root);
+    const trained =
+      job.stored === false ? join(partial, "trained.safetensors") : trainedFile(job.training?.key ?? key, root);
     if (job.training && job.stored !== false && !isTrained(job.training.key)) rmSync(trained, { force: true });
     const skipped = job.training && job.stored !== false && isTrained(job.training.key) ? job.training.work : 0;
     const total = done + left(open);
     const place = count > 1 ? `${count - open.length + 1}/${count} \u00b7 ${job.place}` : job.place;
-    const report: Report = (status) => {
+    const report: ReportProgress = (status) => {
       lock.touch();
       meter.report({ ...status, place, work: done + Math.max(0, status.work - skipped), total });
     };
@@ -175,14 +179,17 @@ export async function runGrid(jobs: Job[], options: GridOptions): Promise<GridRe
         open = open.filter((other) => other !== k);
       }
       if (open.length === 0 || open.length < before) continue;
-      if (!waiting) meter.say(`${open.length} of ${count} runs are being computed by another process; waiting for them`);
+      if (!waiting)
+        meter.say(`${open.length} of ${count} runs are being computed by another process; waiting for them`);
       waiting = true;
       await setTimeout(500, undefined, { signal });
     }
   } catch (error) {
     meter.done();
     if (!signal?.aborted) throw error;
-    meter.say(`interrupted: ${count - open.length} of ${count} runs done and stored; the same command goes on from here`);
+    meter.say(
+      `interrupted: ${count - open.length} of ${count} runs done and stored; the same command goes on from here`,
+    );
     return result(true);
   }
   meter.done();

@@ -16,15 +16,15 @@ import { ensembleOf, type Method, type Params, type Settings, trainingSettings }
 import { methods } from "../methods/registry";
 import type { EpochResult } from "../results/store";
 import { loadState, saveState } from "../training/checkpoint";
-import { aggregate, restore } from "../training/ensemble";
+import { aggregate, toDevice } from "../training/ensemble";
 import { type Trained, type TrainState, train } from "../training/train";
 import { UsageError } from "../util/errors";
 import { numericsVersion } from "../util/numerics";
 import type { Grid } from "./benchmark";
 import { accuracy, testBatch } from "./evaluate";
-import type { Hooks, Job, Outcome } from "./runner";
+import type { Job, JobContext, JobResult } from "./runner";
 
-export type TrainTest = {
+export type TrainTestOptions = {
   benchmark: string;
   method: Method;
   config: Settings;
@@ -40,43 +40,64 @@ export type TrainTest = {
 };
 
 /** What the runs of a grid have in common. */
-type Common = Required<Pick<Grid, "clip" | "split" | "perEpoch">>;
+type Common = Required<Pick<Grid, "clip" | "subset" | "perEpoch">>;
 
 /** Relative cost of a picture: forward and backward against forward alone. */
 const trainingCost = 3;
 
 /** After each epoch every third picture is tested, always the same ones: enough for a curve, at a third of the time. */
-const watched = (dataset: Dataset): Dataset => {
+const everyThird = (dataset: Dataset): Dataset => {
   const some = (items: Item[]) => items.filter((_, i) => i % 3 === 0);
   return { ...dataset, val: some(dataset.val), test: some(dataset.test) };
 };
 
-export function trainTestJob({ clip, split = "test", perEpoch = false, row }: Grid, options: TrainTest): Job {
+export function trainTestJob({ clip, subset = "test", perEpoch = false, row }: Grid, options: TrainTestOptions): Job {
   const { benchmark, method, config, seed, source, target, tests } = options;
   const { name, title } = row ?? method;
-  const known = source.dataset.classNames.slice(0, source.classes === "base" ? Math.ceil(source.dataset.classNames.length / 2) : undefined);
+  const known = source.dataset.classNames.slice(
+    0,
+    source.classes === "base" ? Math.ceil(source.dataset.classNames.length / 2) : undefined,
+  );
   if (
     method.transfers?.(config) === false &&
     Object.values(tests).some((test) => JSON.stringify(test.classNames) !== JSON.stringify(known))
   ) {
-    throw new UsageError(`${method.title} answers with the classes that it was trained on; ${benchmark} asks for others`);
+    throw new UsageError(
+      `${method.title} answers with the classes that it was trained on; ${benchmark} asks for others`,
+    );
   }
-  const pictures = Object.values(tests).reduce((sum, test) => sum + test[split].length, 0);
-  const elsewhere = source.dataset.name === target.name ? undefined : { dataset: source.dataset.name, data: source.dataset.fingerprint };
-  const trained = { model: clip.fingerprint, numerics: numericsVersion(), method: method.name, version: method.version, seed };
-  const from = { data: source.dataset.fingerprint, rule: source.dataset.rule, classes: source.classes, shots: source.shots };
+  const pictures = Object.values(tests).reduce((sum, test) => sum + test[subset].length, 0);
+  const elsewhere =
+    source.dataset.name === target.name
+      ? undefined
+      : { dataset: source.dataset.name, data: source.dataset.fingerprint };
+  const trained = {
+    model: clip.fingerprint,
+    numerics: numericsVersion(),
+    method: method.name,
+    version: method.version,
+    seed,
+  };
+  const from = {
+    data: source.dataset.fingerprint,
+    split: source.dataset.split,
+    classes: source.classes,
+    shots: source.shots,
+  };
   const key = createHash("sha256")
     .update(canonical({ ...trained, ...from, config: trainingSettings(method, config) }))
     .digest("hex")
     .slice(0, 12);
-  const training = method.trainable ? { key, work: trainingWork(options, drawn(options).train.length).work } : undefined;
+  const training = method.trainable
+    ? { key, work: trainingWork(options, drawn(options).train.length).work }
+    : undefined;
   return {
     identity: {
       benchmark,
       method: method.name,
       dataset: target.name,
-      rule: target.rule,
-      split,
+      split: target.split,
+      subset,
       shots: source.shots,
       seed,
       config: configJson(config),
@@ -91,19 +112,23 @@ export function trainTestJob({ clip, split = "test", perEpoch = false, row }: Gr
     note: method.trainable || method.fit ? fewer(source.dataset, source.shots) : undefined,
     training,
     testing: pictures * (method.trainable && perEpoch ? config.epochs / 3 + 1 : 1),
-    suffices: (run) => !perEpoch || !method.trainable || (run.epochs.length > 0 && run.epochs.every((e) => e.metrics !== undefined)),
-    run: (hooks) => run({ clip, split, perEpoch }, options, hooks, training?.work ?? 0),
+    suffices: (run) =>
+      !perEpoch || !method.trainable || (run.epochs.length > 0 && run.epochs.every((e) => e.metrics !== undefined)),
+    run: (hooks) => trainAndTest({ clip, subset, perEpoch }, options, hooks, training?.work ?? 0),
   };
 }
 
 /** The few shots of the training classes. */
-function drawn({ source: { dataset, classes, shots }, seed }: TrainTest): Dataset {
+function drawn({ source: { dataset, classes, shots }, seed }: TrainTestOptions): Dataset {
   const few = drawFewShot(dataset, shots, seed);
   return classes === "base" ? baseNovel(few).base : few;
 }
 
 /** Pictures through the encoders in a training, weighted by cost. */
-function trainingWork({ config }: TrainTest, pictures: number): { steps: number; perStep: number; work: number } {
+function trainingWork(
+  { config }: TrainTestOptions,
+  pictures: number,
+): { steps: number; perStep: number; work: number } {
   const steps = stepsPerEpoch(pictures, config.batch);
   const perStep = Math.min(config.batch, pictures) * trainingCost;
   return { steps, perStep, work: config.epochs * steps * perStep };
@@ -116,7 +141,12 @@ function fewer(dataset: Dataset, shots: number): string | undefined {
   return `${dataset.name}: ${short.length} classes have fewer than ${shots} training pictures (${some.join(", ")}${short.length > 3 ? " ..." : ""})`;
 }
 
-async function run(common: Common, options: TrainTest, hooks: Hooks, work: number): Promise<Outcome> {
+async function trainAndTest(
+  common: Common,
+  options: TrainTestOptions,
+  hooks: JobContext,
+  work: number,
+): Promise<JobResult> {
   const { method, config, source, target } = options;
   const { perEpoch } = common;
   const result = method.trainable ? await trained(common.clip, options, hooks) : { trajectory: [], history: [] };
@@ -126,14 +156,18 @@ async function run(common: Common, options: TrainTest, hooks: Hooks, work: numbe
   if (perEpoch) {
     const file = join(hooks.partial, "epochs.json");
     const known = accuraciesIn(file);
-    const some = Object.fromEntries(Object.entries(options.tests).map(([name, dataset]) => [name, watched(dataset)]));
+    const some = Object.fromEntries(
+      Object.entries(options.tests).map(([name, dataset]) => [name, everyThird(dataset)]),
+    );
     for (const [e, kept] of result.trajectory.entries()) {
-      known[e] ??= await test(restore(kept), `epoch ${e + 1}/${config.epochs}, `, some);
+      known[e] ??= await test(toDevice(kept), `epoch ${e + 1}/${config.epochs}, `, some);
       epochs[e].metrics = known[e];
       writeAtomic(file, JSON.stringify(known));
     }
   }
-  const params = method.trainable ? aggregate(result.trajectory, ensembleOf(method, config)) : await solved(common.clip, options, hooks);
+  const params = method.trainable
+    ? aggregate(result.trajectory, ensembleOf(method, config))
+    : await fitted(common.clip, options, hooks);
   const metrics = await test(params, "");
   const seconds = result.history.reduce((sum, epoch) => sum + epoch.seconds, (Date.now() - began) / 1000);
   // How the prompts were learnt stands in the result on the dataset that they were learnt from.
@@ -142,7 +176,7 @@ async function run(common: Common, options: TrainTest, hooks: Hooks, work: numbe
 }
 
 /** A function that measures parameters, which it disposes. `work` is what the job has done before. */
-function tester({ clip, split }: Common, options: TrainTest, { signal, report }: Hooks, work: number) {
+function tester({ clip, subset }: Common, options: TrainTestOptions, { signal, report }: JobContext, work: number) {
   const { method, config, seed, metrics } = options;
   return async (params: Params, stage: string, tests = options.tests): Promise<Record<string, number>> => {
     const accuracies: Record<string, number> = {};
@@ -155,7 +189,7 @@ function tester({ clip, split }: Common, options: TrainTest, { signal, report }:
         const before = work;
         const what = name === "accuracy" ? "testing" : `testing ${name} classes`;
         try {
-          accuracies[name] = await accuracy(classifier, dataset[split], clip, {
+          accuracies[name] = await accuracy(classifier, dataset[subset], clip, {
             signal,
             onPictures(done) {
               work = before + done;
@@ -185,40 +219,49 @@ function accuraciesIn(file: string): Record<string, number>[] {
 /** The training of these options: read if it is stored, else gone on with from its last stored epoch. */
 async function trained(
   clip: Clip,
-  options: TrainTest,
-  { signal, report, trained }: Hooks,
+  options: TrainTestOptions,
+  { signal, report, trained }: JobContext,
 ): Promise<Pick<Trained, "trajectory" | "history">> {
   const { method, config, seed } = options;
-  const resume = stored(trained);
+  const resume = readState(trained);
   if (resume && resume.epoch === config.epochs) {
     tf.dispose([resume.params, resume.velocity] as any);
     return resume;
   }
   const data = drawn(options);
   const { steps, perStep } = trainingWork(options, data.train.length);
-  const pictures = trainPictures(data.train, clip.preprocess, { batch: config.batch, augmentation: config.augmentation, seed });
+  const pictures = trainPictures(data.train, clip.preprocess, {
+    batch: config.batch,
+    augmentation: config.augmentation,
+    seed,
+  });
   let loss: number | undefined;
   let read = Number.NEGATIVE_INFINITY;
-  const result = await train(method, { clip, classNames: data.classNames, config: trainingSettings(method, config), seed }, pictures, {
-    signal,
-    resume,
-    onStep({ epoch, step, terms }) {
-      // Reading the loss waits for the step; once in half a second is enough to watch it.
-      if (Date.now() - read > 500) {
-        loss = terms().total;
-        read = Date.now();
-      }
-      const count = epoch * steps + step + 1;
-      report({ stage: `epoch ${epoch + 1}/${config.epochs}`, work: count * perStep, count, unit: "steps", loss });
+  const result = await train(
+    method,
+    { clip, classNames: data.classNames, config: trainingSettings(method, config), seed },
+    pictures,
+    {
+      signal,
+      resume,
+      onStep({ epoch, step, terms }) {
+        // Reading the loss waits for the step; once in half a second is enough to watch it.
+        if (Date.now() - read > 500) {
+          loss = terms().total;
+          read = Date.now();
+        }
+        const count = epoch * steps + step + 1;
+        report({ stage: `epoch ${epoch + 1}/${config.epochs}`, work: count * perStep, count, unit: "steps", loss });
+      },
+      onEpoch: (state) => saveState(trained, state),
     },
-    onEpoch: (state) => saveState(trained, state),
-  });
+  );
   tf.dispose([result.params, result.last] as any);
   return result;
 }
 
 /** The parameters of a method that solves for them, if it does. */
-async function solved(clip: Clip, options: TrainTest, { signal }: Hooks): Promise<Params> {
+async function fitted(clip: Clip, options: TrainTestOptions, { signal }: JobContext): Promise<Params> {
   const { method, config, seed } = options;
   if (!method.fit) return {};
   const { train, val, classNames } = drawn(options);
@@ -231,7 +274,7 @@ async function solved(clip: Clip, options: TrainTest, { signal }: Hooks): Promis
 }
 
 /** A training as far as it was stored; undefined if it was not, or if its file is damaged (then it begins anew). */
-function stored(file: string): TrainState | undefined {
+function readState(file: string): TrainState | undefined {
   try {
     return existsSync(file) ? loadState(file) : undefined;
   } catch {

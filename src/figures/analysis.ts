@@ -2,7 +2,7 @@
 
 import type { Data, Layout } from "plotly.js-dist-min";
 import type { Angles } from "../analysis/diagnostics";
-import type { Named } from "../results/table";
+import type { Labelled } from "../results/table";
 import { escapeHtml } from "../util/escape";
 import { type Line, linesFigure } from "./lines";
 import { axis, baseConfig, baseLayout, type Figure, faintInk, panelTitle } from "./style";
@@ -11,7 +11,7 @@ const upTo = (count: number, from = 1): number[] => Array.from({ length: count }
 const last = <T>(list: T[]): T => list[list.length - 1];
 
 /** Angles at the start and after every epoch, on classes that were trained and on new ones. */
-export function anglesFigure(measured: { method: Named; base: Angles[]; novel: Angles[] }[]): Figure {
+export function anglesFigure(measured: { method: Labelled; base: Angles[]; novel: Angles[] }[]): Figure {
   const lines = (key: keyof Angles): Line[] =>
     measured.flatMap(({ method, base, novel }) =>
       [base, novel].map(
@@ -32,8 +32,22 @@ export function anglesFigure(measured: { method: Named; base: Angles[]; novel: A
     "How far prompted features leave the frozen ones",
     "angles",
     [
-      { title: "<b>Pictures</b>, mean angle", x: "epoch", unit: "\u00b0", digits: 1, lines: lines("image"), fromZero: true },
-      { title: "<b>Class names</b>, mean angle", x: "epoch", unit: "\u00b0", digits: 1, lines: lines("text"), fromZero: true },
+      {
+        title: "<b>Pictures</b>, mean angle",
+        x: "epoch",
+        unit: "\u00b0",
+        digits: 1,
+        lines: lines("image"),
+        fromZero: true,
+      },
+      {
+        title: "<b>Class names</b>, mean angle",
+        x: "epoch",
+        unit: "\u00b0",
+        digits: 1,
+        lines: lines("text"),
+        fromZero: true,
+      },
     ],
     { alt: `Mean angle in degrees between prompted and frozen features, at the end. ${said.join("; ")}` },
   );
@@ -47,13 +61,15 @@ const termTitles: Record<string, string> = {
 };
 
 /** The terms of PromptSRC's loss on one batch, at the start and after every epoch of each method. */
-export function termsFigure(measured: { method: Named; terms: Record<string, number>[] }[]): Figure {
+export function termsFigure(measured: { method: Labelled; terms: Record<string, number>[] }[]): Figure {
   const panels = Object.entries(termTitles).map(([key, title]) => ({
     title,
     x: "epoch",
     digits: 3,
     fromZero: true,
-    lines: measured.map(({ method, terms }): Line => ({ ...method, x: upTo(terms.length, 0), y: terms.map((t) => t[key]), plain: true })),
+    lines: measured.map(
+      ({ method, terms }): Line => ({ ...method, x: upTo(terms.length, 0), y: terms.map((t) => t[key]), plain: true }),
+    ),
   }));
   const said = measured.map(
     ({ method, terms }) =>
@@ -68,8 +84,14 @@ export function termsFigure(measured: { method: Named; terms: Record<string, num
 }
 
 /** Weights of the epochs in some settings, and how far each epoch's prompts are from the result, as a share of the way from the start. */
-export function gpaFigure(ensembles: { title: string; colour: string; weights: number[] }[], method: Named, distances: number[]): Figure {
-  const lines = ensembles.map(({ title, colour, weights }): Line => ({ name: title, title, colour, x: upTo(weights.length), y: weights }));
+export function gpaFigure(
+  ensembles: { title: string; colour: string; weights: number[] }[],
+  method: Labelled,
+  distances: number[],
+): Figure {
+  const lines = ensembles.map(
+    ({ title, colour, weights }): Line => ({ name: title, title, colour, x: upTo(weights.length), y: weights }),
+  );
   const path: Line = { ...method, title: `${method.title}'s prompts`, x: upTo(distances.length, 0), y: distances };
   const near = distances.indexOf(Math.min(...distances));
   return linesFigure(
@@ -84,7 +106,9 @@ export function gpaFigure(ensembles: { title: string; colour: string; weights: n
 }
 
 /** Shares of attention that go to the prompts, by block of each tower. */
-export function attentionFigure(measured: { method: Named; dash?: Line["dash"]; image?: number[]; text: number[] }[]): Figure {
+export function attentionFigure(
+  measured: { method: Labelled; dash?: Line["dash"]; image?: number[]; text: number[] }[],
+): Figure {
   const lines = (key: "image" | "text"): Line[] =>
     measured.flatMap(({ method, dash, ...shares }) => {
       const y = shares[key]?.map((share) => 100 * share);
@@ -92,7 +116,9 @@ export function attentionFigure(measured: { method: Named; dash?: Line["dash"]; 
     });
   const ticks = (of: Line[]) => of[0]?.x;
   const [image, text] = [lines("image"), lines("text")];
-  const said = measured.map(({ method, text }) => `${method.title} ${text.map((share) => (100 * share).toFixed(0)).join(" / ")} %`);
+  const said = measured.map(
+    ({ method, text }) => `${method.title} ${text.map((share) => (100 * share).toFixed(0)).join(" / ")} %`,
+  );
   return linesFigure(
     "Attention that goes to the prompts",
     "attention",
@@ -121,7 +147,11 @@ export function attentionFigure(measured: { method: Named; dash?: Line["dash"]; 
 }
 
 /** Mean predicted probabilities, a row for the pictures of each class; the heading of each panel has the mean of the true classes. */
-export function confusionFigure(title: string, classNames: string[], measured: { method: Named; rows: number[][] }[]): Figure {
+export function confusionFigure(
+  title: string,
+  classNames: string[],
+  measured: { method: Labelled; rows: number[][] }[],
+): Figure {
   const gap = 0.04;
   const width = (1 - gap * (measured.length - 1)) / measured.length;
   const domains = measured.map((_, k): [number, number] => [k * (width + gap), k * (width + gap) + width]);
@@ -148,7 +178,12 @@ export function confusionFigure(title: string, classNames: string[], measured: {
     ...Object.fromEntries(
       measured.flatMap((_, k) => {
         const at = k === 0 ? "" : `${k + 1}`;
-        const x = { ...hidden, domain: domains[k], anchor: `y${at}`, title: { text: "called", font: { size: 13 }, standoff: 6 } };
+        const x = {
+          ...hidden,
+          domain: domains[k],
+          anchor: `y${at}`,
+          title: { text: "called", font: { size: 13 }, standoff: 6 },
+        };
         const y = {
           ...hidden,
           anchor: `x${at}`,
@@ -173,8 +208,15 @@ export function confusionFigure(title: string, classNames: string[], measured: {
       ],
       colorbar: { ticksuffix: " %", thickness: 12, outlinewidth: 0, tickfont: { color: faintInk } },
     },
-    annotations: measured.map(({ method }, k) => panelTitle(`<b>${method.title}</b>: true class ${truth[k].toFixed(0)} %`, domains[k])),
+    annotations: measured.map(({ method }, k) =>
+      panelTitle(`<b>${method.title}</b>: true class ${truth[k].toFixed(0)} %`, domains[k]),
+    ),
   } as unknown as Partial<Layout>;
   const said = measured.map(({ method }, k) => `${method.title} ${truth[k].toFixed(1)}`);
-  return { data, layout, config: baseConfig("predictions"), alt: `${title}; mean probability of the true class (%): ${said.join(", ")}` };
+  return {
+    data,
+    layout,
+    config: baseConfig("predictions"),
+    alt: `${title}; mean probability of the true class (%): ${said.join(", ")}`,
+  };
 }

@@ -2,7 +2,7 @@
 import type { Data, Layout } from "plotly.js-dist-min";
 import { type Paper, paperBaseToNovel, paperTitle } from "../results/paper";
 import { overSeeds, type Summary } from "../results/statistics";
-import type { MethodScore, Named } from "../results/table";
+import type { Labelled, MethodScore } from "../results/table";
 import { axis, baseConfig, baseLayout, colourOf, type Figure, panelTitle } from "./style";
 import { exact, inWords, menu, unspread, views } from "./views";
 
@@ -11,7 +11,13 @@ const labels = ["base", "novel", "harmonic mean"];
 const panels: { ours: [number, number]; paper: [number, number] } = { ours: [0, 0.485], paper: [0.545, 1] };
 
 /** Bars of one method in one panel. Deviations (over seeds) become error bars, numbers stand in or above the bars while they fit. */
-function bars(method: Named, names: string[], summary: Summary | undefined, panel: "x" | "x2", numbered: boolean): Data {
+function bars(
+  method: Labelled,
+  names: string[],
+  summary: Summary | undefined,
+  panel: "x" | "x2",
+  numbered: boolean,
+): Data {
   const { y, text, deviations, customdata } = values(summary);
   return {
     type: "bar",
@@ -24,7 +30,14 @@ function bars(method: Named, names: string[], summary: Summary | undefined, pane
     x: labels,
     y,
     marker: { color: colourOf(method.name, names) },
-    error_y: { type: "data", array: deviations, visible: deviations.some((sd) => sd > 0), color: "#3d434c", thickness: 1.2, width: 3 },
+    error_y: {
+      type: "data",
+      array: deviations,
+      visible: deviations.some((sd) => sd > 0),
+      color: "#3d434c",
+      thickness: 1.2,
+      width: 3,
+    },
     text: numbered ? text : undefined,
     textposition: "inside",
     insidetextanchor: "start",
@@ -52,7 +65,7 @@ function values(summary: Summary | undefined) {
  * methods it has. Both panels share one percentage axis.
  * @throws when there is no run of the named methods
  */
-export function baseNovelFigure(scores: MethodScore[], methods: Named[], paper: Paper): Figure {
+export function baseNovelFigure(scores: MethodScore[], methods: Labelled[], paper: Paper): Figure {
   const shown = methods.filter((m) => scores.some((s) => s.method === m.name));
   if (shown.length === 0) throw new Error(`no run of ${methods.map((m) => m.name).join(", ")} to draw`);
   const names = shown.map((m) => m.name);
@@ -99,5 +112,10 @@ export function baseNovelFigure(scores: MethodScore[], methods: Named[], paper: 
     ],
     ...menu(buttons),
   } as unknown as Partial<Layout>;
-  return { data: [...ours, ...theirs], layout, config: baseConfig("base-novel"), alt: inWords("Base to novel", all[0], shown) };
+  return {
+    data: [...ours, ...theirs],
+    layout,
+    config: baseConfig("base-novel"),
+    alt: inWords("Base to novel", all[0], shown),
+  };
 }

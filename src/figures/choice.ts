@@ -19,5 +19,9 @@ export function choiceFigure(choices: { label: string; figure: Figure }[]): Figu
   const data = choices.flatMap(({ figure }, k) => figure.data.map((trace) => ({ ...trace, visible: k === 0 }) as Data));
   const { height = 400, margin } = first.layout;
   const inside = height - (margin?.t ?? 0) - (margin?.b ?? 0);
-  return { ...first, data, layout: { ...first.layout, ...menu(buttons, 1 + ((margin?.t ?? 0) - 8) / inside) } as Partial<Layout> };
+  return {
+    ...first,
+    data,
+    layout: { ...first.layout, ...menu(buttons, 1 + ((margin?.t ?? 0) - 8) / inside) } as Partial<Layout>,
+  };
 }

@@ -1,7 +1,7 @@
 /** What methods cost on the same classes: bars for each of four measures, ours or the paper's. */
 import type { Data, Layout } from "plotly.js-dist-min";
 import { paperTitle } from "../results/paper";
-import type { Named, Table } from "../results/table";
+import type { Labelled, Table } from "../results/table";
 import { choiceFigure } from "./choice";
 import { axis, baseConfig, baseLayout, colourOf, type Figure, faintInk, ink, panelTitle } from "./style";
 
@@ -26,8 +26,10 @@ const theirs: Measure[] = [
  * @param table the cost benchmark's, of one dataset
  * @throws when it has no row of these methods
  */
-export function costFigure(table: Table, methods: Named[]): Figure {
-  const rows = methods.flatMap((method) => table.rows.filter((row) => row.method === method.title).map((row) => ({ method, row })));
+export function costFigure(table: Table, methods: Labelled[]): Figure {
+  const rows = methods.flatMap((method) =>
+    table.rows.filter((row) => row.method === method.title).map((row) => ({ method, row })),
+  );
   if (rows.length === 0) throw new Error(`no cost of ${methods.map((m) => m.name).join(", ")} to draw`);
   const view = (heading: string, measures: Measure[]) => {
     const shown = rows.filter(({ row }) => measures.some(({ key }) => row[key] !== undefined));
@@ -41,14 +43,20 @@ export function costFigure(table: Table, methods: Named[]): Figure {
   return choiceFigure(choices);
 }
 
-function barsFigure(heading: string, measures: Measure[], rows: { method: Named; row: Table["rows"][number] }[]): Figure {
+function barsFigure(
+  heading: string,
+  measures: Measure[],
+  rows: { method: Labelled; row: Table["rows"][number] }[],
+): Figure {
   const gap = 0.05;
   const width = (1 - gap * (measures.length - 1)) / measures.length;
   const domains = measures.map((_, k): [number, number] => [k * (width + gap), k * (width + gap) + width]);
   const names = rows.map(({ method }) => method.title);
   const values = measures.map(({ key }) => rows.map(({ row }) => row[key] as number | undefined));
   const text = (value: number | undefined, digits: number) =>
-    value === undefined ? "" : value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+    value === undefined
+      ? ""
+      : value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
   const data = measures.map(
     ({ title, digits }, k) =>
       ({
@@ -71,7 +79,15 @@ function barsFigure(heading: string, measures: Measure[], rows: { method: Named;
     const most = Math.max(...list.map((value) => value ?? 0));
     return [
       `xaxis${k === 0 ? "" : k + 1}`,
-      { ...axis, domain: domains[k], range: [0, most * 1.5 || 1], showgrid: false, showticklabels: false, ticks: "", showline: false },
+      {
+        ...axis,
+        domain: domains[k],
+        range: [0, most * 1.5 || 1],
+        showgrid: false,
+        showticklabels: false,
+        ticks: "",
+        showline: false,
+      },
     ];
   });
   const base = baseLayout("Cost of a method", 150 + 36 * rows.length);
@@ -92,6 +108,13 @@ function barsFigure(heading: string, measures: Measure[], rows: { method: Named;
     },
     annotations: measures.map(({ title }, k) => panelTitle(`<b>${title}</b>`, domains[k])),
   } as unknown as Partial<Layout>;
-  const said = rows.map(({ method }, i) => `${method.title} ${measures.map(({ digits }, k) => text(values[k][i], digits)).join(" / ")}`);
-  return { data, layout, config: baseConfig("cost"), alt: `${measures.map(({ title }) => title).join(" / ")}: ${said.join("; ")}` };
+  const said = rows.map(
+    ({ method }, i) => `${method.title} ${measures.map(({ digits }, k) => text(values[k][i], digits)).join(" / ")}`,
+  );
+  return {
+    data,
+    layout,
+    config: baseConfig("cost"),
+    alt: `${measures.map(({ title }) => title).join(" / ")}: ${said.join("; ")}`,
+  };
 }

@@ -3,7 +3,7 @@
 import type { AccuracyScore } from "../results/accuracy";
 import { type Paper, paperTitle } from "../results/paper";
 import { average, overSeeds, type Spread } from "../results/statistics";
-import type { Named } from "../results/table";
+import type { Labelled } from "../results/table";
 import { choiceFigure } from "./choice";
 import { type Line, linesFigure } from "./lines";
 import type { Figure } from "./style";
@@ -16,11 +16,11 @@ type Point = { shots: number; value: Spread };
  * @param scores whose `column` is the number of shots, 0 for zero-shot
  * @throws when there is no score
  */
-export function fewShotFigure(scores: AccuracyScore[], methods: Named[], paper: Paper): Figure {
+export function fewShotFigure(scores: AccuracyScore[], methods: Labelled[], paper: Paper): Figure {
   const datasets = [...new Set(scores.map((s) => s.dataset))];
   if (datasets.length === 0) throw new Error(`no few-shot run of ${methods.map((m) => m.name).join(", ")} to draw`);
   const over = `, ${overSeeds(scores)}`;
-  const points = (method: Named, of: AccuracyScore[]): Point[] => {
+  const points = (method: Labelled, of: AccuracyScore[]): Point[] => {
     const own = of.filter((s) => s.method === method.name);
     const wanted = new Set(of.map((s) => s.dataset)).size;
     return [...new Set(own.map((s) => Number(s.column)))]
@@ -43,7 +43,15 @@ export function fewShotFigure(scores: AccuracyScore[], methods: Named[], paper: 
   const printed = methods.flatMap((method) => {
     const values = paper.fewShot.rows[method.title]?.average;
     return values
-      ? [{ method, points: values.map((value, k) => ({ shots: Number(paper.fewShot.columns[k]), value: { mean: value, n: 1 } })) }]
+      ? [
+          {
+            method,
+            points: values.map((value, k) => ({
+              shots: Number(paper.fewShot.columns[k]),
+              value: { mean: value, n: 1 },
+            })),
+          },
+        ]
       : [];
   });
   const heading = `<b>Paper</b>: mean of 11 datasets, ViT-B/16 (${paperTitle.split(",")[0]})`;
@@ -51,13 +59,24 @@ export function fewShotFigure(scores: AccuracyScore[], methods: Named[], paper: 
   return choiceFigure(datasets.length > 1 ? [ours, ...theirs, ...each] : [...each, ...theirs]);
 }
 
-function shotsFigure(heading: string, drawn: { method: Named; points: Point[] }[]): Figure {
-  const shots = [...new Set(drawn.flatMap(({ points }) => points.map((p) => p.shots)))].filter((k) => k > 0).sort((a, b) => a - b);
+function shotsFigure(heading: string, drawn: { method: Labelled; points: Point[] }[]): Figure {
+  const shots = [...new Set(drawn.flatMap(({ points }) => points.map((p) => p.shots)))]
+    .filter((k) => k > 0)
+    .sort((a, b) => a - b);
   const lines = drawn.flatMap(({ method, points }): Line[] => {
     const few = points.filter((p) => p.shots > 0);
     const [zero] = points.filter((p) => p.shots === 0);
     if (zero)
-      return [{ ...method, title: `${method.title}, zero-shot`, x: shots, y: shots.map(() => zero.value.mean), dash: "dash", plain: true }];
+      return [
+        {
+          ...method,
+          title: `${method.title}, zero-shot`,
+          x: shots,
+          y: shots.map(() => zero.value.mean),
+          dash: "dash",
+          plain: true,
+        },
+      ];
     if (few.length === 0) return [];
     return [{ ...method, x: few.map((p) => p.shots), y: few.map((p) => p.value.mean), sd: few.map((p) => p.value.sd) }];
   });

@@ -4,8 +4,18 @@ import type { Data, Layout } from "plotly.js-dist-min";
 import { mean } from "simple-statistics";
 import { checkOnlySeedsDiffer, spread } from "../results/statistics";
 import { type Run, settingOf } from "../results/store";
-import type { Named } from "../results/table";
-import { axis, baseConfig, baseLayout, colourOf, equalSpans, type Figure, faintInk, panelTitle, translucent } from "./style";
+import type { Labelled } from "../results/table";
+import {
+  axis,
+  baseConfig,
+  baseLayout,
+  colourOf,
+  equalSpans,
+  type Figure,
+  faintInk,
+  panelTitle,
+  translucent,
+} from "./style";
 import { exact } from "./views";
 
 const panels: { key: "base" | "novel"; title: string; domain: [number, number] }[] = [
@@ -19,7 +29,7 @@ const panels: { key: "base" | "novel"; title: string; domain: [number, number] }
  * epochs. `zeroShot` is drawn as a dashed line.
  * @throws when runs of a method hold no accuracy per epoch
  */
-export function forgettingFigure(runs: Run[], methods: Named[], zeroShot: Named): Figure {
+export function forgettingFigure(runs: Run[], methods: Labelled[], zeroShot: Labelled): Figure {
   const last = Math.max(...runs.flatMap((r) => r.epochs.map((e) => e.epoch)));
   const data = panels.flatMap((panel, at) => {
     const place = { xaxis: at === 0 ? "x" : "x2", yaxis: at === 0 ? "y" : "y2" };
@@ -29,11 +39,18 @@ export function forgettingFigure(runs: Run[], methods: Named[], zeroShot: Named)
   });
   data.push(finalMark);
   const ranges = equalSpans(
-    ["y", "y2"].map((axisName) => data.filter((t) => (t as Place).yaxis === axisName).flatMap((t) => (t as { y: number[] }).y)),
+    ["y", "y2"].map((axisName) =>
+      data.filter((t) => (t as Place).yaxis === axisName).flatMap((t) => (t as { y: number[] }).y),
+    ),
   );
   const datasets = [...new Set(runs.map((r) => r.dataset))];
   const seeds = new Set(runs.map((r) => r.seed)).size;
-  const epochs = { ...axis, showgrid: false, title: { text: "epoch", font: { size: 13 }, standoff: 6 }, range: [0.4, last + 0.6] };
+  const epochs = {
+    ...axis,
+    showgrid: false,
+    title: { text: "epoch", font: { size: 13 }, standoff: 6 },
+    range: [0.4, last + 0.6],
+  };
   const layout = {
     ...baseLayout(`Accuracy after every epoch, ${datasets.join(", ")}${seeds > 1 ? `, ${seeds} seeds` : ""}`, 400),
     hovermode: "x",
@@ -59,13 +76,16 @@ const finalMark = {
 
 type Place = { xaxis: string; yaxis: string };
 
-function lineOf(runs: Run[], method: Named, key: "base" | "novel", legend: boolean, place: Place): Data[] {
+function lineOf(runs: Run[], method: Labelled, key: "base" | "novel", legend: boolean, place: Place): Data[] {
   const own = runs.filter((r) => r.method === method.name);
   checkOnlySeedsDiffer(own.map((run) => ({ ...run, setting: settingOf(run) })));
   const epochs = (own[0]?.epochs ?? []).filter((e) => e.metrics).map((e) => e.epoch);
-  if (epochs.length === 0) throw new Error(`the runs of ${method.title} hold no accuracy per epoch; run them with perEpoch: true`);
+  if (epochs.length === 0)
+    throw new Error(`the runs of ${method.title} hold no accuracy per epoch; run them with perEpoch: true`);
   const colour = colourOf(method.name);
-  const points = epochs.map((epoch) => spread(own.flatMap((r) => r.epochs.find((e) => e.epoch === epoch)?.metrics?.[key] ?? [])));
+  const points = epochs.map((epoch) =>
+    spread(own.flatMap((r) => r.epochs.find((e) => e.epoch === epoch)?.metrics?.[key] ?? [])),
+  );
   const means = points.map((p) => p.mean);
   const band = points.some((p) => p.sd !== undefined)
     ? [
@@ -114,7 +134,14 @@ function lineOf(runs: Run[], method: Named, key: "base" | "novel", legend: boole
   return [...band, line, final] as Data[];
 }
 
-function dashed(runs: Run[], method: Named, key: "base" | "novel", epochs: number, legend: boolean, place: Place): Data {
+function dashed(
+  runs: Run[],
+  method: Labelled,
+  key: "base" | "novel",
+  epochs: number,
+  legend: boolean,
+  place: Place,
+): Data {
   const value = mean(runs.map((r) => r.metrics[key]));
   return {
     type: "scatter",
@@ -130,7 +157,7 @@ function dashed(runs: Run[], method: Named, key: "base" | "novel", epochs: numbe
   } as Data;
 }
 
-function describe(runs: Run[], methods: Named[]): string {
+function describe(runs: Run[], methods: Labelled[]): string {
   const parts = methods.map((m) => {
     const own = runs.filter((r) => r.method === m.name);
     const first = own[0].epochs.find((e) => e.metrics)?.metrics;

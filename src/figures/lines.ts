@@ -49,8 +49,8 @@ export function linesFigure(
   const seen = new Set<string>();
   const data = panels.flatMap((panel, k) => {
     const at = k === 0 ? "" : `${k + 1}`;
-    const across = share(k % columns, columns, gaps.x);
-    const down = share(rows - 1 - Math.floor(k / columns), rows, gaps.y);
+    const across = panelDomain(k % columns, columns, gaps.x);
+    const down = panelDomain(rows - 1 - Math.floor(k / columns), rows, gaps.y);
     layout[`xaxis${at}`] = {
       ...axis,
       showgrid: false,
@@ -75,14 +75,14 @@ export function linesFigure(
     });
   });
   layout.annotations = panels.map((panel, k) => ({
-    ...panelTitle(panel.title, share(k % columns, columns, gaps.x)),
-    y: share(rows - 1 - Math.floor(k / columns), rows, gaps.y)[1],
+    ...panelTitle(panel.title, panelDomain(k % columns, columns, gaps.x)),
+    y: panelDomain(rows - 1 - Math.floor(k / columns), rows, gaps.y)[1],
   }));
   return { data, layout: layout as Partial<Layout>, config: baseConfig(name), alt };
 }
 
 /** The k-th of n equal parts of a side. */
-function share(k: number, n: number, gap: number): [number, number] {
+function panelDomain(k: number, n: number, gap: number): [number, number] {
   const part = (1 - gap * (n - 1)) / n;
   return [k * (part + gap), k * (part + gap) + part];
 }
@@ -122,7 +122,9 @@ function trace(
     y,
     line: { color: colour, width: 2.2, dash },
     marker: { color: colour, size: 6 },
-    ...(deviates ? { error_y: { type: "data", array: sd?.map((value) => value ?? 0), color: colour, thickness: 1.2, width: 3 } } : {}),
+    ...(deviates
+      ? { error_y: { type: "data", array: sd?.map((value) => value ?? 0), color: colour, thickness: 1.2, width: 3 } }
+      : {}),
     customdata: y.map((value, k) => {
       const deviation = sd?.[k] === undefined ? "" : ` \u00b1 ${sd[k]?.toFixed(digits)}`;
       const interval = band ? ` [${band[k].map((end) => end.toFixed(digits)).join(", ")}]` : "";

@@ -6,7 +6,10 @@ import { writeAtomic } from "../io/atomicWrite";
 import { type Figure, figureWidth } from "./style";
 
 // As much of playwright-core's types as is used: all of them take a notebook two seconds to check.
-type Page = { addScriptTag(options: { content: string }): Promise<unknown>; evaluate(script: string): Promise<unknown> };
+type Page = {
+  addScriptTag(options: { content: string }): Promise<unknown>;
+  evaluate(script: string): Promise<unknown>;
+};
 type Browser = { newPage(): Promise<Page>; close(): Promise<void> };
 type Playwright = { chromium: { launch(options: { executablePath: string; args: string[] }): Promise<Browser> } };
 
@@ -107,7 +110,8 @@ export async function withPainter<T>(
 export async function saveFigure(figure: Figure, ...paths: string[]): Promise<string[]> {
   const formats = paths.map((path) => {
     const ending = extname(path).slice(1).toLowerCase();
-    if (ending !== "svg" && ending !== "png") throw new Error(`cannot save a figure as "${path}"; end the name in .svg or .png`);
+    if (ending !== "svg" && ending !== "png")
+      throw new Error(`cannot save a figure as "${path}"; end the name in .svg or .png`);
     return ending;
   });
   await withPainter(async (paint) => {

@@ -1,7 +1,7 @@
 /** Accuracy against a setting: base, novel and harmonic mean over the values of one number, a line per series. */
 import type { Data, Layout } from "plotly.js-dist-min";
 import type { Triple } from "../results/paper";
-import type { MethodScore, Named } from "../results/table";
+import type { Labelled, MethodScore } from "../results/table";
 import { axis, baseConfig, baseLayout, equalSpans, type Figure, faintInk, panelTitle } from "./style";
 import { axisName, ends, exact, inWords, menu, metricPanels, oursAndPaper, underTitle, type View } from "./views";
 
@@ -35,12 +35,17 @@ export type Setting = { title: string; axis: string; series: Series[]; chosen?: 
 export function settingFigure(
   { title, axis: name, series, chosen }: Setting,
   scores: MethodScore[],
-  paper: (row: Named) => Triple | undefined = () => undefined,
+  paper: (row: Labelled) => Triple | undefined = () => undefined,
 ): Figure {
   const has = (row: string) => scores.some((s) => s.method === row);
-  const drawn = series.map((s) => ({ ...s, points: s.points.filter(({ row }) => has(row)) })).filter(({ points }) => points.length > 0);
-  const rows = drawn.flatMap(({ title, points }) => points.map(({ at, row }) => ({ name: row, title: `${title} ${at}` })));
-  if (rows.length === 0) throw new Error(`no run of ${series.flatMap((s) => s.points.map(({ row }) => row)).join(", ")} to draw`);
+  const drawn = series
+    .map((s) => ({ ...s, points: s.points.filter(({ row }) => has(row)) }))
+    .filter(({ points }) => points.length > 0);
+  const rows = drawn.flatMap(({ title, points }) =>
+    points.map(({ at, row }) => ({ name: row, title: `${title} ${at}` })),
+  );
+  if (rows.length === 0)
+    throw new Error(`no run of ${series.flatMap((s) => s.points.map(({ row }) => row)).join(", ")} to draw`);
   const all = oursAndPaper(
     scores.filter((s) => rows.some((row) => row.name === s.method)),
     rows,
@@ -112,7 +117,12 @@ export function settingFigure(
       metricPanels.flatMap((_, k) => [
         [
           axisName("xaxis", k),
-          { ...x, domain: domains[k], anchor: axisName("y", k), title: { text: name, font: { size: 13 }, standoff: 6 } },
+          {
+            ...x,
+            domain: domains[k],
+            anchor: axisName("y", k),
+            title: { text: name, font: { size: 13 }, standoff: 6 },
+          },
         ],
         [axisName("yaxis", k), { ...axis, range: placed[0].ranges[k], anchor: axisName("x", k), nticks: 7 }],
       ]),

@@ -16,11 +16,15 @@ export function sweepFigure({ rows }: Table): Figure {
   const changes = [...new Set(rows.map((row) => `${row.changed}`))];
   const lines = (changed: string, key: string): Line[] =>
     sides.flatMap(({ prefix, ...side }) => {
-      const of = (row: Table["rows"][number], what: string) => row[prefix ? `${prefix}${what[0].toUpperCase()}${what.slice(1)}` : what];
+      const of = (row: Table["rows"][number], what: string) =>
+        row[prefix ? `${prefix}${what[0].toUpperCase()}${what.slice(1)}` : what];
       const measured = rows.filter((row) => row.changed === changed && typeof of(row, key) === "number");
       if (measured.length === 0) return [];
       const numbers = (what: string) => measured.map((row) => of(row, what) as number);
-      const band = key === "seconds" ? numbers("fastest").map((low, k): [number, number] => [low, numbers("slowest")[k]]) : undefined;
+      const band =
+        key === "seconds"
+          ? numbers("fastest").map((low, k): [number, number] => [low, numbers("slowest")[k]])
+          : undefined;
       return [{ ...side, x: measured.map((row) => row.value as number), y: numbers(key), band }];
     });
   const panels = [

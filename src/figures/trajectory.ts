@@ -1,12 +1,12 @@
 /** What each epoch gains on base classes and loses on novel ones, over datasets and seeds. */
 import { changesOf } from "../results/forgetting";
 import type { Run } from "../results/store";
-import type { Named } from "../results/table";
+import type { Labelled } from "../results/table";
 import { type Line, linesFigure } from "./lines";
 import type { Figure } from "./style";
 
 /** Points gained or lost since the first epoch, with bands of 95 % intervals; one dataset and one seed have none. */
-export function trajectoryFigure(runs: Run[], methods: Named[]): Figure {
+export function trajectoryFigure(runs: Run[], methods: Labelled[]): Figure {
   const changes = methods.map((method) => ({
     method,
     changes: changesOf(runs.filter((run) => run.method === method.name)),
@@ -16,7 +16,10 @@ export function trajectoryFigure(runs: Run[], methods: Named[]): Figure {
       ...method,
       x: changes.map(({ epoch }) => epoch),
       y: changes.map((change) => change[key].mean),
-      band: changes[0][key].pairs > 3 ? changes.map((change): [number, number] => [change[key].low, change[key].high]) : undefined,
+      band:
+        changes[0][key].pairs > 3
+          ? changes.map((change): [number, number] => [change[key].low, change[key].high])
+          : undefined,
     }));
   const datasets = new Set(runs.map((run) => run.dataset)).size;
   const seeds = new Set(runs.map((run) => run.seed)).size;

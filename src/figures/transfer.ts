@@ -3,14 +3,19 @@ import type { Data, Layout } from "plotly.js-dist-min";
 import type { AccuracyScore } from "../results/accuracy";
 import { type PaperTable, paperTitle } from "../results/paper";
 import { average, overSeeds, type Spread } from "../results/statistics";
-import { type Named, signed } from "../results/table";
+import { type Labelled, signed } from "../results/table";
 import { choiceFigure } from "./choice";
 import { axis, baseConfig, baseLayout, colourOf, type Figure, faintInk, panelTitle } from "./style";
 import { exact } from "./views";
 
 /** Accuracy, and how much more than the reference's it is. */
 type Cell = { accuracy: Spread; more: Spread };
-type Panel = { heading: string; source: string; columns: string[]; rows: { method: Named; cells: (Cell | undefined)[] }[] };
+type TransferPanel = {
+  heading: string;
+  source: string;
+  columns: string[];
+  rows: { method: Labelled; cells: (Cell | undefined)[] }[];
+};
 
 /** The column of the mean over the targets. */
 const averaged = "average";
@@ -21,10 +26,17 @@ const averaged = "average";
  * @param scores of all datasets, `column` their names
  * @throws when there is no score
  */
-export function transferFigure(title: string, scores: AccuracyScore[], source: string, methods: Named[], paper: PaperTable): Figure {
+export function transferFigure(
+  title: string,
+  scores: AccuracyScore[],
+  source: string,
+  methods: Labelled[],
+  paper: PaperTable,
+): Figure {
   const shown = methods.filter((method) => scores.some((s) => s.method === method.name));
   if (shown.length === 0) throw new Error(`no run of ${methods.map((m) => m.name).join(", ")} to draw`);
-  const heading = (whose: string, of: Named, more: string) => `<b>${whose}</b>: points more than ${of.title}; ${more}`;
+  const heading = (whose: string, of: Labelled, more: string) =>
+    `<b>${whose}</b>: points more than ${of.title}; ${more}`;
   const mine = ourPanel(heading("Ours", shown[0], overSeeds(scores)), scores, source, shown);
   const printed = methods.filter((method) => paper.rows[method.title]);
   const views = [{ label: "our numbers", figure: dotsFigure(title, mine) }];
@@ -35,12 +47,14 @@ export function transferFigure(title: string, scores: AccuracyScore[], source: s
   return choiceFigure(views);
 }
 
-function ourPanel(heading: string, scores: AccuracyScore[], source: string, methods: Named[]): Panel {
+function ourPanel(heading: string, scores: AccuracyScore[], source: string, methods: Labelled[]): TransferPanel {
   const targets = [...new Set(scores.map((s) => s.dataset))].filter((name) => name !== source).sort();
   const has = scores.some((s) => s.dataset === source);
   const columns = [...(has ? [source] : []), ...targets, ...(targets.length > 1 ? [averaged] : [])];
-  const of = (method: Named, column: string) =>
-    scores.filter((s) => s.method === method.name && (column === averaged ? s.dataset !== source : s.dataset === column));
+  const of = (method: Labelled, column: string) =>
+    scores.filter(
+      (s) => s.method === method.name && (column === averaged ? s.dataset !== source : s.dataset === column),
+    );
   const [reference] = methods;
   const rows = methods.map((method) => ({
     method,
@@ -50,21 +64,28 @@ function ourPanel(heading: string, scores: AccuracyScore[], source: string, meth
         const other = of(reference, column).find((r) => r.dataset === s.dataset && r.seed === s.seed);
         return other ? [{ ...s, accuracy: s.accuracy - other.accuracy }] : [];
       });
-      if (paired.length === 0 || (column === averaged && new Set(paired.map((s) => s.dataset)).size < targets.length)) return undefined;
+      if (paired.length === 0 || (column === averaged && new Set(paired.map((s) => s.dataset)).size < targets.length))
+        return undefined;
       return { accuracy: average(own), more: average(paired) };
     }),
   }));
   return { heading, source, columns, rows };
 }
 
-function paperPanel(heading: string, methods: Named[], { columns, rows }: PaperTable): Panel {
+function paperPanel(heading: string, methods: Labelled[], { columns, rows }: PaperTable): TransferPanel {
   const single = (mean: number): Spread => ({ mean, n: 1 });
   const reference = rows[methods[0].title];
-  const cells = (values: number[]) => values.map((value, k): Cell => ({ accuracy: single(value), more: single(value - reference[k]) }));
-  return { heading, source: columns[0], columns, rows: methods.map((method) => ({ method, cells: cells(rows[method.title]) })) };
+  const cells = (values: number[]) =>
+    values.map((value, k): Cell => ({ accuracy: single(value), more: single(value - reference[k]) }));
+  return {
+    heading,
+    source: columns[0],
+    columns,
+    rows: methods.map((method) => ({ method, cells: cells(rows[method.title]) })),
+  };
 }
 
-function dotsFigure(title: string, { heading, source, columns, rows }: Panel): Figure {
+function dotsFigure(title: string, { heading, source, columns, rows }: TransferPanel): Figure {
   const names = rows.map(({ method }) => method.name);
   const step = 0.72 / rows.length;
   const data = rows.map(({ method, cells }, k) => {
@@ -83,7 +104,9 @@ function dotsFigure(title: string, { heading, source, columns, rows }: Panel): F
         width: 0,
       },
       marker: { color: colourOf(method.name, names), size: 9 },
-      customdata: cells.map((cell, c) => cell && `${columns[c]}: ${exact(cell.accuracy)} % (${signed(cell.more.mean, 2)})`),
+      customdata: cells.map(
+        (cell, c) => cell && `${columns[c]}: ${exact(cell.accuracy)} % (${signed(cell.more.mean, 2)})`,
+      ),
       hovertemplate: `<b>${method.title}</b><br>%{customdata}<extra></extra>`,
     } as unknown as Data;
   });
@@ -119,6 +142,13 @@ function dotsFigure(title: string, { heading, source, columns, rows }: Panel): F
     })),
     annotations: [{ ...panelTitle(heading, [0, 1]), font: { size: 13, color: faintInk } }],
   } as unknown as Partial<Layout>;
-  const said = rows.map(({ method, cells }) => `${method.title} ${cells[cells.length - 1]?.accuracy.mean.toFixed(1) ?? "-"}`);
-  return { data, layout, config: baseConfig("transfer"), alt: `${title}, ${columns[columns.length - 1]} (%): ${said.join("; ")}` };
+  const said = rows.map(
+    ({ method, cells }) => `${method.title} ${cells[cells.length - 1]?.accuracy.mean.toFixed(1) ?? "-"}`,
+  );
+  return {
+    data,
+    layout,
+    config: baseConfig("transfer"),
+    alt: `${title}, ${columns[columns.length - 1]} (%): ${said.join("; ")}`,
+  };
 }

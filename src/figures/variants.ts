@@ -1,12 +1,12 @@
 /** Rows of dots: base, novel and harmonic-mean accuracy of many methods or variants, ours or the paper's. */
 import type { Data, Layout } from "plotly.js-dist-min";
 import type { Triple } from "../results/paper";
-import type { MethodScore, Named } from "../results/table";
+import type { Labelled, MethodScore } from "../results/table";
 import { axis, baseConfig, baseLayout, colourOf, equalSpans, type Figure, faintInk, ink, panelTitle } from "./style";
 import { axisName, ends, exact, inWords, menu, metricPanels, oursAndPaper, underTitle, type View } from "./views";
 
 /** A row of the figure, in the colour of its method where it is a variant of one. */
-export type VariantRow = Named & { method?: { name: string } };
+export type VariantRow = Labelled & { method?: { name: string } };
 
 const rowHeight = 36; // pixels
 
@@ -71,7 +71,10 @@ export function variantsFigure<Row extends VariantRow>(
     ...base,
     title: underTitle(base, all[0].heading),
     ...Object.fromEntries(
-      metricPanels.map(({ domain }, k) => [axisName("xaxis", k), { ...axis, domain, range: drawn[0].panels[k].range, nticks: 5 }]),
+      metricPanels.map(({ domain }, k) => [
+        axisName("xaxis", k),
+        { ...axis, domain, range: drawn[0].panels[k].range, nticks: 5 },
+      ]),
     ),
     yaxis: {
       ...axis,
@@ -89,11 +92,15 @@ export function variantsFigure<Row extends VariantRow>(
 }
 
 /** What a view puts into each panel. */
-function placed(view: View, rows: Named[]) {
+function placed(view: View, rows: Labelled[]) {
   const values = metricPanels.map(({ key }) => rows.map((row) => view.of(row.name)?.[key]));
   const ranges = equalSpans(values.map((list) => list.flatMap(ends)));
   const panels = values.map((list, k) => ({
-    points: { x: list.map((v) => v?.mean ?? null), text: list.map((v) => v?.mean.toFixed(1) ?? ""), customdata: list.map(exact) },
+    points: {
+      x: list.map((v) => v?.mean ?? null),
+      text: list.map((v) => v?.mean.toFixed(1) ?? ""),
+      customdata: list.map(exact),
+    },
     deviations: list.map((v) => v?.sd ?? 0),
     range: ranges[k],
   }));

@@ -2,7 +2,7 @@
 import type { Layout } from "plotly.js-dist-min";
 import { paperTitle, type Triple } from "../results/paper";
 import { overSeeds, type Score, type Spread, type Summary, summarise, summariseAverage } from "../results/statistics";
-import type { MethodScore, Named } from "../results/table";
+import type { Labelled, MethodScore } from "../results/table";
 import { faintInk } from "./style";
 
 /** `of` gives a method's accuracies, if it has any here. */
@@ -42,12 +42,16 @@ export function views(scores: MethodScore[]): View[] {
     const list = scores.filter((s) => s.dataset === d);
     return { label: d, of: (method: string) => own(list, method, summarise) };
   });
-  const average = { label: `mean of ${datasets.length} datasets`, of: (method: string) => own(scores, method, summariseAverage) };
+  const average = {
+    label: `mean of ${datasets.length} datasets`,
+    of: (method: string) => own(scores, method, summariseAverage),
+  };
   return datasets.length > 1 ? [average, ...each] : each;
 }
 
 /** Both ends of a value's error bar. */
-export const ends = (value: Spread | undefined): number[] => (value ? [value.mean - (value.sd ?? 0), value.mean + (value.sd ?? 0)] : []);
+export const ends = (value: Spread | undefined): number[] =>
+  value ? [value.mean - (value.sd ?? 0), value.mean + (value.sd ?? 0)] : [];
 
 /** Numbers that are printed without deviations. */
 export const unspread = ({ base, novel, hm }: Triple): Summary => ({
@@ -57,7 +61,7 @@ export const unspread = ({ base, novel, hm }: Triple): Summary => ({
 });
 
 /** The numbers that the paper prints; none if it prints none of these rows. */
-function printed<Row extends Named>(rows: Row[], paper: (row: Row) => Triple | undefined): View[] {
+function printed<Row extends Labelled>(rows: Row[], paper: (row: Row) => Triple | undefined): View[] {
   const found = rows.flatMap((row): [string, Triple][] => {
     const triple = paper(row);
     return triple ? [[row.name, triple]] : [];
@@ -71,7 +75,7 @@ function printed<Row extends Named>(rows: Row[], paper: (row: Row) => Triple | u
 }
 
 /** Our average, the paper's where it prints any of the rows, then each dataset; `heading` says what is seen. */
-export function oursAndPaper<Row extends Named>(
+export function oursAndPaper<Row extends Labelled>(
   scores: MethodScore[],
   rows: Row[],
   paper: (row: Row) => Triple | undefined,
@@ -89,7 +93,7 @@ export function oursAndPaper<Row extends Named>(
 }
 
 /** What a figure of rows shows, for those who do not see it. */
-export const inWords = (title: string, view: View, rows: Named[]): string =>
+export const inWords = (title: string, view: View, rows: Labelled[]): string =>
   `${title}; base, novel and harmonic-mean accuracy (%), ${view.label}: ${rows
     .map((row) => {
       const summary = view.of(row.name);

@@ -33,7 +33,8 @@ const filters: Filter[] = ["nearest" as Filter, "lanczos", "bilinear", "bicubic"
  * number, {"shortest_edge"} or {"height", "width"}. `where` names the file in errors.
  */
 export function readPreprocess(json: unknown, where: string): Preprocess {
-  if (typeof json !== "object" || json === null || Array.isArray(json)) throw new Error(`${where}: expected a JSON object of settings`);
+  if (typeof json !== "object" || json === null || Array.isArray(json))
+    throw new Error(`${where}: expected a JSON object of settings`);
   const settings = json as Record<string, any>;
   const asked = (key: string) => settings[key] ?? true; // do_resize and its like are on unless switched off
   const wrong = (key: string, wanted: string): never => {
@@ -57,7 +58,9 @@ export function readPreprocess(json: unknown, where: string): Preprocess {
   if (cropped !== null && !crop) wrong("crop_size", 'a number of pixels or {"height", "width"}');
   const output = crop ?? resizeTo;
   if (!output)
-    throw new Error(`${where}: without "do_center_crop" the "size" must give {"height", "width"}, or pictures come out in different sizes`);
+    throw new Error(
+      `${where}: without "do_center_crop" the "size" must give {"height", "width"}, or pictures come out in different sizes`,
+    );
 
   const filter = filters[settings.resample ?? 3];
   if (!filter || settings.resample === 0)
@@ -93,12 +96,16 @@ export async function decode(file: string | Buffer): Promise<Picture> {
   const image = sharp(file, { ignoreIcc: true, failOn: "error" });
   try {
     const cmyk = (await image.metadata()).space === "cmyk";
-    const pixels = cmyk ? image.pipelineColourspace("cmyk").toColourspace("cmyk") : image.removeAlpha().toColourspace("srgb");
+    const pixels = cmyk
+      ? image.pipelineColourspace("cmyk").toColourspace("cmyk")
+      : image.removeAlpha().toColourspace("srgb");
     const { data, info } = await pixels.raw().toBuffer({ resolveWithObject: true });
     const rgb = cmyk ? cmykToRgb(data) : new Uint8Array(data.buffer, data.byteOffset, data.length);
     return { width: info.width, height: info.height, data: rgb };
   } catch (error) {
-    throw new Error(`${typeof file === "string" ? file : "picture"}: cannot be read as a picture (${(error as Error).message})`);
+    throw new Error(
+      `${typeof file === "string" ? file : "picture"}: cannot be read as a picture (${(error as Error).message})`,
+    );
   }
 }
 
@@ -140,7 +147,8 @@ function fitShorterSide({ height, width }: Size, side: number): Size {
   return { width: Math.trunc((side * width) / height), height: side };
 }
 
-const cropOffset = (side: number, crop: number) => (crop > side ? -Math.floor((crop - side) / 2) : pythonRound((side - crop) / 2));
+const cropOffset = (side: number, crop: number) =>
+  crop > side ? -Math.floor((crop - side) / 2) : pythonRound((side - crop) / 2);
 
 /** The train transform's first half: a box of the picture, resized to what the model sees. */
 export function cropPicture(picture: Picture, box: Box, preprocess: Preprocess): Picture {
@@ -148,7 +156,13 @@ export function cropPicture(picture: Picture, box: Box, preprocess: Preprocess):
 }
 
 /** Writes a picture's normalised planes [3, height, width] to out[offset...], mirrored left to right if `flip`. */
-export function normalise(picture: Picture, preprocess: Preprocess, flip: boolean, out: Float32Array, offset: number): void {
+export function normalisePixels(
+  picture: Picture,
+  preprocess: Preprocess,
+  flip: boolean,
+  out: Float32Array,
+  offset: number,
+): void {
   const { width, height, data } = picture;
   const { table } = preprocess;
   const plane = width * height;

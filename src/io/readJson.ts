@@ -16,7 +16,9 @@ export function readJson(file: string): any {
     const at = jsonError(text);
     const before = text.slice(0, at).split("\n");
     const found = at >= text.length ? "the file ends" : `found ${JSON.stringify(text.slice(at, at + 12))}`;
-    throw new Error(`${file}: not valid JSON at line ${before.length}, column ${before[before.length - 1].length + 1}: ${found}`);
+    throw new Error(
+      `${file}: not valid JSON at line ${before.length}, column ${before[before.length - 1].length + 1}: ${found}`,
+    );
   }
 }
 

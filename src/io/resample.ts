@@ -37,12 +37,12 @@ const kernels = {
 export type Filter = keyof typeof kernels;
 
 /** Weights of one pass: output i is the sum of weights[i * taps + k] * input[starts[i] + k] over k < counts[i]. */
-type Table = { taps: number; starts: Int32Array; counts: Int32Array; weights: Int32Array };
+type FilterTable = { taps: number; starts: Int32Array; counts: Int32Array; weights: Int32Array };
 
 const precision = 22; // 32 bits less 8 for the pixel and 2 for overshoot
 const half = 1 << (precision - 1);
 
-function makeTable(from: number, to: number, filter: Filter): Table {
+function makeTable(from: number, to: number, filter: Filter): FilterTable {
   const kernel: Kernel = kernels[filter];
   const scale = from / to;
   const widened = Math.max(scale, 1);
@@ -66,10 +66,10 @@ function makeTable(from: number, to: number, filter: Filter): Table {
   return table;
 }
 
-const tables = new Map<string, Table>();
+const tables = new Map<string, FilterTable>();
 
 /** Tables are kept: 48-pixel pictures need 48 of them in all; photographs crop to many sizes, hence the limit. */
-function tableFor(from: number, to: number, filter: Filter): Table {
+function tableFor(from: number, to: number, filter: Filter): FilterTable {
   const key = `${filter} ${from} ${to}`;
   let table = tables.get(key);
   if (!table) {
@@ -81,9 +81,9 @@ function tableFor(from: number, to: number, filter: Filter): Table {
 }
 
 /** Rows of RGB pixels inside a larger array: `stride` bytes from one row to the next, the first pixel at `offset`. */
-type View = { data: Uint8Array; offset: number; stride: number; height: number; width: number };
+type CropView = { data: Uint8Array; offset: number; stride: number; height: number; width: number };
 
-const horizontally = (from: View, width: number, filter: Filter): View =>
+const horizontally = (from: CropView, width: number, filter: Filter): CropView =>
   pass(
     from,
     { height: from.height, width },
@@ -92,7 +92,7 @@ const horizontally = (from: View, width: number, filter: Filter): View =>
     tableFor(from.width, width, filter),
   );
 
-const vertically = (from: View, height: number, filter: Filter): View =>
+const vertically = (from: CropView, height: number, filter: Filter): CropView =>
   pass(
     from,
     { height, width: from.width },
@@ -104,7 +104,13 @@ const vertically = (from: View, height: number, filter: Filter): View =>
 /** Distances in bytes, `along` from one pixel of a line to the next and `across` from one line to the next: one loop serves both passes. */
 type Steps = { along: number; across: number };
 
-function pass(from: View, size: { height: number; width: number }, read: Steps, write: Steps, table: Table): View {
+function pass(
+  from: CropView,
+  size: { height: number; width: number },
+  read: Steps,
+  write: Steps,
+  table: FilterTable,
+): CropView {
   const { taps, starts, counts, weights } = table;
   const source = from.data;
   const target = new Uint8ClampedArray(size.height * size.width * 3); // overshoot of the filter is clipped
@@ -141,13 +147,28 @@ export const whole = (picture: Picture): Box => ({ top: 0, left: 0, height: pict
 export function resize(picture: Picture, box: Box, height: number, width: number, filter: Filter): Picture {
   const { top, left } = box;
   const stride = picture.width * 3;
-  if (top < 0 || left < 0 || box.height < 1 || box.width < 1 || top + box.height > picture.height || left + box.width > picture.width) {
-    throw new Error(`crop ${JSON.stringify(box)} does not lie inside a picture of ${picture.width} x ${picture.height} pixels`);
+  if (
+    top < 0 ||
+    left < 0 ||
+    box.height < 1 ||
+    box.width < 1 ||
+    top + box.height > picture.height ||
+    left + box.width > picture.width
+  ) {
+    throw new Error(
+      `crop ${JSON.stringify(box)} does not lie inside a picture of ${picture.width} x ${picture.height} pixels`,
+    );
   }
   if (box.height === height && box.width === width) {
     return height === picture.height && width === picture.width ? picture : cut(picture, box);
   }
-  let view: View = { data: picture.data, offset: top * stride + left * 3, stride, height: box.height, width: box.width };
+  let view: CropView = {
+    data: picture.data,
+    offset: top * stride + left * 3,
+    stride,
+    height: box.height,
+    width: box.width,
+  };
   const verticalFirst = box.height > height && box.height - height > (box.width - width) * 2;
   if (verticalFirst) view = vertically(view, height, filter);
   if (box.width !== width) view = horizontally(view, width, filter);

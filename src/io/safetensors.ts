@@ -22,7 +22,18 @@ export type SafetensorsFile = {
   close(): void;
 };
 
-const bytesOf: Record<string, number> = { F64: 8, F32: 4, F16: 2, BF16: 2, I64: 8, I32: 4, I16: 2, I8: 1, U8: 1, BOOL: 1 };
+const bytesOf: Record<string, number> = {
+  F64: 8,
+  F32: 4,
+  F16: 2,
+  BF16: 2,
+  I64: 8,
+  I32: 4,
+  I16: 2,
+  I8: 1,
+  U8: 1,
+  BOOL: 1,
+};
 
 /** The format's own limit, against a corrupt length field. */
 const longestHeader = 100_000_000;
@@ -46,7 +57,10 @@ export function openSafetensors(path: string): SafetensorsFile {
       shape: (name) => entry(name).shape,
       read: (name) => {
         const { dtype, shape, begin, end } = entry(name);
-        return { shape, data: widen(readBytes(file, start + begin, end - begin, path), dtype, `${path}: tensor "${name}"`) };
+        return {
+          shape,
+          data: widen(readBytes(file, start + begin, end - begin, path), dtype, `${path}: tensor "${name}"`),
+        };
       },
       close: () => closeSync(file),
     };
@@ -67,7 +81,11 @@ export function readSafetensors(path: string): { tensors: Record<string, Stored>
 }
 
 /** Writes float32 tensors in one go: first a file beside it, then a rename, so that a reader never sees half a file. */
-export function writeSafetensors(path: string, tensors: Record<string, Stored>, metadata: Record<string, string> = {}): void {
+export function writeSafetensors(
+  path: string,
+  tensors: Record<string, Stored>,
+  metadata: Record<string, string> = {},
+): void {
   const header: Record<string, unknown> = { __metadata__: metadata };
   let offset = 0;
   for (const [name, { shape, data }] of Object.entries(tensors)) {
@@ -122,12 +140,15 @@ function readHeader(file: number, size: number, path: string) {
   for (const [name, value] of Object.entries(header)) {
     if (name === "__metadata__") continue;
     const { dtype, shape, data_offsets: offsets } = value ?? {};
-    const whole = (list: unknown): list is number[] => Array.isArray(list) && list.every((n) => Number.isSafeInteger(n) && n >= 0);
+    const whole = (list: unknown): list is number[] =>
+      Array.isArray(list) && list.every((n) => Number.isSafeInteger(n) && n >= 0);
     if (!whole(shape) || !whole(offsets) || offsets.length !== 2) fail(`tensor "${name}" lacks a shape or offsets`);
-    if (!(dtype in bytesOf)) fail(`tensor "${name}" has the type ${dtype}; known are ${Object.keys(bytesOf).join(", ")}`);
+    if (!(dtype in bytesOf))
+      fail(`tensor "${name}" has the type ${dtype}; known are ${Object.keys(bytesOf).join(", ")}`);
     const [begin, end] = offsets;
     const wanted = shape.reduce((a, b) => a * b, bytesOf[dtype]);
-    if (end - begin !== wanted) fail(`tensor "${name}" of shape [${shape}] and type ${dtype} needs ${wanted} bytes, has ${end - begin}`);
+    if (end - begin !== wanted)
+      fail(`tensor "${name}" of shape [${shape}] and type ${dtype} needs ${wanted} bytes, has ${end - begin}`);
     if (start + end > size) fail(`tensor "${name}" ends at byte ${start + end} of ${size}`);
     entries.set(name, { dtype, shape, begin, end });
   }

@@ -20,7 +20,9 @@ export const clip: Method = {
     throw new Error("zero-shot CLIP has nothing to train; classify with it");
   },
   classify: ({ clip, classNames, config }) =>
-    classifier(clip, zeroShotText(clip, classNames, config.zeroShotTemplates), (pixels) => frozen(clip, pixels).features()),
+    classifier(clip, zeroShotText(clip, classNames, config.zeroShotTemplates), (pixels) =>
+      frozen(clip, pixels).features(),
+    ),
 };
 
 /** With PromptSRC's templates, and with all that CLIP's authors gave for ImageNet. */

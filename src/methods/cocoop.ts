@@ -8,10 +8,10 @@
 
 import { z } from "zod";
 import { encodeForImages } from "../clip/fast/sentences";
-import type { SuffixGroup } from "../clip/fast/text";
+import { inTextOrder, type SuffixGroup } from "../clip/fast/text";
 import type { Clip } from "../clip/model";
 import { optimisation, textContext } from "../configs/settings";
-import { normalise, oneHot, permuteRows } from "../engine/autograd";
+import { l2Normalise, oneHot } from "../engine/autograd";
 import type { Tensor1D, Tensor2D, Tensor3D, Tensor4D } from "../engine/tf";
 import { tf } from "../engine/tf";
 import { classSuffixes } from "./ivlp";
@@ -34,17 +34,14 @@ function shifts(f: Tensor2D, params: Params): Tensor2D {
 function conditionalLogits(clip: Clip, suffixes: SuffixGroup[], f: Tensor2D, params: Params): Tensor2D {
   const [B, E] = f.shape;
   const [P, D] = params.ctx.shape as [number, number];
-  const contexts = tf.reshape(tf.add(tf.reshape(params.ctx, [1, P, D]), tf.reshape(shifts(f, params), [B, 1, D])), [B * P, D]);
+  const contexts = tf.reshape(tf.add(tf.reshape(params.ctx, [1, P, D]), tf.reshape(shifts(f, params), [B, 1, D])), [
+    B * P,
+    D,
+  ]);
   const cosines = encodeForImages(clip.text, suffixes, contexts as Tensor2D, B).map((features) =>
-    tf.reshape(tf.matMul(normalise(features), tf.reshape(f, [B, E, 1]) as Tensor3D), [B, -1]),
+    tf.transpose<Tensor2D>(tf.reshape(tf.matMul(l2Normalise(features), tf.reshape(f, [B, E, 1]) as Tensor3D), [B, -1])),
   );
-  const order: number[] = [];
-  suffixes
-    .flatMap((group) => group.rows)
-    .forEach((row, i) => {
-      order[row] = i;
-    });
-  return tf.mul(tf.transpose(permuteRows(tf.transpose(tf.concat(cosines, 1)) as Tensor2D, order)), clip.logitScale);
+  return tf.mul(tf.transpose(inTextOrder(cosines, suffixes)), clip.logitScale);
 }
 
 /** Images whose class features are computed at once when testing: some 32 MB for the largest tensor. */

@@ -4,10 +4,10 @@
  * Cross-entropy alone. Pinned to KaiyangZhou/CoOp trainers/coop.py; the parameter has its name, `ctx` [P,D] or [C,P,D].
  */
 import { z } from "zod";
-import { contextPlace, encodeSentences, sentenceGroups } from "../clip/fast/sentences";
-import { tokenise } from "../clip/fast/text";
+import { encodeSentences, sentenceGroups } from "../clip/fast/sentences";
+import { type ContextSlot, tokenise } from "../clip/fast/text";
 import { textContext } from "../configs/settings";
-import { normalise } from "../engine/autograd";
+import { l2Normalise } from "../engine/autograd";
 import type { Tensor2D, Tensor3D } from "../engine/tf";
 import { tf } from "../engine/tf";
 import { promptedEncoders } from "./ivlp";
@@ -19,7 +19,10 @@ const coopSettings = {
   ...textContext,
   coop: z
     .object({
-      position: z.enum(["end", "middle", "front"]).default("end").describe("where the class name stands in its context"),
+      position: z
+        .enum(["end", "middle", "front"])
+        .default("end")
+        .describe("where the class name stands in its context"),
       classSpecific: z.boolean().default(false).describe("each class has a context of its own"),
     })
     .prefault({})
@@ -27,14 +30,14 @@ const coopSettings = {
 };
 
 /**
- * Ids of a class's sentence with places for the P context tokens, and the name behind them, in their middle or in front of them. Words of the
- * sentence beyond P tokens are not learnt: they stay in the sentence, behind the context.
+ * Token ids of a class's sentence with slots for the P context tokens; the class name stands after them, in their
+ * middle or before them. Words of the sentence beyond P tokens are not trained: they follow the context.
  */
 export function sentenceIds(
   { clip, config }: Pick<Task<ContextSettings>, "clip" | "config">,
   name: string,
   position: "end" | "middle" | "front",
-): number[] {
+): (number | ContextSlot)[] {
   const P = config.tokens.text;
   const [start, ...rest] = tokenise(clip, promptSentence(config, name));
   const words = tokenise(clip, contextWords(config)).length - 2;
@@ -42,7 +45,7 @@ export function sentenceIds(
   const fixedWords = rest.slice(P, words);
   const nameIds = rest.slice(words, words + nameLength);
   const end = rest.slice(words + nameLength);
-  const context = Array.from({ length: P }, (_, k) => contextPlace(k));
+  const context = Array.from({ length: P }, (_, slot) => ({ slot }));
   const half = Math.floor(P / 2);
   if (position === "end") return [start, ...context, ...fixedWords, ...nameIds, ...end];
   if (position === "front") return [start, ...nameIds, ...context, ...fixedWords, ...end];
@@ -62,7 +65,7 @@ function sentenceEncoders(task: Task<CoopSettings>): Encoders {
           `class-specific contexts serve the classes they were learnt for: there are ${ctx.shape[0]} contexts and ${classNames.length} class names; set coop.classSpecific=false for new classes`,
         );
       }
-      return normalise(encodeSentences(clip.text, groups, ctx as Tensor2D | Tensor3D));
+      return l2Normalise(encodeSentences(clip.text, groups, ctx as Tensor2D | Tensor3D));
     },
     image({ features }) {
       const f = features();

@@ -2,7 +2,7 @@
 
 import { rememberTexts } from "../cache/textFeatures";
 import type { Clip } from "../clip/model";
-import { normalise } from "../engine/autograd";
+import { l2Normalise } from "../engine/autograd";
 import type { Tensor2D, Tensor3D } from "../engine/tf";
 import { tf } from "../engine/tf";
 import { fillTemplate } from "./prompts";
@@ -15,8 +15,8 @@ export function templateFeatures(clip: Clip, classNames: string[], templates: st
 
 /** Frozen text target [C,E] of regularised methods: the mean of the raw template features, then normalised. */
 export const frozenTextTarget = (clip: Clip, classNames: string[], templates: string[]): Tensor2D =>
-  tf.tidy(() => normalise(tf.mean(templateFeatures(clip, classNames, templates), 1) as Tensor2D));
+  tf.tidy(() => l2Normalise(tf.mean(templateFeatures(clip, classNames, templates), 1) as Tensor2D));
 
 /** Zero-shot classifier [C,E]: the templates' features are normalised, averaged, and normalised again. */
 export const zeroShotText = (clip: Clip, classNames: string[], templates: string[]): Tensor2D =>
-  tf.tidy(() => normalise(tf.mean(normalise(templateFeatures(clip, classNames, templates)), 1) as Tensor2D));
+  tf.tidy(() => l2Normalise(tf.mean(l2Normalise(templateFeatures(clip, classNames, templates)), 1) as Tensor2D));

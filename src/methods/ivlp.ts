@@ -7,7 +7,7 @@
 import { encodeImage } from "../clip/fast/image";
 import { encodeText, type Prompts, type SuffixGroup, suffixGroups, tokenise } from "../clip/fast/text";
 import { bothPrompts, imagePrompts, textPrompts, zeroShotTemplates } from "../configs/settings";
-import { normalise } from "../engine/autograd";
+import { l2Normalise } from "../engine/autograd";
 import type { Tensor2D } from "../engine/tf";
 import { tf } from "../engine/tf";
 import { zeroShotText } from "./frozenText";
@@ -16,10 +16,17 @@ import { type Encoders, host, promptLearner } from "./promptLearner";
 import { type ContextSettings, initialContext, noise, promptSentence, wordsForShortContexts } from "./prompts";
 
 /** Settings of deep prompts; an encoder without a depth has none. */
-type DeepPrompts = { depth: { text?: number; image?: number }; tokens: { text?: number; image?: number }; contextInit?: string };
+type DeepPrompts = {
+  depth: { text?: number; image?: number };
+  tokens: { text?: number; image?: number };
+  contextInit?: string;
+};
 
 /** How many blocks, from the first, have prompts of their own in each encoder. */
-export function promptedBlocks({ clip, config: { depth } }: Task<Pick<DeepPrompts, "depth">>): { text: number; image: number } {
+export function promptedBlocks({ clip, config: { depth } }: Task<Pick<DeepPrompts, "depth">>): {
+  text: number;
+  image: number;
+} {
   return {
     text: Math.min(depth.text ?? 0, clip.text.blocks.length),
     image: Math.min(depth.image ?? 0, clip.image.blocks.length),
@@ -42,7 +49,7 @@ export function initialPrompts(task: Task<DeepPrompts>): Params {
 }
 
 /** The tensors `name.0`, `name.1` ... in this order. */
-export function listed(params: Params, name: string): Tensor2D[] {
+export function promptSets(params: Params, name: string): Tensor2D[] {
   const tensors: Tensor2D[] = [];
   while (`${name}.${tensors.length}` in params) tensors.push(params[`${name}.${tensors.length}`] as Tensor2D);
   return tensors;
@@ -63,11 +70,11 @@ export function promptedEncoders(task: Task, { text, image }: TowerPrompts): Enc
   const suffixes = text ? classSuffixes(task as Task<ContextSettings>) : [];
   const still = text ? undefined : zeroShotText(clip, classNames, config.zeroShotTemplates);
   return {
-    text: (params) => (text ? normalise(encodeText(clip.text, suffixes, text(params))) : tf.clone(still as Tensor2D)),
+    text: (params) => (text ? l2Normalise(encodeText(clip.text, suffixes, text(params))) : tf.clone(still as Tensor2D)),
     image({ front, features }) {
       if (image) {
         const shared = front();
-        return (params) => normalise(encodeImage(clip.image, shared, image(params)));
+        return (params) => l2Normalise(encodeImage(clip.image, shared, image(params)));
       }
       const f = features();
       return () => f;
@@ -76,15 +83,16 @@ export function promptedEncoders(task: Task, { text, image }: TowerPrompts): Enc
   };
 }
 
-const textParams = (params: Params) => listed(params, "text");
-const imageParams = (params: Params) => listed(params, "vision");
+const textParams = (params: Params) => promptSets(params, "text");
+const imageParams = (params: Params) => promptSets(params, "vision");
 
 /** Prompts in both encoders, or in one of them. */
 export const independent = host({
   settings: bothPrompts,
   resolve: wordsForShortContexts,
   init: initialPrompts,
-  encoders: (task) => promptedEncoders(task, { text: textParams, image: promptedBlocks(task).image > 0 ? imageParams : undefined }),
+  encoders: (task) =>
+    promptedEncoders(task, { text: textParams, image: promptedBlocks(task).image > 0 ? imageParams : undefined }),
 });
 const textAlone = host({
   settings: textPrompts,
@@ -111,7 +119,8 @@ export const language = promptLearner(
   {
     name: "language",
     title: "Deep language prompting",
-    source: "Khattak et al. 2023, arXiv 2210.03117, table 1; muzairkhattak/multimodal-prompt-learning trainers/independentVL.py",
+    source:
+      "Khattak et al. 2023, arXiv 2210.03117, table 1; muzairkhattak/multimodal-prompt-learning trainers/independentVL.py",
     paper: () => ({ depth: { text: 12 }, epochs: 5 }), // vit_b16_c2_ep5_batch4_4ctx_language_only.yaml
   },
   textAlone,

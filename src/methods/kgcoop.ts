@@ -17,7 +17,9 @@ const nearHandwritten = objective({
   settings: {
     zeroShotTemplates,
     kgcoop: z
-      .object({ weight: z.number().min(0).default(8).describe("weight of the distance to the sentence written by hand") })
+      .object({
+        weight: z.number().min(0).default(8).describe("weight of the distance to the sentence written by hand"),
+      })
       .prefault({})
       .describe("KgCoOp's number"),
   },

@@ -8,14 +8,16 @@ import type { Scalar, Tensor2D } from "../engine/tf";
 import { tf } from "../engine/tf";
 
 /** scale * f g^T, [B,C] (equation 1: the cosines of images and classes over the temperature). */
-export const cosineLogits = (f: Tensor2D, g: Tensor2D, logitScale: number): Tensor2D => scale(tf.matMul(f, g, false, true), logitScale);
+export const cosineLogits = (f: Tensor2D, g: Tensor2D, logitScale: number): Tensor2D =>
+  scale(tf.matMul(f, g, false, true), logitScale);
 
 /** L_CE (equation 2): mean over the images of -log p(y). @param labels one-hot [B,C]. */
 export const crossEntropy = (logits: Tensor2D, labels: Tensor2D): Scalar =>
   scale(tf.sum(tf.mul(labels, logSoftmax(logits))), -1 / logits.shape[0]);
 
 /** L_SCL-text and L_SCL-image (equation 3): mean over all elements of |prompted - frozen| (the paper sums over E). */
-export const featureConsistency = (prompted: Tensor2D, frozen: Tensor2D): Scalar => meanAbsolute(tf.sub(prompted, frozen));
+export const featureConsistency = (prompted: Tensor2D, frozen: Tensor2D): Scalar =>
+  meanAbsolute(tf.sub(prompted, frozen));
 
 /**
  * What else may measure how far features [rows,E] went: the mean over rows of the squared distance (summed over E: its mean over all

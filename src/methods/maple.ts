@@ -8,7 +8,7 @@
 import { bothPrompts, textContext } from "../configs/settings";
 import type { Tensor1D, Tensor2D } from "../engine/tf";
 import { tf } from "../engine/tf";
-import { listed, promptedBlocks, promptedEncoders } from "./ivlp";
+import { promptedBlocks, promptedEncoders, promptSets } from "./ivlp";
 import type { Params } from "./method";
 import { host, promptLearner } from "./promptLearner";
 import { initialContext, initialLinear, noise, wordsForShortContexts } from "./prompts";
@@ -40,10 +40,13 @@ export const mapleHost = host({
   },
   encoders(task) {
     const { text, image } = promptedBlocks(task);
-    const prompts = (params: Params) => [params.ctx as Tensor2D, ...listed(params, "compound_prompts_text")];
+    const prompts = (params: Params) => [params.ctx as Tensor2D, ...promptSets(params, "compound_prompts_text")];
     const mapped = (params: Params, set: Tensor2D, i: number): Tensor2D => {
       const name = i === 0 ? "proj" : `compound_prompt_projections.${i - 1}`;
-      return tf.add(tf.matMul(set, params[`${name}.weight`] as Tensor2D, false, true), params[`${name}.bias`] as Tensor1D);
+      return tf.add(
+        tf.matMul(set, params[`${name}.weight`] as Tensor2D, false, true),
+        params[`${name}.bias`] as Tensor1D,
+      );
     };
     return promptedEncoders(task, {
       text: (params) => prompts(params).slice(0, text),
@@ -67,7 +70,9 @@ export const maple = promptLearner(
     // those of base-to-novel stand in.
     paper: (benchmark) => ({
       tokens: { text: 2 },
-      ...(benchmark === "crossDataset" || benchmark === "domainGeneralisation" ? { epochs: 2, lr: 0.0026 } : { epochs: 5, lr: 0.0035 }),
+      ...(benchmark === "crossDataset" || benchmark === "domainGeneralisation"
+        ? { epochs: 2, lr: 0.0026 }
+        : { epochs: 5, lr: 0.0035 }),
     }),
   },
   mapleHost,

@@ -97,7 +97,8 @@ export type Method = {
 };
 
 /** All settings of a method: what training reads and what testing reads. */
-export const schemaOf = ({ settings, testing }: Method): z.ZodObject => z.object({ ...settings.shape, ...testing?.shape });
+export const schemaOf = ({ settings, testing }: Method): z.ZodObject =>
+  z.object({ ...settings.shape, ...testing?.shape });
 
 /**
  * The settings that a method has out of a record that may hold more, checked and with defaults filled in.

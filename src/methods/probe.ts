@@ -11,16 +11,25 @@
  */
 import { z } from "zod";
 import { encodeImage, imageFront } from "../clip/fast/image";
-import { normalise } from "../engine/autograd";
+import { l2Normalise } from "../engine/autograd";
 import type { Tensor1D, Tensor2D, Tensor4D } from "../engine/tf";
 import { tf } from "../engine/tf";
-import { accuracyOf, centred, featureMeans, type Regression, regress, type Samples, uncentred } from "../solvers/logisticRegression";
+import {
+  accuracyOf,
+  centred,
+  featureMeans,
+  type Regression,
+  regress,
+  type Samples,
+  uncentred,
+} from "../solvers/logisticRegression";
 import type { Method, PictureBatches, Task } from "./method";
 
 const coarse = [1e6, 1e4, 1e2, 1, 1e-2, 1e-4, 1e-6];
 const halvings = 8;
 
-const rawFeatures = ({ clip }: Task, pixels: Tensor4D): Tensor2D => encodeImage(clip.image, imageFront(clip.image, pixels), []);
+const rawFeatures = ({ clip }: Task, pixels: Tensor4D): Tensor2D =>
+  encodeImage(clip.image, imageFront(clip.image, pixels), []);
 
 async function samplesOf(task: Task, batches: PictureBatches, signal?: AbortSignal): Promise<Samples> {
   const { size } = task.clip.image;
@@ -33,7 +42,8 @@ async function samplesOf(task: Task, batches: PictureBatches, signal?: AbortSign
     labels.push(...batch.labels);
     rows.dispose();
   }
-  if (labels.length === 0) throw new Error("the linear probe needs training and validation pictures, and one of them has none");
+  if (labels.length === 0)
+    throw new Error("the linear probe needs training and validation pictures, and one of them has none");
   return { features: Float64Array.from(features), labels };
 }
 
@@ -67,7 +77,10 @@ export const probe: Method = {
   trainable: false,
   settings: z.object({}),
   transfers: () => false,
-  init: ({ clip, classNames }) => ({ weight: tf.zeros([clip.embed, classNames.length]), bias: tf.zeros([classNames.length]) }),
+  init: ({ clip, classNames }) => ({
+    weight: tf.zeros([clip.embed, classNames.length]),
+    bias: tf.zeros([classNames.length]),
+  }),
   prepare() {
     throw new Error("a linear probe is fitted as a whole, not trained by steps");
   },
@@ -81,8 +94,9 @@ export const probe: Method = {
   },
   classify(task, { weight, bias }) {
     return {
-      image: (pixels) => tf.tidy(() => normalise(rawFeatures(task, pixels))),
-      logits: (pixels) => tf.tidy(() => tf.add(tf.matMul(rawFeatures(task, pixels), weight as Tensor2D), bias as Tensor1D)),
+      image: (pixels) => tf.tidy(() => l2Normalise(rawFeatures(task, pixels))),
+      logits: (pixels) =>
+        tf.tidy(() => tf.add(tf.matMul(rawFeatures(task, pixels), weight as Tensor2D), bias as Tensor1D)),
       dispose() {},
     };
   },

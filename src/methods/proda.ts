@@ -17,9 +17,9 @@
  */
 import { z } from "zod";
 import { encodeForImages, encodeSentences, type SentenceGroup, sentenceGroups } from "../clip/fast/sentences";
-import { inOrder, type SuffixGroup, suffixGroups, tokenise } from "../clip/fast/text";
+import { inTextOrder, type SuffixGroup, suffixGroups, tokenise } from "../clip/fast/text";
 import { optimisation, textContext } from "../configs/settings";
-import { normalise, oneHot, repeat } from "../engine/autograd";
+import { l2Normalise, oneHot, repeat } from "../engine/autograd";
 import type { Scalar, Tensor2D, Tensor3D } from "../engine/tf";
 import { tf } from "../engine/tf";
 import { sentenceIds } from "./coop";
@@ -47,7 +47,11 @@ function positions(contexts: number): { end: number; middle: number; front: numb
 }
 
 /** The texts: behind contexts, around them, and a full stop alone. */
-type Texts = { end: SuffixGroup[]; around: { from: number; count: number; groups: SentenceGroup[] }[]; nameless: SuffixGroup[] };
+type Texts = {
+  end: SuffixGroup[];
+  around: { from: number; count: number; groups: SentenceGroup[] }[];
+  nameless: SuffixGroup[];
+};
 
 function textsOf(task: Task): Texts {
   const { clip, classNames, config } = task;
@@ -87,28 +91,35 @@ function classFeatures({ clip, classNames, config }: Task, texts: Texts, { ctx }
   const [C, E] = [classNames.length, clip.embed];
   const [, P, D] = ctx.shape as [number, number, number];
   const { end } = positions(config.proda.contexts);
-  const behind = encodeForImages(clip.text, texts.end, tf.reshape(part(ctx as Tensor3D, 0, end), [end * P, D]), end).map(
-    (features) => tf.reshape(tf.transpose(normalise(features), [1, 0, 2]), [-1, end * E]) as Tensor2D,
-  );
-  const atEnd = inOrder(
-    behind,
-    texts.end.map((group) => group.rows),
-  );
+  const behind = encodeForImages(
+    clip.text,
+    texts.end,
+    tf.reshape(part(ctx as Tensor3D, 0, end), [end * P, D]),
+    end,
+  ).map((features) => tf.reshape(tf.transpose(l2Normalise(features), [1, 0, 2]), [-1, end * E]) as Tensor2D);
+  const atEnd = inTextOrder(behind, texts.end);
   const others = texts.around.map(({ from, count, groups }) => {
     const each = repeat(tf.reshape(part(ctx as Tensor3D, from, count), [1, count * P * D]), C); // all contexts for each class
-    return tf.reshape(normalise(encodeSentences(clip.text, groups, tf.reshape(each, [C * count, P, D]) as Tensor3D)), [
-      C,
-      count * E,
-    ]) as Tensor2D;
+    return tf.reshape(
+      l2Normalise(encodeSentences(clip.text, groups, tf.reshape(each, [C * count, P, D]) as Tensor3D)),
+      [C, count * E],
+    ) as Tensor2D;
   });
   return others.length > 0 ? tf.concat([atEnd, ...others], 1) : atEnd;
 }
 
 /** Mean over the contexts, [C,E]. */
-const meanOf = (features: Tensor2D, contexts: number): Tensor2D => tf.mean(tf.reshape(features, [features.shape[0], contexts, -1]), 1);
+const meanOf = (features: Tensor2D, contexts: number): Tensor2D =>
+  tf.mean(tf.reshape(features, [features.shape[0], contexts, -1]), 1);
 
 /** The logits of the bound [B,C]: of the means, plus what the spread of w_i - w_y adds. */
-export function boundLogits(f: Tensor2D, features: Tensor2D, truth: Tensor2D, scale: number, contexts: number): Tensor2D {
+export function boundLogits(
+  f: Tensor2D,
+  features: Tensor2D,
+  truth: Tensor2D,
+  scale: number,
+  contexts: number,
+): Tensor2D {
   const mean = meanOf(features, contexts);
   const deviations = tf.sub(features, tf.tile(mean, [1, contexts])) as Tensor2D; // [C,K*E]
   const squares = tf.square(f);
@@ -125,7 +136,7 @@ export function boundLogits(f: Tensor2D, features: Tensor2D, truth: Tensor2D, sc
 function similarity({ clip }: Task, texts: Texts, { ctx }: Params): Scalar {
   const [K, P, D] = ctx.shape as [number, number, number];
   const [features] = encodeForImages(clip.text, texts.nameless, tf.reshape(ctx, [K * P, D]), K);
-  const p = normalise(tf.reshape(features, [K, -1])) as Tensor2D;
+  const p = l2Normalise(tf.reshape(features, [K, -1])) as Tensor2D;
   const cosines = tf.matMul(p, p, false, true);
   const others = tf.sub(1, tf.eye(K));
   const absolute = tf.mul(cosines, tf.mul(tf.sign(cosines), others));
@@ -159,7 +170,10 @@ export const proda: Method = {
         const f = frozen(clip, pixels).features();
         const truth = oneHot(labels, classNames.length);
         return (params) => {
-          const upper = crossEntropy(boundLogits(f, classFeatures(task, texts, params), truth, clip.logitScale, contexts), truth);
+          const upper = crossEntropy(
+            boundLogits(f, classFeatures(task, texts, params), truth, clip.logitScale, contexts),
+            truth,
+          );
           const similar = tf.mul<Scalar>(similarity(task, texts, params), orthogonality);
           return { upper, similar, total: tf.add<Scalar>(upper, similar) };
         };

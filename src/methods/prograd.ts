@@ -28,7 +28,11 @@ const alignedGradient = objective({
     zeroShotTemplates,
     prograd: z
       .object({
-        lambda: z.number().min(0).default(1).describe("share of the conflict with zero-shot CLIP that is taken out of the gradient"),
+        lambda: z
+          .number()
+          .min(0)
+          .default(1)
+          .describe("share of the conflict with zero-shot CLIP that is taken out of the gradient"),
       })
       .prefault({})
       .describe("ProGrad's number"),

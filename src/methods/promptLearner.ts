@@ -14,7 +14,7 @@ import { rememberImages } from "../cache/imageFeatures";
 import { encodeImage, type ImageFront, imageFront } from "../clip/fast/image";
 import type { Clip } from "../clip/model";
 import { optimisation } from "../configs/settings";
-import { normalise, oneHot } from "../engine/autograd";
+import { l2Normalise, oneHot } from "../engine/autograd";
 import type { Tensor2D, Tensor4D } from "../engine/tf";
 import { tf } from "../engine/tf";
 import { cosineLogits, crossEntropy } from "./losses";
@@ -144,7 +144,7 @@ export function classifier(clip: Clip, text: Tensor2D, encode: (pixels: Tensor4D
 /** Of normalised pixels [B,3,R,R]; freed by the caller's tf.tidy. */
 export function frozen(clip: Clip, pixels: Tensor4D, at: [number, number] = [0, 0]): Frozen {
   const front = once(() => imageFront(clip.image, pixels));
-  const features = once(() => rememberImages(clip, pixels, () => normalise(encodeImage(clip.image, front(), []))));
+  const features = once(() => rememberImages(clip, pixels, () => l2Normalise(encodeImage(clip.image, front(), []))));
   return { pixels, front, features, at };
 }
 

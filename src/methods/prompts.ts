@@ -29,12 +29,15 @@ export const contextWords = ({ tokens, contextInit }: ContextSettings): string =
   contextInit ? contextInit.replaceAll("_", " ") : new Array(tokens.text).fill("X").join(" ");
 
 /** The sentence of a class: context words, name, full stop. */
-export const promptSentence = (config: ContextSettings, name: string): string => `${contextWords(config)} ${plainName(name)}.`;
+export const promptSentence = (config: ContextSettings, name: string): string =>
+  `${contextWords(config)} ${plainName(name)}.`;
 
 /** The input context of the text tower [P,D]: the embeddings of its words, or noise. */
 export const initialContext = (task: Task<ContextSettings>, name: string): Tensor => {
   const { tokens, contextInit } = task.config;
-  return contextInit ? wordEmbeddings(task.clip, contextInit, tokens.text) : noise(task, name, [tokens.text, task.clip.text.width]);
+  return contextInit
+    ? wordEmbeddings(task.clip, contextInit, tokens.text)
+    : noise(task, name, [tokens.text, task.clip.text.width]);
 };
 
 /** N(0, 0.02), a function of the seed and the name alone. */
@@ -47,11 +50,19 @@ export function noise({ seed }: { seed: number }, name: string, shape: number[],
 }
 
 /** Weight [out,in] and bias [out] as torch.nn.Linear starts them: uniform within 1/sqrt(in). */
-export function initialLinear({ seed }: { seed: number }, name: string, out: number, into: number): { weight: Tensor; bias: Tensor } {
+export function initialLinear(
+  { seed }: { seed: number },
+  name: string,
+  out: number,
+  into: number,
+): { weight: Tensor; bias: Tensor } {
   const random = seeded("prompts", seed, name);
   const uniform = (...shape: number[]) =>
     tf.tensor(
-      Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => (2 * random.uniform() - 1) / Math.sqrt(into)),
+      Float32Array.from(
+        { length: shape.reduce((a, b) => a * b, 1) },
+        () => (2 * random.uniform() - 1) / Math.sqrt(into),
+      ),
       shape,
     );
   return { weight: uniform(out, into), bias: uniform(out) };

@@ -17,7 +17,14 @@ import { seeded } from "../util/random";
 import { coopHost, coopTransfers } from "./coop";
 import { frozenTextTarget } from "./frozenText";
 import { independent } from "./ivlp";
-import { cosineConsistency, cosineLogits, crossEntropy, featureConsistency, logitConsistency, squaredConsistency } from "./losses";
+import {
+  cosineConsistency,
+  cosineLogits,
+  crossEntropy,
+  featureConsistency,
+  logitConsistency,
+  squaredConsistency,
+} from "./losses";
 import { mapleHost } from "./maple";
 import { objective, promptLearner } from "./promptLearner";
 
@@ -27,7 +34,10 @@ export const selfRegulated = objective({
   settings: {
     lossWeights: common.lossWeights,
     textTargetTemplates,
-    consistency: z.enum(["l1", "mse", "cosine"]).default("l1").describe("what the consistency terms of the features measure"),
+    consistency: z
+      .enum(["l1", "mse", "cosine"])
+      .default("l1")
+      .describe("what the consistency terms of the features measure"),
     oneTemplate: z
       .boolean()
       .default(false)

@@ -15,7 +15,11 @@ const faintest = 0.12;
  * A row of pictures, then one for each of `rows` with the attention of its last block.
  * @param items the pictures, in the order of the attention's.
  */
-export async function attentionMaps(clip: Clip, items: Item[], rows: { title: string; attention: ImageAttention }[]): Promise<Html> {
+export async function attentionMaps(
+  clip: Clip,
+  items: Item[],
+  rows: { title: string; attention: ImageAttention }[],
+): Promise<Html> {
   const { size, patch } = clip.image;
   const across = Math.floor(size / patch);
   const pictures = await Promise.all(items.map(async ({ path }) => testPicture(await decode(path), clip.preprocess)));
@@ -27,7 +31,10 @@ export async function attentionMaps(clip: Clip, items: Item[], rows: { title: st
   const cell = "padding:2px 4px;background:none;text-align:left";
   const line = (title: string, sources: string[]) =>
     `<tr style="background:none"><td style="${cell}">${title}</td>${sources
-      .map((src, k) => `<td style="${cell}"><img alt="${escapeHtml(`${items[k].className}, ${title}`)}" src="${src}"></td>`)
+      .map(
+        (src, k) =>
+          `<td style="${cell}"><img alt="${escapeHtml(`${items[k].className}, ${title}`)}" src="${src}"></td>`,
+      )
       .join("")}</tr>`;
   const plain = await Promise.all(pictures.map(({ data, width, height }) => source(data, width, height)));
   const faded = rows.map(async ({ title, attention }) => {
@@ -36,8 +43,14 @@ export async function attentionMaps(clip: Clip, items: Item[], rows: { title: st
       const most = Math.max(...shares);
       const levels = Uint8Array.from(shares, (share) => (255 * share) / most);
       const raw = { width: across, height: across, channels: 1 as const };
-      const mask = await sharp(levels, { raw }).resize(width, height, { kernel: "cubic" }).extractChannel(0).raw().toBuffer();
-      const lit = data.map((value, i) => 255 - (255 - value) * (faintest + ((1 - faintest) * mask[Math.floor(i / 3)]) / 255));
+      const mask = await sharp(levels, { raw })
+        .resize(width, height, { kernel: "cubic" })
+        .extractChannel(0)
+        .raw()
+        .toBuffer();
+      const lit = data.map(
+        (value, i) => 255 - (255 - value) * (faintest + ((1 - faintest) * mask[Math.floor(i / 3)]) / 255),
+      );
       return source(lit, width, height);
     });
     return line(title, await Promise.all(seen));

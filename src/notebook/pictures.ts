@@ -15,7 +15,9 @@ const gap = 4;
 /** Pictures side by side as one JPEG, each resized to a square. */
 async function strip(items: Item[]): Promise<Buffer> {
   const pictures = await Promise.all(
-    items.map((item) => sharp(item.path).flatten({ background: "#ffffff" }).resize(side, side, { fit: "cover" }).toBuffer()),
+    items.map((item) =>
+      sharp(item.path).flatten({ background: "#ffffff" }).resize(side, side, { fit: "cover" }).toBuffer(),
+    ),
   );
   const width = items.length * (side + gap) - gap;
   const layers = pictures.map((input, k) => ({ input, left: k * (side + gap), top: 0 }));
@@ -27,7 +29,9 @@ async function strip(items: Item[]): Promise<Buffer> {
 
 /** `count` of the items, evenly spaced: their neighbours show the same drawing. */
 const spaced = <T>(items: T[], count: number): T[] =>
-  items.length <= count ? items : Array.from({ length: count }, (_, k) => items[Math.floor(((k + 0.5) * items.length) / count)]);
+  items.length <= count
+    ? items
+    : Array.from({ length: count }, (_, k) => items[Math.floor(((k + 0.5) * items.length) / count)]);
 
 /** A row per class: its name and some of its training pictures. */
 async function column(dataset: Dataset, classes: number, perClass: number): Promise<string> {
@@ -46,7 +50,10 @@ async function column(dataset: Dataset, classes: number, perClass: number): Prom
 /** Training pictures of the first base classes, and of the first novel classes, which training never sees. */
 export async function pictureGrid(base: Dataset, novel: Dataset, classes = 5, perClass = 5): Promise<Html> {
   const halves = await Promise.all([column(base, classes, perClass), column(novel, classes, perClass)]);
-  const heads = [`base classes (${base.classNames.length}), trained on`, `novel classes (${novel.classNames.length}), only tested on`];
+  const heads = [
+    `base classes (${base.classNames.length}), trained on`,
+    `novel classes (${novel.classNames.length}), only tested on`,
+  ];
   const cell = "vertical-align:top;text-align:left;background:none;padding:4px 12px 4px 0";
   const html = `<table><tr style="background:none">${halves.map((half, k) => `<td style="${cell}"><b>${heads[k]}</b>${half}</td>`).join("")}</tr></table>`;
   const list = (dataset: Dataset) => dataset.classNames.slice(0, classes).join(", ");
@@ -63,7 +70,8 @@ export async function addPictures(notebook: string): Promise<number> {
   const bare = content.cells.flatMap((c) => c.outputs ?? []).filter((o) => o.data?.[plotly] && !o.data["image/png"]);
   if (bare.length === 0) return 0;
   await withPainter(async (paint) => {
-    for (const { data } of bare) if (data) data["image/png"] = (await paint(data[plotly] as Figure, "png", 1)).toString("base64");
+    for (const { data } of bare)
+      if (data) data["image/png"] = (await paint(data[plotly] as Figure, "png", 1)).toString("base64");
   });
   writeAtomic(notebook, `${JSON.stringify(content, null, 1)}\n`);
   return bare.length;

@@ -18,13 +18,21 @@ export type Parts = { profile: string; grid: Job[]; small: Job[]; engine: Engine
  * nothing is stored (another model, say) they are the small jobs' too.
  * @throws UsageError for another profile; when it is stopped, as `runInCell`
  */
-export async function runProfile({ profile, grid, small, engine, results }: Parts): Promise<{ rows: Row[]; fresh: Row[] }> {
+export async function runProfile({
+  profile,
+  grid,
+  small,
+  engine,
+  results,
+}: Parts): Promise<{ rows: Row[]; fresh: Row[] }> {
   oneOf("profile", profile, profiles);
   const fresh = rowsOf(small, await runInCell(small, engine, results));
   if (profile === "small") return { rows: fresh, fresh };
   const runs = profile === "full" ? await runInCell(grid, engine, results) : storedRuns(grid, results);
   const rows = rowsOf(grid, runs);
   const missing = rows.length < grid.length ? '; profile = "full" computes all' : "";
-  console.log(`${rows.length} of ${grid.length} runs of the grid are stored in ${results} or ${shippedFolder}${missing}`);
+  console.log(
+    `${rows.length} of ${grid.length} runs of the grid are stored in ${results} or ${shippedFolder}${missing}`,
+  );
   return { rows: rows.length > 0 ? rows : fresh, fresh };
 }

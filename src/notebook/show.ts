@@ -32,17 +32,25 @@ export function bundleOf(thing: Shown): Bundle {
 
 function frameTable(frame: Frame): Table {
   const rows = (frame.values as unknown[][]).map((values) =>
-    Object.fromEntries(frame.columns.map((name, k) => [name, Number.isNaN(values[k]) ? undefined : (values[k] as string | number)])),
+    Object.fromEntries(
+      frame.columns.map((name, k) => [name, Number.isNaN(values[k]) ? undefined : (values[k] as string | number)]),
+    ),
   );
   const whole = (name: string) => rows.every((r) => typeof r[name] !== "number" || Number.isInteger(r[name]));
-  return { title: "", columns: frame.columns.map((name) => ({ key: name, title: name, digits: whole(name) ? 0 : 2 })), rows };
+  return {
+    title: "",
+    columns: frame.columns.map((name) => ({ key: name, title: name, digits: whole(name) ? 0 : 2 })),
+    rows,
+  };
 }
 
 /** Shows a figure, a table, a danfo DataFrame or HTML as the output of the cell; outside a notebook its text is printed. */
 export function show(thing: Shown): void {
   const bundle = bundleOf(thing);
   // tslab's public API sends one MIME type per output; this is the function beneath it, set when a kernel or the notebook runner is on.
-  const jupyter = createRequire(join(process.cwd(), "package.json"))("tslab/dist/jupyter.js") as { lastWriteDisplayData?: Writer };
+  const jupyter = createRequire(join(process.cwd(), "package.json"))("tslab/dist/jupyter.js") as {
+    lastWriteDisplayData?: Writer;
+  };
   if (jupyter.lastWriteDisplayData) jupyter.lastWriteDisplayData({ data: bundle, metadata: {}, transient: {} }, false);
   else console.log(bundle["text/plain"]);
 }

@@ -1,6 +1,6 @@
 /** Comparing numbers with reference numbers: one line per check, counted. */
 
-export type Report = { passed: number; failed: number };
+export type ParityReport = { passed: number; failed: number };
 
 /** |actual - expected| <= absolute + relative * |expected| for every element. */
 export type Tolerance = { relative: number; absolute: number };
@@ -19,7 +19,7 @@ export const exact: Tolerance = { relative: 0, absolute: 0 };
 type Numbers = ArrayLike<number>;
 
 export class Checks {
-  readonly report: Report = { passed: 0, failed: 0 };
+  readonly report: ParityReport = { passed: 0, failed: 0 };
   constructor(private readonly print: (line: string) => void) {}
 
   /** Compares element by element and prints the largest difference. */

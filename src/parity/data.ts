@@ -6,10 +6,10 @@ import path from "node:path";
 import { loadTokenizer } from "../clip/tokenizer";
 import { drawFewShot } from "../datasets/fewShot";
 import type { Dataset, Item } from "../datasets/split";
-import { cropPicture, decode, normalise, readPreprocess, testPicture } from "../io/preprocess";
+import { cropPicture, decode, normalisePixels, readPreprocess, testPicture } from "../io/preprocess";
 import { readJson } from "../io/readJson";
 import { readSafetensors, type Stored } from "../io/safetensors";
-import { Checks, type Report } from "./checks";
+import { Checks, type ParityReport } from "./checks";
 
 type Print = (line: string) => void;
 
@@ -25,7 +25,7 @@ type PixelCase = { key: string; file: string; kind: "test" | "crop"; size: numbe
 >;
 
 /** A folder with pictures, cases.json and expected.safetensors, uint8 [size, size, 3] under each case's key. */
-export async function preprocessParity(folder: string, print: Print): Promise<Report> {
+export async function preprocessParity(folder: string, print: Print): Promise<ParityReport> {
   const checks = new Checks(print);
   const { tensors } = readSafetensors(path.join(folder, "expected.safetensors"));
   for (const one of readJson(path.join(folder, "cases.json")) as PixelCase[]) {
@@ -35,20 +35,23 @@ export async function preprocessParity(folder: string, print: Print): Promise<Re
       const lossy = /\.jpe?g$/i.test(one.file);
       const right = lossy ? mean <= jpegBound.mean && max <= jpegBound.max : max === 0;
       const wanted = lossy ? `JPEG: at most ${jpegBound.max}, mean ${jpegBound.mean}` : "must be equal";
-      checks[right ? "pass" : "fail"](one.key, `largest difference ${max} of 255 grey levels, mean ${mean.toFixed(4)} (${wanted})`);
+      checks[right ? "pass" : "fail"](
+        one.key,
+        `largest difference ${max} of 255 grey levels, mean ${mean.toFixed(4)} (${wanted})`,
+      );
     });
   }
   return checks.report;
 }
 
-/** A case's pixels [3, size, size], as grey levels so that normalise() is compared too. */
+/** A case's pixels [3, size, size], as grey levels so that normalisePixels() is compared too. */
 async function levels(folder: string, one: PixelCase): Promise<Float32Array> {
   const settings = { size: one.size, crop_size: one.size, do_rescale: false, do_normalize: false };
   const preprocess = readPreprocess(settings, "cases.json");
   const picture = await decode(path.join(folder, one.file));
   const made = one.kind === "test" ? testPicture(picture, preprocess) : cropPicture(picture, one, preprocess);
   const pixels = new Float32Array(3 * one.size * one.size);
-  normalise(made, preprocess, Boolean(one.flip), pixels, 0);
+  normalisePixels(made, preprocess, Boolean(one.flip), pixels, 0);
   return pixels;
 }
 
@@ -72,7 +75,7 @@ const drawnFrom: Record<string, number> = { a: 40, b: 13, c: 200, d: 16, e: 1300
 type Draws = Record<"train" | "val", Record<string, number[]>>;
 
 /** fewshot_draws.json: {seed: {train: {class: indices}, val: {class: indices}}}, drawn by Python's generator. */
-export async function drawsParity(folder: string, print: Print): Promise<Report> {
+export async function drawsParity(folder: string, print: Print): Promise<ParityReport> {
   const checks = new Checks(print);
   const seeds: Record<string, Draws> = readJson(path.join(folder, "fewshot_draws.json"));
   for (const [seed, expected] of Object.entries(seeds)) {
@@ -89,7 +92,10 @@ export async function drawsParity(folder: string, print: Print): Promise<Report>
           count += wanted.length;
         }
       }
-      checks[wrong === 0 ? "pass" : "fail"](`draws, seed ${seed}`, `${wrong} of ${count} indices differ (${classNames.length} classes)`);
+      checks[wrong === 0 ? "pass" : "fail"](
+        `draws, seed ${seed}`,
+        `${wrong} of ${count} indices differ (${classNames.length} classes)`,
+      );
     });
   }
   return checks.report;
@@ -104,11 +110,11 @@ function numberedItems(classNames: string[], folder: string): Dataset {
       Array.from({ length: Math.min(most, drawnFrom[className]) }, (_, i) => ({ path: `${i}`, label, className })),
     );
   const [train, val] = [items(Number.POSITIVE_INFINITY), items(30)];
-  return { name: "draws", folder, rule: "draws", classNames, train, val, test: [], fingerprint: "" };
+  return { name: "draws", folder, split: "draws", classNames, train, val, test: [], fingerprint: "" };
 }
 
 /** expected_ids.json beside a tokenizer.json: [{text, ids}], ids with start and end token. */
-export async function tokenParity(folder: string, print: Print): Promise<Report> {
+export async function tokenParity(folder: string, print: Print): Promise<ParityReport> {
   const checks = new Checks(print);
   const texts: { text: string; ids: number[] }[] = readJson(path.join(folder, "expected_ids.json"));
   const tokenizer = loadTokenizer(folder);

@@ -37,17 +37,21 @@ export function readMeta(path: string): Meta {
  * @param contextTokens where the file's context has a length of its own.
  */
 export function runOf(label: string, meta: Meta, contextTokens = meta.nctx): { method: string; config: RunSettings } {
-  const own = { ...configOf(meta), tokens: { text: contextTokens, image: contextTokens } };
+  const own = { ...settingsOfCase(meta), tokens: { text: contextTokens, image: contextTokens } };
   const depth = /^(.+)_depth(\d+)$/.exec(label);
-  if (depth) return { method: depth[1], config: { ...own, depth: { text: Number(depth[2]), image: Number(depth[2]) } } };
+  if (depth)
+    return { method: depth[1], config: { ...own, depth: { text: Number(depth[2]), image: Number(depth[2]) } } };
   const coop = /^coop_(end|middle|front)(_csc)?$/.exec(label);
   if (!coop) return { method: label, config: own };
   const position = coop[1] as "end" | "middle" | "front";
-  return { method: "coop", config: { ...own, contextInit: "", coop: { position, classSpecific: coop[2] !== undefined } } };
+  return {
+    method: "coop",
+    config: { ...own, contextInit: "", coop: { position, classSpecific: coop[2] !== undefined } },
+  };
 }
 
 /** The same settings as the kit's own configuration. */
-function configOf(meta: Meta): Preset {
+function settingsOfCase(meta: Meta): Preset {
   return {
     ...paper.baseToNovel,
     tokens: { text: meta.nctx, image: meta.nctx },

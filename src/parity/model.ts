@@ -24,7 +24,8 @@ export function commonParity(path: string, clip: Clip, meta: Meta, checks: Check
   const compare = (name: string, compute: () => ArrayLike<number>) => {
     if (tensors[name]) checks.same(`common ${name}`, compute(), tensors[name].data);
   };
-  const pixels = (): Tensor4D => tf.tensor4d(tensors.images.data, tensors.images.shape as [number, number, number, number]);
+  const pixels = (): Tensor4D =>
+    tf.tensor4d(tensors.images.data, tensors.images.shape as [number, number, number, number]);
 
   if (tensors.prompt_ids) {
     const sentences = classes.map((name) => `${meta.init} ${plainName(name)}.`);

@@ -10,19 +10,23 @@ import { engineLine, startEngine } from "../engine/tf";
 import { readSafetensors } from "../io/safetensors";
 import { methods } from "../methods/registry";
 import { learningRate } from "../training/schedule";
-import { Checks, type Report } from "./checks";
+import { Checks, type ParityReport } from "./checks";
 import { drawsParity, preprocessParity, tokenParity } from "./data";
 import { readMeta, runOf } from "./meta";
 import { commonParity } from "./model";
 import { trainingParity } from "./training";
 
 /** Prints a line per check and in the end `N passed, N failed`. @throws where the folder holds nothing to compare with. */
-export async function parity(folder: string, print: (line: string) => void): Promise<Report> {
-  if (!existsSync(folder) || !statSync(folder).isDirectory()) throw new Error(`${folder} is no folder; give one with reference numbers`);
+export async function parity(folder: string, print: (line: string) => void): Promise<ParityReport> {
+  if (!existsSync(folder) || !statSync(folder).isDirectory())
+    throw new Error(`${folder} is no folder; give one with reference numbers`);
   print(engineLine(await startEngine()));
   const checks = new Checks(print);
   const has = (name: string) => existsSync(join(folder, name));
-  const delegate = async (name: string, run: (folder: string, print: (line: string) => void) => Promise<Report>) =>
+  const delegate = async (
+    name: string,
+    run: (folder: string, print: (line: string) => void) => Promise<ParityReport>,
+  ) =>
     checks.group(name, async () => {
       const { passed, failed } = await run(folder, print);
       checks.report.passed += passed;
@@ -30,7 +34,8 @@ export async function parity(folder: string, print: (line: string) => void): Pro
     });
 
   if (has("meta.json") && has("model.safetensors")) await checks.group("model", () => modelParity(folder, checks));
-  if (has("lr_schedules.json")) await checks.group("lr_schedules", () => scheduleParity(join(folder, "lr_schedules.json"), checks));
+  if (has("lr_schedules.json"))
+    await checks.group("lr_schedules", () => scheduleParity(join(folder, "lr_schedules.json"), checks));
   if (has("fewshot_draws.json")) await delegate("fewshot_draws", drawsParity);
   if (has("expected_ids.json")) await delegate("expected_ids", tokenParity);
   if (has("cases.json")) await delegate("cases", preprocessParity);

@@ -18,10 +18,22 @@ import type { Meta, RunSettings } from "./meta";
 import { sameIds } from "./model";
 
 /** A file of reference numbers, its method, and the settings of its run. */
-export type Replay = { label: string; expected: Record<string, Stored>; method: Method; clip: Clip; meta: Meta; config: RunSettings };
+export type Replay = {
+  label: string;
+  expected: Record<string, Stored>;
+  method: Method;
+  clip: Clip;
+  meta: Meta;
+  config: RunSettings;
+};
 
 /** @param images of `common.safetensors` [N,3,R,R], labels [N]. */
-export async function trainingParity(replay: Replay, images: Stored, labels: Float32Array, checks: Checks): Promise<void> {
+export async function trainingParity(
+  replay: Replay,
+  images: Stored,
+  labels: Float32Array,
+  checks: Checks,
+): Promise<void> {
   const { label, expected, method, clip, meta } = replay;
   const all = { ...replay.config, zeroShotTemplates: [sentenceOf(replay)] };
   const config = trainingSettings(method, settle(method, all));
@@ -30,7 +42,8 @@ export async function trainingParity(replay: Replay, images: Stored, labels: Flo
   const initial = Object.entries(expected).flatMap(([name, stored]) =>
     name.startsWith("init.") ? [[name.slice(5), stored] as const] : [],
   );
-  const start = (): Params => Object.fromEntries(initial.map(([name, { data, shape }]) => [name, tf.tensor(data, shape)]));
+  const start = (): Params =>
+    Object.fromEntries(initial.map(([name, { data, shape }]) => [name, tf.tensor(data, shape)]));
   if (!sameShapes(label, method, task, initial, checks)) return;
 
   const actual: Record<string, ArrayLike<number>> = {};
@@ -83,13 +96,20 @@ export async function trainingParity(replay: Replay, images: Stored, labels: Flo
   for (const [name, { data }] of Object.entries(expected)) {
     if (name.startsWith("init.") || name === "prompt_ids") continue;
     const trainedNumbers = /\.grad|^epoch|^gpa\.(?!weights)/.test(name);
-    if (actual[name]) checks.same(`${label} ${name}`, actual[name], data, trainedNumbers ? gradientTolerance(data) : valueTolerance);
+    if (actual[name])
+      checks.same(`${label} ${name}`, actual[name], data, trainedNumbers ? gradientTolerance(data) : valueTolerance);
     else checks.fail(`${label} ${name}`, "the replay gives no such number");
   }
 }
 
 /** The method's own initial parameters must have the names and shapes of the file's. */
-function sameShapes(label: string, method: Method, task: Task, initial: (readonly [string, Stored])[], checks: Checks): boolean {
+function sameShapes(
+  label: string,
+  method: Method,
+  task: Task,
+  initial: (readonly [string, Stored])[],
+  checks: Checks,
+): boolean {
   const own = method.init(task);
   const describe = (entries: (readonly [string, { shape: number[] }])[]) =>
     entries

@@ -3,20 +3,27 @@
 import { differencesOf } from "./differences";
 import { type Paper, type PaperTable, paperTitle } from "./paper";
 import { average } from "./statistics";
-import type { Column, Named, Table, Value } from "./table";
+import type { Column, Labelled, Table, Value } from "./table";
 
 /** `column` is where the score stands: the number of shots, the tested dataset. */
-export type AccuracyScore = { dataset: string; method: string; seed: number; accuracy: number; column: string; setting?: string };
+export type AccuracyScore = {
+  dataset: string;
+  method: string;
+  seed: number;
+  accuracy: number;
+  column: string;
+  setting?: string;
+};
 
-const columnsOf = (scores: AccuracyScore[]): string[] => [...new Set(scores.map((s) => s.column))];
+const accuracyColumns = (scores: AccuracyScore[]): string[] => [...new Set(scores.map((s) => s.column))];
 const seedsNote = (scores: AccuracyScore[]): string => {
   const seeds = new Set(scores.map((s) => s.seed)).size;
   return seeds > 1 ? `Mean \u00b1 standard deviation over ${seeds} seeds.` : "One seed.";
 };
 
 /** A block of methods per dataset, and the average where there are several; a column per number of shots; the paper's average beside. */
-export function fewShotTable(scores: AccuracyScore[], methods: Named[], paper: Paper): Table {
-  const shots = columnsOf(scores).sort((a, b) => Number(a) - Number(b));
+export function fewShotTable(scores: AccuracyScore[], methods: Labelled[], paper: Paper): Table {
+  const shots = accuracyColumns(scores).sort((a, b) => Number(a) - Number(b));
   const datasets = [...new Set(scores.map((s) => s.dataset))];
   const block = (label: string, of: AccuracyScore[], beside: boolean) =>
     methods.flatMap((method) => {
@@ -43,7 +50,13 @@ export function fewShotTable(scores: AccuracyScore[], methods: Named[], paper: P
     ...(several ? block("average", scores, true) : []),
   ];
   const ours: Column[] = shots.map((k) => ({ key: k, title: k, group: "shots", best: true }));
-  const theirs: Column[] = paper.fewShot.columns.map((k) => ({ key: `paper ${k}`, title: k, group: "paper", best: true, digits: 2 }));
+  const theirs: Column[] = paper.fewShot.columns.map((k) => ({
+    key: `paper ${k}`,
+    title: k,
+    group: "paper",
+    best: true,
+    digits: 2,
+  }));
   return {
     title: "Few-shot accuracy (%)",
     columns: [{ key: "dataset", title: "dataset" }, { key: "method", title: "method" }, ...ours, ...theirs],
@@ -58,11 +71,11 @@ export function transferTable(
   title: string,
   scores: AccuracyScore[],
   source: string,
-  methods: Named[],
+  methods: Labelled[],
   paper: PaperTable,
   beside: string[],
 ): Table {
-  const targets = columnsOf(scores).filter((name) => name !== source);
+  const targets = accuracyColumns(scores).filter((name) => name !== source);
   const rows = methods.flatMap((method) => {
     const own = scores.filter((s) => s.method === method.name);
     if (own.length === 0) return [];
@@ -94,15 +107,19 @@ export function transferTable(
 }
 
 /** Differences between methods in each column, over its datasets and seeds. */
-export const accuracyDifferences = (scores: AccuracyScore[], methods: Named[]): Table =>
+export const accuracyDifferences = (scores: AccuracyScore[], methods: Labelled[]): Table =>
   differencesOf(
-    columnsOf(scores)
+    accuracyColumns(scores)
       .filter((column) => column !== "0")
       .sort((a, b) => Number(a) - Number(b))
       .map((column) => {
         const at = scores.filter((s) => s.column === column || s.column === "0");
         // Zero-shot accuracy stands beside any number of shots. An accuracy without halves is base and novel at once.
-        return { title: column, metric: "base" as const, scores: at.map((s) => ({ ...s, base: s.accuracy, novel: s.accuracy })) };
+        return {
+          title: column,
+          metric: "base" as const,
+          scores: at.map((s) => ({ ...s, base: s.accuracy, novel: s.accuracy })),
+        };
       }),
     methods,
   );

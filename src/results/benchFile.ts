@@ -11,13 +11,13 @@ export type Shape = { model: ModelName; classes: number; batch: number; depth: n
  * `evaluation`: test batches. `matmul`: one large product, for the machine's rate. `run`: the command line from start to end.
  */
 export type ModelJob = { what: "step" | "text" | "image" | "frozen" | "evaluation" } & Shape;
-export type Job = ModelJob | { what: "matmul"; size: number } | { what: "run"; arguments: string[] };
+export type BenchJob = ModelJob | { what: "matmul"; size: number } | { what: "run"; arguments: string[] };
 
 /** Median, smallest and largest seconds over the repeats. */
 export type Phase = { phase: string; seconds: number; fastest: number; slowest: number; repeats: number };
 
 /** What a child process says. */
-export type Outcome = {
+export type BenchOutcome = {
   phases: Phase[];
   /** Largest resident memory of the child. */
   peakBytes: number;
@@ -32,7 +32,7 @@ export type Outcome = {
 };
 
 /** `busy`: the share of the processors that others used just before the job, 0 on an idle machine. */
-export type Measured = { where: Where; job: Job; outcome: Outcome; busy: number; finished: string };
+export type Measured = { where: Where; job: BenchJob; outcome: BenchOutcome; busy: number; finished: string };
 
 /** Tokens of the class names in turn, where they are mixed. */
 export const mixedTokens = [1, 2, 2, 3, 3, 4];
@@ -43,7 +43,7 @@ export const mixedTokens = [1, 2, 2, 3, 3, 4];
  */
 export type BenchRecord = {
   where: Where;
-  what: Job["what"];
+  what: BenchJob["what"];
   phase: string;
   model?: string;
   classes?: number;
@@ -68,12 +68,19 @@ export type BenchRecord = {
 export type ProfiledOperation = { name: string; calls: number; seconds: number; flops: number };
 
 export type BenchFile = {
-  made: { date: string; cpu: string; cores: number; threads: number; memoryBytes: number; versions: Record<Where, Record<string, string>> };
+  made: {
+    date: string;
+    cpu: string;
+    cores: number;
+    threads: number;
+    memoryBytes: number;
+    versions: Record<Where, Record<string, string>>;
+  };
   records: BenchRecord[];
   /** Largest relative difference between the losses of both sides' first steps. */
-  losses: { job: Job; difference: number }[];
+  losses: { job: BenchJob; difference: number }[];
   /** Where the seconds of one of our steps go, by operation. */
-  profiles: { job: Job; operations: ProfiledOperation[] }[];
+  profiles: { job: BenchJob; operations: ProfiledOperation[] }[];
 };
 
 /** The shapes of the sweep: one of classes, batch, depth and name length changes, the rest stays. The peer measures fewer of them. */

@@ -6,8 +6,16 @@ import type { Table } from "./table";
 
 type Wanted = Partial<BenchRecord>;
 const matching = (records: BenchRecord[], wanted: Wanted): BenchRecord[] =>
-  records.filter((record) => Object.entries(wanted).every(([key, value]) => record[key as keyof BenchRecord] === value));
-const shapeOf = ({ model, classes, batch, depth, nameTokens }: BenchRecord): Wanted => ({ model, classes, batch, depth, nameTokens });
+  records.filter((record) =>
+    Object.entries(wanted).every(([key, value]) => record[key as keyof BenchRecord] === value),
+  );
+const shapeOf = ({ model, classes, batch, depth, nameTokens }: BenchRecord): Wanted => ({
+  model,
+  classes,
+  batch,
+  depth,
+  nameTokens,
+});
 const gigabytes = (record?: BenchRecord) => record && record.peakBytes / 1e9;
 const ratio = (a?: number, b?: number) => (a !== undefined && b !== undefined ? a / b : undefined);
 
@@ -18,7 +26,8 @@ const rate = (records: BenchRecord[], where: Where) => matching(records, { where
 export function stepsTable({ records }: BenchFile): Table {
   const all = matching(records, { where: "ours", what: "step", phase: "step" });
   const shown = all.filter(
-    ({ model, batch, depth, nameTokens }) => model === "mini-clip" || (batch === 4 && depth === 9 && nameTokens === 2.5),
+    ({ model, batch, depth, nameTokens }) =>
+      model === "mini-clip" || (batch === 4 && depth === 9 && nameTokens === 2.5),
   );
   shown.sort((a, b) => `${a.model}`.localeCompare(`${b.model}`) || Number(a.classes) - Number(b.classes));
   const perSecond = rate(records, "ours");
@@ -64,9 +73,12 @@ export function stepsTable({ records }: BenchFile): Table {
 /** Where a step's time and memory go: parts of the step, and each tower alone. */
 export function phasesTable({ records }: BenchFile): Table {
   const ours = records.filter(
-    ({ where, what, phase }) => where === "ours" && phase !== "step" && ["step", "text", "image", "frozen"].includes(what),
+    ({ where, what, phase }) =>
+      where === "ours" && phase !== "step" && ["step", "text", "image", "frozen"].includes(what),
   );
-  const split = ours.filter((our) => matching(records, { ...shapeOf(our), where: "ours" }).some(({ what }) => what === "text"));
+  const split = ours.filter((our) =>
+    matching(records, { ...shapeOf(our), where: "ours" }).some(({ what }) => what === "text"),
+  );
   const names: Record<string, string> = {
     step: "whole step",
     text: "text tower alone",
@@ -105,7 +117,8 @@ export function phasesTable({ records }: BenchFile): Table {
 /** Pictures a second in testing. */
 export function evaluationTable({ records }: BenchFile): Table {
   const rows = matching(records, { where: "ours", what: "evaluation", phase: "batch" }).map((our) => {
-    const find = (where: Where, phase: string) => matching(records, { ...shapeOf(our), where, what: "evaluation", phase })[0];
+    const find = (where: Where, phase: string) =>
+      matching(records, { ...shapeOf(our), where, what: "evaluation", phase })[0];
     const perSecond = (record?: BenchRecord) => record && (record.batch as number) / record.seconds;
     const [kept, official] = [find("pytorch", "batch"), find("pytorch", "batch with class features")];
     return {
@@ -152,9 +165,22 @@ export function sweepTable({ records }: BenchFile): Table {
       const [our, peer] = [of("ours"), of("pytorch")];
       if (!our) return [];
       const changed = key === "nameTokens" ? "tokens of a name" : key;
-      const range = { fastest: our.fastest, slowest: our.slowest, peerFastest: peer?.fastest, peerSlowest: peer?.slowest };
+      const range = {
+        fastest: our.fastest,
+        slowest: our.slowest,
+        peerFastest: peer?.fastest,
+        peerSlowest: peer?.slowest,
+      };
       return [
-        { changed, value, seconds: our.seconds, peerSeconds: peer?.seconds, memory: gigabytes(our), peerMemory: gigabytes(peer), ...range },
+        {
+          changed,
+          value,
+          seconds: our.seconds,
+          peerSeconds: peer?.seconds,
+          memory: gigabytes(our),
+          peerMemory: gigabytes(peer),
+          ...range,
+        },
       ];
     });
     return lines.length > 1 ? lines : []; // a single point shows no change

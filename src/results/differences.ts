@@ -1,6 +1,6 @@
 /** Differences between methods with intervals, as a table. */
 import { type Interval, pairedBootstrap } from "./statistics";
-import { type MethodScore, type Named, signed, type Table, type Value } from "./table";
+import { type Labelled, type MethodScore, signed, type Table, type Value } from "./table";
 
 /** So many pairs of runs are too few for an interval. */
 const tooFew = 3;
@@ -23,8 +23,8 @@ export type Pair = [ours: string, theirs: string];
  * The given pairs; else each later method against each earlier one, or, of many methods, PromptSRC (else the last one) against each. A
  * column for each of `compared`, on the datasets and seeds that both have; in percentage points.
  */
-export function differencesOf(compared: Compared[], methods: Named[], given?: Pair[]): Table {
-  const has = (method: Named, { scores }: Compared) => scores.some((s) => s.method === method.name);
+export function differencesOf(compared: Compared[], methods: Labelled[], given?: Pair[]): Table {
+  const has = (method: Labelled, { scores }: Compared) => scores.some((s) => s.method === method.name);
   const shown = methods.filter((method) => compared.some((column) => has(method, column)));
   const reference = shown.find((method) => method.name === "promptsrc") ?? shown[shown.length - 1];
   const named = (name: string) => shown.filter((method) => method.name === name);
@@ -48,7 +48,7 @@ export function differencesOf(compared: Compared[], methods: Named[], given?: Pa
 }
 
 /** Of base, novel and HM. */
-export const differencesTable = (scores: MethodScore[], methods: Named[], pairs?: Pair[]): Table =>
+export const differencesTable = (scores: MethodScore[], methods: Labelled[], pairs?: Pair[]): Table =>
   differencesOf(
     (["base", "novel", "hm"] as const).map((metric) => ({ title: metric === "hm" ? "HM" : metric, scores, metric })),
     methods,

@@ -2,7 +2,7 @@
 import { intervalText } from "./differences";
 import { comparable, type Interval, pairedBootstrap, type Score, summarise } from "./statistics";
 import { type Run, settingOf } from "./store";
-import type { Column, Named, Table } from "./table";
+import type { Column, Labelled, Table } from "./table";
 
 /** Of an unfinished grid, the runs on datasets and seeds that all methods have. */
 export const comparableRuns = (runs: Run[]): Run[] =>
@@ -37,7 +37,7 @@ export function changesOf(runs: Run[]): Change[] {
 }
 
 /** Where forgetting sets in, by dataset: novel accuracy at the start, at its best and at the end, and the epoch from which it stays below the start. */
-export function forgettingTable(runs: Run[], methods: Named[]): Table {
+export function forgettingTable(runs: Run[], methods: Labelled[]): Table {
   const datasets = [...new Set(runs.map((run) => run.dataset))];
   const rows = datasets.flatMap((dataset) =>
     methods.flatMap((method) => {
@@ -80,10 +80,12 @@ export function forgettingTable(runs: Run[], methods: Named[]): Table {
 }
 
 /** Differences between two methods after some of the epochs, with intervals over datasets and seeds. */
-export function differencesByEpoch(runs: Run[], ours: Named, theirs: Named, epochs: number[]): Table {
-  const of = (method: Named) => runs.filter((run) => run.method === method.name);
+export function differencesByEpoch(runs: Run[], ours: Labelled, theirs: Labelled, epochs: number[]): Table {
+  const of = (method: Labelled) => runs.filter((run) => run.method === method.name);
   const has = epochsOf(of(ours));
-  const columns = epochs.filter((epoch) => has.includes(epoch)).map((epoch): Column => ({ key: `${epoch}`, title: `epoch ${epoch}` }));
+  const columns = epochs
+    .filter((epoch) => has.includes(epoch))
+    .map((epoch): Column => ({ key: `${epoch}`, title: `epoch ${epoch}` }));
   const rows = (["base", "novel", "hm"] as const).map((metric) => ({
     accuracy: metric === "hm" ? "HM" : metric,
     ...Object.fromEntries(

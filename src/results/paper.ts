@@ -7,7 +7,12 @@ import { join } from "node:path";
 
 export type Triple = { base: number; novel: number; hm: number };
 /** `rows` maps a row to its values in the order of `columns`, or first to a dataset. */
-export type PaperTable<Row = number[]> = { source: string; note?: string; columns: string[]; rows: Record<string, Row> };
+export type PaperTable<Row = number[]> = {
+  source: string;
+  note?: string;
+  columns: string[];
+  rows: Record<string, Row>;
+};
 export type Paper = {
   about: string;
   baseToNovel: PaperTable<Record<string, number[]>>;
@@ -26,7 +31,8 @@ export type Paper = {
 export const paperTitle = "Khattak et al., ICCV 2023";
 
 /** Reads `data/paper.json`: the tables of the paper that stand beside our numbers. */
-export const loadPaper = (): Paper => JSON.parse(readFileSync(join(process.cwd(), "data", "paper.json"), "utf8")) as Paper;
+export const loadPaper = (): Paper =>
+  JSON.parse(readFileSync(join(process.cwd(), "data", "paper.json"), "utf8")) as Paper;
 
 /**
  * The paper's base-to-novel accuracies of a method (named by its title, such as "PromptSRC") on one dataset of the

@@ -15,7 +15,8 @@ export type Summary = { base: Spread; novel: Spread; hm: Spread };
 export type Interval = { mean: number; low: number; high: number; pairs: number };
 
 /** Harmonic mean of base and novel accuracy, 2BN / (B + N); 0 if both are 0. */
-export const harmonicMean = (base: number, novel: number): number => (base + novel === 0 ? 0 : (2 * base * novel) / (base + novel));
+export const harmonicMean = (base: number, novel: number): number =>
+  base + novel === 0 ? 0 : (2 * base * novel) / (base + novel);
 
 export const spread = (values: number[]): Spread => ({
   mean: mean(values),
@@ -41,8 +42,13 @@ export function checkOnlySeedsDiffer(scores: { dataset: string; seed: number; se
     const before = known.get(dataset);
     if (before === undefined) known.set(dataset, { seeds: new Set([seed]), setting });
     else if (before.setting !== setting || before.seeds.has(seed)) {
-      const how = before.setting === setting ? `seed ${seed} stands twice` : `they differ in ${whatDiffers(before.setting, setting)}`;
-      throw new Error(`runs on ${dataset} cannot be averaged, ${how}: only seeds may differ, so make a row of a table for each`);
+      const how =
+        before.setting === setting
+          ? `seed ${seed} stands twice`
+          : `they differ in ${whatDiffers(before.setting, setting)}`;
+      throw new Error(
+        `runs on ${dataset} cannot be averaged, ${how}: only seeds may differ, so make a row of a table for each`,
+      );
     } else before.seeds.add(seed);
   }
 }
@@ -103,7 +109,12 @@ export function average(scores: { dataset: string; seed: number; accuracy: numbe
  * draw. For `hm` the statistic is the average HM (see `summariseAverage`). Only datasets and seeds that both have are used;
  * without any, this throws.
  */
-export function pairedBootstrap(ours: Score[], theirs: Score[], metric: "base" | "novel" | "hm", draws = 10_000): Interval {
+export function pairedBootstrap(
+  ours: Score[],
+  theirs: Score[],
+  metric: "base" | "novel" | "hm",
+  draws = 10_000,
+): Interval {
   checkOnlySeedsDiffer(ours);
   checkOnlySeedsDiffer(theirs);
   const pairs = ours.flatMap((a) => {
@@ -122,7 +133,8 @@ export function pairedBootstrap(ours: Score[], theirs: Score[], metric: "base" |
     return sums.map((sum) => sum / rows.length);
   };
   const random = seeded("paired bootstrap", metric);
-  const resample = () => groups.map(() => random.pick(groups)).map((group) => averageOf(group.map(() => random.pick(group))));
+  const resample = () =>
+    groups.map(() => random.pick(groups)).map((group) => averageOf(group.map(() => random.pick(group))));
   const values = Array.from({ length: draws }, () => difference(averageOf(resample()))).sort((a, b) => a - b);
   return {
     mean: difference(averageOf(groups.map(averageOf))),
@@ -137,7 +149,9 @@ export function pairedBootstrap(ours: Score[], theirs: Score[], metric: "base" |
  * ones is left out.
  */
 export function comparable<S extends Score & { method: string }>(scores: S[]): S[] {
-  const runs = new Map(unique(scores.map((s) => s.method)).map((method) => [method, scores.filter((s) => s.method === method)]));
+  const runs = new Map(
+    unique(scores.map((s) => s.method)).map((method) => [method, scores.filter((s) => s.method === method)]),
+  );
   const pair = ({ dataset, seed }: Score) => `${dataset} ${seed}`;
   const fullest = [...runs.values()].sort((a, b) => b.length - a.length);
   const shared = fullest.reduce(

@@ -38,8 +38,8 @@ export type Identity = {
   benchmark: string;
   method: string;
   dataset: string;
-  rule: string;
-  split: "test" | "val";
+  split: string;
+  subset: "test" | "val";
   shots: number;
   seed: number;
   config: Json;
@@ -52,7 +52,12 @@ export type Identity = {
 };
 
 /** One epoch: mean losses by name, and the accuracies after it where they were asked for. */
-export type EpochResult = { epoch: number; lr: number; losses: Record<string, number>; metrics?: Record<string, number> };
+export type EpochResult = {
+  epoch: number;
+  lr: number;
+  losses: Record<string, number>;
+  metrics?: Record<string, number>;
+};
 
 /** A finished run: what was asked for, its accuracies in percent, its losses by epoch, and what made it. */
 export type Run = Identity & {
@@ -66,14 +71,14 @@ export type Run = Identity & {
 };
 
 const identityOf = (run: Identity): Identity => {
-  const { benchmark, method, dataset, rule, split, shots, seed, config, data, source, model, version } = run;
-  return { benchmark, method, dataset, rule, split, shots, seed, config, data, source, model, version };
+  const { benchmark, method, dataset, split, subset, shots, seed, config, data, source, model, version } = run;
+  return { benchmark, method, dataset, split, subset, shots, seed, config, data, source, model, version };
 };
 
 /** All that a run was made with besides dataset and seed: runs that share it are the same experiment. */
 export function settingOf(run: Identity): string {
-  const { benchmark, method, rule, split, shots, config, source, model, version } = run;
-  return canonical({ benchmark, method, rule, split, shots, config, source, model, version });
+  const { benchmark, method, split, subset, shots, config, source, model, version } = run;
+  return canonical({ benchmark, method, split, subset, shots, config, source, model, version });
 }
 
 /** 12 hexadecimal digits of the SHA-256 of the identity's canonical JSON. */
@@ -100,7 +105,8 @@ export function checkRun(value: unknown): Run {
   };
   if (typeof run !== "object" || run === null) wrong("it is no record");
   if (run.key !== runKey(run)) wrong(`its key is ${run.key}, that of its settings is ${runKey(run)}`);
-  if (typeof run.metrics !== "object" || run.metrics === null || !Array.isArray(run.epochs)) wrong("it has no metrics or no epochs");
+  if (typeof run.metrics !== "object" || run.metrics === null || !Array.isArray(run.epochs))
+    wrong("it has no metrics or no epochs");
   for (const [name, metric] of Object.entries(run.metrics)) {
     const most = run.benchmark === "cost" ? Number.POSITIVE_INFINITY : 100; // accuracies are percentages
     if (!Number.isFinite(metric) || metric < 0 || metric > most) wrong(`its ${name} is ${JSON.stringify(metric)}`);
@@ -166,7 +172,9 @@ export const isShipped = (run: Run): boolean => shippedRuns().get(run.key) === r
 /** Adds the runs of a results folder to the shipped ones; a run that was there is replaced. For maintainers. @returns how many */
 export function ship(root: string, folder = shippedFolder): number {
   const all = new Map(shippedRuns(folder));
-  const files = fs.readdirSync(root, { recursive: true, encoding: "utf8" }).filter((name) => /^[^.].*\.json$/.test(name));
+  const files = fs
+    .readdirSync(root, { recursive: true, encoding: "utf8" })
+    .filter((name) => /^[^.].*\.json$/.test(name));
   const added = files.flatMap((name) => readRun(join(root, name)) ?? []);
   for (const run of added) all.set(run.key, run);
   const order = ({ dataset, method, seed, key }: Run) => `${dataset} ${method} ${String(seed).padStart(6)} ${key}`;

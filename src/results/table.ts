@@ -71,7 +71,9 @@ export function tableHtml(table: Table): string {
     if (last && last.title === group) last.span++;
     else groups.push({ title: group, span: 1 });
   }
-  const groupRow = groups.map((g) => `<th colspan="${g.span}" style="${pad};text-align:center">${escapeHtml(g.title)}</th>`).join("");
+  const groupRow = groups
+    .map((g) => `<th colspan="${g.span}" style="${pad};text-align:center">${escapeHtml(g.title)}</th>`)
+    .join("");
   const head = table.columns.map((c) => `<th style="${pad};${align(c)}">${escapeHtml(c.title)}</th>`).join("");
   const body = table.rows.map((row, index) => {
     const starts = index === 0 || (table.groupBy !== undefined && !sameGroup(table, table.rows[index - 1], row));
@@ -82,7 +84,9 @@ export function tableHtml(table: Table): string {
     });
     return `<tr style="background:none">${cells.join("")}</tr>`;
   });
-  const note = table.note ? `<div style="font-size:90%;opacity:.75;padding:4px 10px">${escapeHtml(table.note)}</div>` : "";
+  const note = table.note
+    ? `<div style="font-size:90%;opacity:.75;padding:4px 10px">${escapeHtml(table.note)}</div>`
+    : "";
   return (
     `<div><div style="padding:4px 10px"><b>${escapeHtml(table.title)}</b></div>` +
     `<table style="border-collapse:collapse;font-variant-numeric:tabular-nums">` +
@@ -119,18 +123,23 @@ export function tableText(table: Table): string {
 }
 
 /** A method as the tables and figures name it: registry name and title. */
-export type Named = { name: string; title: string };
+export type Labelled = { name: string; title: string };
 export type MethodScore = Score & { method: string };
 
 /** Base, novel and HM of each method, the paper's averages beside. */
-export const baseToNovelTable = (scores: MethodScore[], methods: Named[], paper?: Paper): Table =>
-  baseNovelTable("Base-to-novel accuracy (%)", scores, methods, paper && ((method) => paperBaseToNovel(paper, method.title)));
+export const baseToNovelTable = (scores: MethodScore[], methods: Labelled[], paper?: Paper): Table =>
+  baseNovelTable(
+    "Base-to-novel accuracy (%)",
+    scores,
+    methods,
+    paper && ((method) => paperBaseToNovel(paper, method.title)),
+  );
 
 /**
  * Base, novel and HM of each method or variant: a block per dataset, and the average block where there are several. `paper` gives the
  * paper's 11-dataset averages beside the last block, as they belong to other datasets and another CLIP.
  */
-export function baseNovelTable<Row extends Named>(
+export function baseNovelTable<Row extends Labelled>(
   title: string,
   scores: MethodScore[],
   methods: Row[],
@@ -179,7 +188,12 @@ export function baseNovelTable<Row extends Named>(
   ];
   return {
     title,
-    columns: [{ key: "dataset", title: "dataset" }, { key: "method", title: "method" }, ...ours, ...(paper ? theirs : [])],
+    columns: [
+      { key: "dataset", title: "dataset" },
+      { key: "method", title: "method" },
+      ...ours,
+      ...(paper ? theirs : []),
+    ],
     rows,
     groupBy: "dataset",
     note:
@@ -189,7 +203,7 @@ export function baseNovelTable<Row extends Named>(
 }
 
 /** The harmonic mean of each method on each dataset and on average, where a table of all three accuracies would be long. */
-export function harmonicMeansTable(scores: MethodScore[], methods: Named[]): Table {
+export function harmonicMeansTable(scores: MethodScore[], methods: Labelled[]): Table {
   const datasets = [...new Set(scores.map((s) => s.dataset))];
   const rows = methods.flatMap((method) => {
     const own = scores.filter((s) => s.method === method.name);
@@ -199,5 +213,10 @@ export function harmonicMeansTable(scores: MethodScore[], methods: Named[]): Tab
   });
   const columns = [...datasets, "average"].map((name): Column => ({ key: name, title: name, best: true }));
   const note = "Means over seeds; average: the HM of the mean base and the mean novel accuracy.";
-  return { title: "Harmonic mean of base and novel accuracy (%)", columns: [{ key: "method", title: "method" }, ...columns], rows, note };
+  return {
+    title: "Harmonic mean of base and novel accuracy (%)",
+    columns: [{ key: "method", title: "method" }, ...columns],
+    rows,
+    note,
+  };
 }

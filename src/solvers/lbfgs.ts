@@ -23,7 +23,11 @@ function along(a: Float64Array, factor: number, b: ArrayLike<number>): Float64Ar
  * The minimum from `start`: where no element of the gradient is larger than `tolerance`, where the value falls no more (the limit of
  * precision), or where `iterations` are done.
  */
-export function minimise(f: Differentiable, start: Float64Array, { tolerance = 1e-4, iterations = 1000, memory = 10 } = {}): Float64Array {
+export function minimise(
+  f: Differentiable,
+  start: Float64Array,
+  { tolerance = 1e-4, iterations = 1000, memory = 10 } = {},
+): Float64Array {
   let x = start;
   let { value, gradient } = f(x);
   const steps: { s: Float64Array; y: Float64Array; rho: number }[] = [];

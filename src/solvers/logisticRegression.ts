@@ -48,7 +48,8 @@ export const centred = ({ features, labels }: Samples, means: Float64Array): Sam
 export function uncentred(fit: Regression, means: Float64Array, classes: number): Regression {
   const moved = fit.slice();
   const E = means.length;
-  for (let e = 0; e < E; e++) for (let c = 0; c < classes; c++) moved[E * classes + c] -= means[e] * fit[e * classes + c];
+  for (let e = 0; e < E; e++)
+    for (let c = 0; c < classes; c++) moved[E * classes + c] -= means[e] * fit[e * classes + c];
   return moved;
 }
 

@@ -29,19 +29,23 @@ export function ensembleWeights(epochs: number, ensemble: Ensemble): number[] {
 }
 
 /** Parameters kept outside the engine, so that the trajectory of a long training costs no tensors. */
-export type Kept = Record<string, Stored>;
+export type HostParams = Record<string, Stored>;
 
-export const keep = (params: Params): Kept =>
-  Object.fromEntries(Object.entries(params).map(([name, p]) => [name, { shape: p.shape, data: p.dataSync().slice() as Float32Array }]));
+export const toHost = (params: Params): HostParams =>
+  Object.fromEntries(
+    Object.entries(params).map(([name, p]) => [name, { shape: p.shape, data: p.dataSync().slice() as Float32Array }]),
+  );
 
-export const restore = (kept: Kept): Params =>
+export const toDevice = (kept: HostParams): Params =>
   Object.fromEntries(Object.entries(kept).map(([name, { data, shape }]) => [name, tf.tensor(data, shape)]));
 
 /** sum_e w_e P_e. `trajectory` holds the parameters P_e after each epoch. */
-export function aggregate(trajectory: Kept[], ensemble: Ensemble): Params {
+export function aggregate(trajectory: HostParams[], ensemble: Ensemble): Params {
   const weights = ensembleWeights(trajectory.length, ensemble);
   const counted = trajectory.map((params, e) => ({ params, weight: weights[e] })).filter(({ weight }) => weight > 0);
   const sum = (name: string) =>
-    counted.map(({ params, weight }) => tf.mul(tf.tensor(params[name].data, params[name].shape), weight)).reduce((a, b) => tf.add(a, b));
+    counted
+      .map(({ params, weight }) => tf.mul(tf.tensor(params[name].data, params[name].shape), weight))
+      .reduce((a, b) => tf.add(a, b));
   return Object.fromEntries(Object.keys(counted[0].params).map((name) => [name, tf.tidy(() => sum(name))]));
 }

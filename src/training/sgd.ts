@@ -2,7 +2,7 @@
  * Stochastic gradient descent as torch.optim.SGD with momentum m and weight decay d (dampening 0, no Nesterov):
  *   g <- g + d p;   v <- g in the first step, then m v + g;   p <- p - lr v
  */
-import * as k from "../engine/backend";
+import { backend } from "../engine/dispatch";
 import type { Params } from "../methods/method";
 
 /** @returns new parameters and velocity; the old ones stay the caller's. `velocity` is null in the first step. */
@@ -12,16 +12,17 @@ export function sgdStep(
   gradients: Params,
   { lr, momentum, weightDecay }: { lr: number; momentum: number; weightDecay: number },
 ): { params: Params; velocity: Params } {
-  const moved: Params = {};
-  const speed: Params = {};
+  const { runRaw, add, sub, mul } = backend();
+  const newParams: Params = {};
+  const newVelocity: Params = {};
   for (const [name, p] of Object.entries(params)) {
-    const { next, v } = k.scope(() => {
-      const g = k.add(gradients[name], k.mul(p, weightDecay));
-      const v = velocity ? k.add(k.mul(velocity[name], momentum), g) : g;
-      return { next: k.sub(p, k.mul(v, lr)), v };
+    const { next, v } = runRaw(() => {
+      const g = add(gradients[name], mul(p, weightDecay));
+      const v = velocity ? add(mul(velocity[name], momentum), g) : g;
+      return { next: sub(p, mul(v, lr)), v };
     });
-    moved[name] = next;
-    speed[name] = v;
+    newParams[name] = next;
+    newVelocity[name] = v;
   }
-  return { params: moved, velocity: speed };
+  return { params: newParams, velocity: newVelocity };
 }

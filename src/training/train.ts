@@ -9,7 +9,7 @@ import type { Tensor } from "../engine/tf";
 import { tf } from "../engine/tf";
 import type { PixelBatch } from "../io/preprocess";
 import type { Batch, Learner, Method, Params, Task } from "../methods/method";
-import { aggregate, type Kept, keep } from "./ensemble";
+import { aggregate, type HostParams, toHost } from "./ensemble";
 import { learningRate } from "./schedule";
 import { sgdStep } from "./sgd";
 
@@ -23,7 +23,13 @@ export type Pictures = { epoch(epoch: number): Iterable<PixelBatch> | AsyncItera
 export type EpochRecord = { epoch: number; lr: number; losses: Record<string, number>; seconds: number };
 
 /** All that training goes on from. `epoch` counts the finished epochs, `trajectory` holds the parameters after each of them. */
-export type TrainState = { epoch: number; params: Params; velocity: Params | null; trajectory: Kept[]; history: EpochRecord[] };
+export type TrainState = {
+  epoch: number;
+  params: Params;
+  velocity: Params | null;
+  trajectory: HostParams[];
+  history: EpochRecord[];
+};
 
 export type TrainOptions = {
   /** Stops before the next step; `train` then rejects with the signal's reason. */
@@ -39,16 +45,27 @@ export type TrainOptions = {
 };
 
 /** `params` is the method's result (the aggregate of the epochs where `ensemble` asks for it), `last` the last epoch's; the caller disposes both. */
-export type Trained = { params: Params; last: Params; trajectory: Kept[]; history: EpochRecord[] };
+export type Trained = { params: Params; last: Params; trajectory: HostParams[]; history: EpochRecord[] };
 
 /**
  * Trains from `method.init` (or `options.resume`) through `config.epochs`.
  * @throws the abort signal's reason; an error where an epoch has no batch or the loss is not a number.
  */
-export async function train(method: Method, task: Task, pictures: Pictures, options: TrainOptions = {}): Promise<Trained> {
+export async function train(
+  method: Method,
+  task: Task,
+  pictures: Pictures,
+  options: TrainOptions = {},
+): Promise<Trained> {
   const config = task.config as Optimisation;
   const { signal } = options;
-  const state: TrainState = options.resume ?? { epoch: 0, params: method.init(task), velocity: null, trajectory: [], history: [] };
+  const state: TrainState = options.resume ?? {
+    epoch: 0,
+    params: method.init(task),
+    velocity: null,
+    trajectory: [],
+    history: [],
+  };
   const learner = method.prepare(task);
   const replace = (key: "params" | "velocity", value: Params) => {
     if (state[key]) tf.dispose(state[key]);
@@ -78,16 +95,21 @@ export async function train(method: Method, task: Task, pictures: Pictures, opti
           sums = sum;
           steps += 1;
         }
-        if (steps === 0) throw new Error(`epoch ${epoch + 1} has no batch: fewer than one batch of ${config.batch} pictures to train on`);
+        if (steps === 0)
+          throw new Error(
+            `epoch ${epoch + 1} has no batch: fewer than one batch of ${config.batch} pictures to train on`,
+          );
         const losses = tf.tidy(() => named(names, tf.div(sums, steps)));
         if (!Number.isFinite(losses.total))
-          throw new Error(`the loss is ${losses.total} in epoch ${epoch + 1}: lower the learning rate (lr ${config.lr})`);
+          throw new Error(
+            `the loss is ${losses.total} in epoch ${epoch + 1}: lower the learning rate (lr ${config.lr})`,
+          );
         state.history.push({ epoch: epoch + 1, lr, losses, seconds: (performance.now() - begun) / 1000 });
       } finally {
         sums.dispose();
       }
       state.epoch += 1;
-      state.trajectory.push(keep(state.params));
+      state.trajectory.push(toHost(state.params));
       await options.onEpoch?.(state);
     }
   } catch (error) {
@@ -108,7 +130,11 @@ function toTensors({ pixels, labels }: PixelBatch, { clip }: Task, at: [number, 
 }
 
 /** Losses and gradients of one batch; the caller disposes them. Everything else is freed. */
-export function gradientStep(learner: Learner, params: Params, batch: () => Batch): { names: string[]; terms: Tensor; gradients: Params } {
+export function gradientStep(
+  learner: Learner,
+  params: Params,
+  batch: () => Batch,
+): { names: string[]; terms: Tensor; gradients: Params } {
   return tf.tidy(() => {
     const loss = learner.loss(batch());
     if (!learner.gradient) return differentiate(loss, params);

@@ -7,7 +7,19 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
 /** The folders of src between the files of a user and an accuracy. Figures, tables, notebooks and the command line only read numbers. */
-const rooms = ["cache", "clip", "configs", "datasets", "engine", "experiments", "io", "methods", "solvers", "training", "util"];
+const rooms = [
+  "cache",
+  "clip",
+  "configs",
+  "datasets",
+  "engine",
+  "experiments",
+  "io",
+  "methods",
+  "solvers",
+  "training",
+  "util",
+];
 
 let version: string | undefined;
 

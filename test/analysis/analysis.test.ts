@@ -20,7 +20,7 @@ import { runGrid } from "../../src/experiments/runner";
 import { fewShotFigure } from "../../src/figures/fewShot";
 import { trajectoryFigure } from "../../src/figures/trajectory";
 import { transferFigure } from "../../src/figures/transfer";
-import { listed } from "../../src/methods/ivlp";
+import { promptSets } from "../../src/methods/ivlp";
 import type { Settings } from "../../src/methods/method";
 import { methods } from "../../src/methods/registry";
 import type { AccuracyScore } from "../../src/results/accuracy";
@@ -50,8 +50,21 @@ beforeAll(async () => {
   clip = await loadClip("test/golden");
   const dataset = loadDataset(join(folder, "shapes"));
   base = baseNovel(dataset).base;
-  const task = { clip, classNames: base.classNames, config: { ...change(embedded.baseToNovel), consistency: "l1" }, seed: 1 };
-  const [job] = baseToNovelJobs({ clip, datasets: [dataset], methods: [promptsrc], seeds: [1], shots: [4], perEpoch: true, change });
+  const task = {
+    clip,
+    classNames: base.classNames,
+    config: { ...change(embedded.baseToNovel), consistency: "l1" },
+    seed: 1,
+  };
+  const [job] = baseToNovelJobs({
+    clip,
+    datasets: [dataset],
+    methods: [promptsrc],
+    seeds: [1],
+    shots: [4],
+    perEpoch: true,
+    change,
+  });
   const silent = meter({ print() {}, update() {}, clear() {} });
   [run] = (
     await runGrid([job], {
@@ -61,7 +74,9 @@ beforeAll(async () => {
     })
   ).runs;
   path = pathOf(promptsrc, task, job, folder);
-  expect(() => pathOf(promptsrc, task, job, join(folder, "elsewhere"))).toThrow("is gone; delete the run and run it again");
+  expect(() => pathOf(promptsrc, task, job, join(folder, "elsewhere"))).toThrow(
+    "is gone; delete the run and run it again",
+  );
 });
 afterAll(() => {
   disposeClip(clip);
@@ -85,8 +100,8 @@ describe("a training, looked into", () => {
     const ids = tokenise(clip, `a photo of a ${base.classNames[0]}.`);
     const frozen = [imageAttention(clip, pixels, []).flat(), textAttention(clip, ids, [])];
     const prompted = withParams(path.final, (params) => [
-      imageAttention(clip, pixels, listed(params, "vision")).flat(),
-      textAttention(clip, ids, listed(params, "text")),
+      imageAttention(clip, pixels, promptSets(params, "vision")).flat(),
+      textAttention(clip, ids, promptSets(params, "text")),
     ]);
     for (const row of [...frozen, ...prompted].flat()) expect(sum(row)).toBeCloseTo(1, 4);
     expect(frozen[0].map((row) => row.length)).toEqual(frozen[0].map(() => own));
@@ -105,7 +120,10 @@ describe("a training, looked into", () => {
     const terms = termsOf(promptsrc, path.task, batch, path.epochs);
     for (const { total, ...parts } of terms) expect(sum(Object.values(parts))).toBeCloseTo(total, 4);
     expect(terms[3].ce).toBeLessThan(terms[0].ce);
-    const still = { ...path.task, config: { ...path.task.config, zeroShotTemplates: path.task.config.textTargetTemplates.slice(0, 1) } };
+    const still = {
+      ...path.task,
+      config: { ...path.task.config, zeroShotTemplates: path.task.config.textTargetTemplates.slice(0, 1) },
+    };
     const one = { ...still, config: { ...still.config, textTargetTemplates: still.config.zeroShotTemplates } };
     expect(anglesOf(zeroShot, one, batch, [{}])[0].text).toBeCloseTo(0, 1);
     expect(anglesOf(promptsrc, path.task, batch, path.epochs)[3].text).toBeGreaterThan(0);
@@ -122,7 +140,12 @@ describe("what is seen", () => {
     const runs = [1, 2].map((seed) => ({
       ...run,
       seed,
-      epochs: novel.map((value, e) => ({ epoch: e + 1, lr: 1, losses: {}, metrics: { base: 60 + e, novel: value + seed } })),
+      epochs: novel.map((value, e) => ({
+        epoch: e + 1,
+        lr: 1,
+        losses: {},
+        metrics: { base: 60 + e, novel: value + seed },
+      })),
     }));
     expect(changesOf(runs).map((c) => [c.base.mean, c.novel.mean])).toEqual([
       [0, 0],
@@ -130,7 +153,14 @@ describe("what is seen", () => {
       [2, -3],
       [3, -4],
     ]);
-    expect(forgettingTable(runs, [promptsrc]).rows[0]).toMatchObject({ start: 51.5, best: 53.5, at: 2, end: 47.5, change: -4, since: 3 });
+    expect(forgettingTable(runs, [promptsrc]).rows[0]).toMatchObject({
+      start: 51.5,
+      best: 53.5,
+      at: 2,
+      end: 47.5,
+      change: -4,
+      since: 3,
+    });
     expect(trajectoryFigure(runs, [promptsrc]).alt).toContain("PromptSRC base 3.0, novel -4.0");
     expect(() => changesOf([{ ...run, epochs: [] }])).toThrow("no accuracy per epoch");
   });
@@ -140,7 +170,10 @@ describe("what is seen", () => {
 
   it("is few-shot accuracy with the paper's behind a menu; an unfinished method is not in the mean", () => {
     const scores = [
-      ...["food", "flags"].flatMap((dataset) => [...score("clip", dataset, "0", 40), ...score("promptsrc", dataset, "1", 50)]),
+      ...["food", "flags"].flatMap((dataset) => [
+        ...score("clip", dataset, "0", 40),
+        ...score("promptsrc", dataset, "1", 50),
+      ]),
       ...score("ivlp", "food", "1", 45),
     ];
     const figure = fewShotFigure(scores, [zeroShot, ivlp, promptsrc], loadPaper());
@@ -157,6 +190,8 @@ describe("what is seen", () => {
     const figure = transferFigure("Cross-dataset", scores, "generic", [zeroShot, promptsrc], loadPaper().crossDataset);
     const [, dots] = figure.data as { y: number[] }[];
     expect(dots.y).toEqual([2, 4, 3, 3.5]); // generic, flags, food, average
-    expect(() => transferFigure("Cross-dataset", [], "generic", [zeroShot], loadPaper().crossDataset)).toThrow("no run of clip");
+    expect(() => transferFigure("Cross-dataset", [], "generic", [zeroShot], loadPaper().crossDataset)).toThrow(
+      "no run of clip",
+    );
   });
 });

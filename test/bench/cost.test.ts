@@ -2,14 +2,21 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { exactStepCost, officialStepCost, officialTestCost, type Setting, totalCost, trainableParameters } from "../../bench/flops";
+import {
+  exactStepCost,
+  type FlopsSetting,
+  officialStepCost,
+  officialTestCost,
+  totalCost,
+  trainableParameters,
+} from "../../bench/flops";
 import { writeRandomClip } from "../../bench/randomClip";
 import { forgetImages } from "../../src/cache/imageFeatures";
 import { readConfig } from "../../src/clip/config";
 import { tokenise } from "../../src/clip/fast/text";
 import { disposeClip, loadClip } from "../../src/clip/load";
 import { paper } from "../../src/configs/presets";
-import { operations } from "../../src/engine/profiler";
+import { profileKernels } from "../../src/engine/profiler";
 import { tf } from "../../src/engine/tf";
 import { promptsrc } from "../../src/methods/promptsrc";
 import { gradientStep } from "../../src/training/train";
@@ -27,9 +34,18 @@ const vitB16 = {
     context: 77,
     endId: 49407,
   },
-  image: { width: 768, hidden: 3072, layers: 12, heads: 12, activation: "quick_gelu" as const, epsilon: 1e-5, size: 224, patch: 16 },
+  image: {
+    width: 768,
+    hidden: 3072,
+    layers: 12,
+    heads: 12,
+    activation: "quick_gelu" as const,
+    epsilon: 1e-5,
+    size: 224,
+    patch: 16,
+  },
 };
-const setting: Setting = {
+const setting: FlopsSetting = {
   batch: 4,
   suffixes: new Array(50).fill(5),
   tokens: { text: 4, image: 4 },
@@ -76,13 +92,15 @@ describe.runIf(tf.getBackend() === "tensorflow")("the products of a real step", 
     rmSync(folder, { recursive: true });
     const config = { ...paper.baseToNovel, depth, textTargetTemplates: ["{}"], consistency: "l1" };
     const task = { clip, classNames: names, config, seed: 1 };
-    const suffixes = names.map((name) => tokenise(clip, `${config.contextInit} ${name}.`).length - 1 - config.tokens.text);
+    const suffixes = names.map(
+      (name) => tokenise(clip, `${config.contextInit} ${name}.`).length - 1 - config.tokens.text,
+    );
     const { size } = clip.image;
     const params = promptsrc.init(task);
     const learner = promptsrc.prepare(task);
     const batch = () => ({ pixels: tf.zeros([3, 3, size, size]) as any, labels: Int32Array.from([0, 1, 2]) });
     forgetImages();
-    const counted = operations(() => {
+    const counted = profileKernels(() => {
       const { terms, gradients } = gradientStep(learner, params, batch);
       tf.dispose([terms, gradients] as any);
     });

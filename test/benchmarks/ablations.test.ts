@@ -52,7 +52,10 @@ const made = { kit: "0", engine: "a test's", numerics: numericsVersion(), versio
 
 function watched() {
   const stages: string[] = [];
-  return { stages, meter: { report: ({ stage, work, total }: Status) => work <= total && stages.push(stage), say() {}, done() {} } };
+  return {
+    stages,
+    meter: { report: ({ stage, work, total }: Status) => work <= total && stages.push(stage), say() {}, done() {} },
+  };
 }
 
 describe("ablations", () => {
@@ -77,11 +80,20 @@ describe("ablations", () => {
         trained.add(key);
         const before = tf.memory().numTensors;
         const own = configFor(method, "embedded", "baseToNovel");
-        const task = { clip, classNames: shapes.classNames, config: change ? changed(method, own, change) : own, seed: 1 };
+        const task = {
+          clip,
+          classNames: shapes.classNames,
+          config: change ? changed(method, own, change) : own,
+          seed: 1,
+        };
         const params = method.init(task);
         const learner = method.prepare(task);
         const size = clip.image.size;
-        const step = gradientStep(learner, params, () => ({ pixels: tf.tensor4d(pixels, [4, 3, size, size]), labels, at: [0, 0] }));
+        const step = gradientStep(learner, params, () => ({
+          pixels: tf.tensor4d(pixels, [4, 3, size, size]),
+          labels,
+          at: [0, 0],
+        }));
         expect([...step.terms.dataSync()].every(Number.isFinite), `${name} ${variants[k].name}`).toBe(true);
         tf.dispose([params, step.terms, step.gradients] as any);
         learner.dispose();
@@ -105,7 +117,14 @@ describe("ablations", () => {
 
 describe("benchmarks", () => {
   const compared = ["clip", "probe", "promptsrc"].map((name) => methods[name]);
-  const grid = (more: Partial<Grid>): Grid => ({ clip, datasets: [], methods: compared, seeds: [1], change: small, ...more });
+  const grid = (more: Partial<Grid>): Grid => ({
+    clip,
+    datasets: [],
+    methods: compared,
+    seeds: [1],
+    change: small,
+    ...more,
+  });
 
   it("few-shot: a run per number of shots, zero-shot CLIP once", async () => {
     const jobs = benchmarks["few-shot"].jobs(grid({ datasets: [shapes], shots: [2] }));
@@ -148,7 +167,11 @@ describe("benchmarks", () => {
     expect(shifted.runs.map((r) => r.dataset)).toEqual(["shapes", "shapes-drawn"]);
     expect(shifted.runs[0].metrics).toEqual(alone.runs[0].metrics);
     expect(more.table.rows[0]).toMatchObject({ "paper ImageNet": 71.27, "paper average": 65.81 });
-    expect(() => benchmarks["cross-dataset"].jobs(grid({ datasets: [other], source: shapes, methods: [methods.probe] }))).not.toThrow();
-    expect(() => benchmarks["base-to-novel"].jobs(grid({ datasets: [shapes], methods: [methods.probe] }))).toThrow("asks for others");
+    expect(() =>
+      benchmarks["cross-dataset"].jobs(grid({ datasets: [other], source: shapes, methods: [methods.probe] })),
+    ).not.toThrow();
+    expect(() => benchmarks["base-to-novel"].jobs(grid({ datasets: [shapes], methods: [methods.probe] }))).toThrow(
+      "asks for others",
+    );
   });
 });

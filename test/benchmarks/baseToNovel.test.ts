@@ -47,8 +47,8 @@ function recorder(): { screen: Screen; said: string[]; lines: string[] } {
   return { said, lines, screen: { print: (line) => said.push(line), update: (line) => lines.push(line), clear() {} } };
 }
 
-const jobsOf = (perEpoch: boolean, split: "test" | "val" = "test", chosen = three) =>
-  baseToNovelJobs({ clip, datasets: [dataset], methods: chosen, seeds: [1], change, shots: [4], split, perEpoch });
+const jobsOf = (perEpoch: boolean, subset: "test" | "val" = "test", chosen = three) =>
+  baseToNovelJobs({ clip, datasets: [dataset], methods: chosen, seeds: [1], change, shots: [4], subset, perEpoch });
 
 /** What must be equal between two runs of the same thing. */
 const numbers = ({ metrics, epochs }: Run) => ({ metrics, epochs });
@@ -61,14 +61,19 @@ describe("base-to-novel grid", () => {
     const tensors = tf.memory().numTensors;
     const first = await runGrid(jobsOf(true), { meter: meter(recorder().screen), provenance: made, root });
     expect(tf.memory().numTensors).toBe(tensors);
-    expect([first.runs.map((r) => r.method), first.reused, first.interrupted]).toEqual([["clip", "ivlp", "promptsrc"], [], false]);
+    expect([first.runs.map((r) => r.method), first.reused, first.interrupted]).toEqual([
+      ["clip", "ivlp", "promptsrc"],
+      [],
+      false,
+    ]);
     for (const { metrics, epochs, method, config: own } of first.runs) {
       expect(metrics.hm).toBeCloseTo(harmonicMean(metrics.base, metrics.novel), 10);
       expect(Number.isInteger((metrics.base / 100) * 16)).toBe(true); // 4 base classes x 4 test pictures
       expect(epochs.map((e) => e.epoch)).toEqual(method === "clip" ? [] : [1, 2, 3]);
       expect((own as Settings).ensemble).toEqual(method === "promptsrc" ? gpa : undefined);
     }
-    for (const { metrics } of first.runs[1].epochs) expect(Number.isInteger(((metrics?.base ?? Number.NaN) / 100) * 6)).toBe(true); // every third of 16 pictures
+    for (const { metrics } of first.runs[1].epochs)
+      expect(Number.isInteger(((metrics?.base ?? Number.NaN) / 100) * 6)).toBe(true); // every third of 16 pictures
     expect(Object.keys(first.runs[2].epochs[0].losses)).toEqual(["ce", "scl_text", "scl_image", "scl_logits", "total"]);
 
     const { screen, said } = recorder();
@@ -81,14 +86,14 @@ describe("base-to-novel grid", () => {
 
   it("computes anew what lacks the accuracies per epoch, and keeps validation apart from test", async () => {
     const root = join(folder, "lacking");
-    const run = (perEpoch: boolean, split: "test" | "val") =>
-      runGrid(jobsOf(perEpoch, split, [methods.ivlp]), { meter: meter(recorder().screen), provenance: made, root });
+    const run = (perEpoch: boolean, subset: "test" | "val") =>
+      runGrid(jobsOf(perEpoch, subset, [methods.ivlp]), { meter: meter(recorder().screen), provenance: made, root });
     const plain = await run(false, "test");
     const full = await run(true, "test");
     expect([plain.runs[0].epochs[0].metrics, full.reused.length]).toEqual([undefined, 0]);
     expect(full.runs[0].metrics).toEqual(plain.runs[0].metrics);
     const val = await run(false, "val");
-    expect([val.reused.length, val.runs[0].split]).toEqual([0, "val"]);
+    expect([val.reused.length, val.runs[0].subset]).toEqual([0, "val"]);
     expect(Number.isInteger((val.runs[0].metrics.base / 100) * 8)).toBe(true); // 4 classes x 2 validation pictures
   });
 
@@ -164,7 +169,15 @@ describe("progress", () => {
     const m = meter(screen, () => time);
     for (let step = 0; step <= 40; step++) {
       time = step * 50; // 20 steps a second
-      m.report({ place: "food", stage: "epoch 1/2", work: step * 10, total: 1000, count: step, unit: "steps", loss: 0.5 });
+      m.report({
+        place: "food",
+        stage: "epoch 1/2",
+        work: step * 10,
+        total: 1000,
+        count: step,
+        unit: "steps",
+        loss: 0.5,
+      });
     }
     expect(lines).toHaveLength(11); // 0, 0.2, ... 2 s
     expect(lines[10]).toBe("food \u00b7 epoch 1/2 \u00b7 loss 0.500 \u00b7 20.0 steps/s \u00b7 0:03 left");

@@ -29,9 +29,15 @@ describe("command line", () => {
   it("names the near ones of what it does not know, with status 2 and no stack trace", () => {
     const mistakes: [string[], string][] = [
       [["rnu"], 'error: unknown command "rnu". Did you mean "run"?'],
-      [["run", "base-to-novel", "--methods", "clip,promtsrc"], 'error: unknown method "promtsrc". Did you mean "promptsrc"?'],
+      [
+        ["run", "base-to-novel", "--methods", "clip,promtsrc"],
+        'error: unknown method "promtsrc". Did you mean "promptsrc"?',
+      ],
       [["run", "componets"], 'error: unknown benchmark or ablation "componets". Did you mean "components"?'],
-      [["run", "base-to-novel", "--data", ".", "--datasets", "shpaes"], 'error: unknown dataset "shpaes". Did you mean "shapes"?'],
+      [
+        ["run", "base-to-novel", "--data", ".", "--datasets", "shpaes"],
+        'error: unknown dataset "shpaes". Did you mean "shapes"?',
+      ],
     ];
     for (const [args, message] of mistakes) {
       const { status, out, err } = cli(...args);
@@ -42,8 +48,29 @@ describe("command line", () => {
   });
 
   it("runs base-to-novel from options to JSON", () => {
-    const common = ["run", "base-to-novel", "--data", ".", "--datasets", "shapes", "--model", join(process.cwd(), "test", "golden")];
-    const args = [...common, "--methods", "clip,promptsrc", "--seeds", "1,2", "--shots", "4", "--set", "epochs=2", "--set", "batch=8"];
+    const common = [
+      "run",
+      "base-to-novel",
+      "--data",
+      ".",
+      "--datasets",
+      "shapes",
+      "--model",
+      join(process.cwd(), "test", "golden"),
+    ];
+    const args = [
+      ...common,
+      "--methods",
+      "clip,promptsrc",
+      "--seeds",
+      "1,2",
+      "--shots",
+      "4",
+      "--set",
+      "epochs=2",
+      "--set",
+      "batch=8",
+    ];
     const { status, out, err } = cli(...args, "--results", "results", "--json", "out.json");
     expect([status, err.includes("error")]).toEqual([0, false]);
     expect(out.split("\n")[0]).toMatch(/^engine \w+, TensorFlow/);
@@ -60,7 +87,11 @@ describe("command line", () => {
       expect(run.seconds).toBeGreaterThan(0);
     }
     expect(Object.keys(report.versions)).toEqual(expect.arrayContaining(["node", "tfjs"]));
-    expect(report).toMatchObject({ kit: expect.any(String), numerics: expect.any(String), fusedKernels: expect.any(Boolean) });
+    expect(report).toMatchObject({
+      kit: expect.any(String),
+      numerics: expect.any(String),
+      fusedKernels: expect.any(Boolean),
+    });
 
     const both = cli(...args, "--results", "shared", "--processes", "2", "--json", "both.json");
     expect([both.status, both.out.split("\n")[0]]).toEqual([0, expect.stringMatching(/ 1 thread$/)]);
@@ -119,12 +150,17 @@ describe("settings", () => {
     expect([refused.status, refused.err]).toEqual([2, expect.stringContaining('unknown setting "depth.image"')]);
     const mixed = cli("run", "base-to-novel", "--methods", "coop,ivlp", "--set", "depth.image=2");
     expect(mixed.err).toContain("--set depth.image: coop has no such setting; ivlp has it");
-    expect(cli("run", "base-to-novel", "--methods", "promptsrc", "--set", "lossWeights.txt=1").err).toContain('"lossWeights.text"');
+    expect(cli("run", "base-to-novel", "--methods", "promptsrc", "--set", "lossWeights.txt=1").err).toContain(
+      '"lossWeights.text"',
+    );
   });
 
   it("are listed with meaning and range", () => {
     const rows = settingsOf(schemaOf(methods.promptsrc));
-    expect(rows.find(({ key }) => key === "lossWeights.text")).toMatchObject({ about: "weight of L_SCL-text", range: "number from 0" });
+    expect(rows.find(({ key }) => key === "lossWeights.text")).toMatchObject({
+      about: "weight of L_SCL-text",
+      range: "number from 0",
+    });
     const leaves = rows.filter(({ range }) => !range.startsWith("record"));
     expect(leaves.filter(({ about }) => about === "").map(({ key }) => key)).toEqual([]);
     expect(nearNames("xyz", ["lr", "epochs"])).toEqual([]);

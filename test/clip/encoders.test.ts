@@ -1,13 +1,13 @@
 /** The fast encoders against the reference: features and gradients, for all depths, lengths and shapes of towers. */
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { writeRandomClip } from "../../bench/randomClip";
-import { block, blocksThatKeep, project, type Surroundings } from "../../src/clip/fast/block";
-import { turn } from "../../src/clip/fast/foldConstants";
+import { type BlockInputs, block, blocksWithoutRecompute, projectQKV } from "../../src/clip/fast/block";
+import { transposeBlock } from "../../src/clip/fast/foldConstants";
 import { encodeImage, imageFront } from "../../src/clip/fast/image";
 import { causalMask, encodeText, encodeTexts, groupByLength, suffixGroups, tokenise } from "../../src/clip/fast/text";
-import { loadClip } from "../../src/clip/load";
+import { disposeClip, loadClip } from "../../src/clip/load";
 import { type Hooks, imagePrompts, referenceImage, referenceText, textPrompts } from "../../src/clip/reference";
-import { kernels } from "../../src/engine/backend";
+import { isRegistered, nativeBackend } from "../../src/engine/nativeBackend";
 import { type Tensor, type Tensor2D, tf } from "../../src/engine/tf";
 import { seeded } from "../../src/util/random";
 
@@ -26,14 +26,19 @@ function close(actual: Tensor, expected: Tensor, tolerance: number) {
 }
 
 /** Features, and the gradients of a random combination of them, with both encoders. */
-function compare(fast: (prompts: Tensor2D[]) => Tensor2D, reference: (prompts: Tensor2D[]) => Tensor2D, prompts: Tensor2D[]) {
+function compare(
+  fast: (prompts: Tensor2D[]) => Tensor2D,
+  reference: (prompts: Tensor2D[]) => Tensor2D,
+  prompts: Tensor2D[],
+) {
   tf.tidy(() => {
     const a = fast(prompts);
     const b = reference(prompts);
     close(a, b, 2e-5);
     if (prompts.length === 0) return;
     const mix = gaussian(b.shape);
-    const gradients = (f: (p: Tensor2D[]) => Tensor2D) => tf.grads((...p: Tensor[]) => tf.sum(tf.mul(f(p as Tensor2D[]), mix)))(prompts);
+    const gradients = (f: (p: Tensor2D[]) => Tensor2D) =>
+      tf.grads((...p: Tensor[]) => tf.sum(tf.mul(f(p as Tensor2D[]), mix)))(prompts);
     const [ours, theirs] = [gradients(fast), gradients(reference)];
     ours.forEach((gradient, i) => {
       close(gradient, theirs[i], 1e-4);
@@ -41,21 +46,29 @@ function compare(fast: (prompts: Tensor2D[]) => Tensor2D, reference: (prompts: T
   });
 }
 
-const { own } = kernels;
-afterAll(() => {
-  kernels.own = own;
-});
+/** The fused kernels of this machine, or none, as on a GPU. */
+const withFused = (present: boolean) => {
+  vi.restoreAllMocks();
+  if (!present) vi.spyOn(nativeBackend, "fused", "get").mockReturnValue(undefined);
+};
+afterAll(() => withFused(true));
 
 describe.each([
-  ["5 text and 3 image blocks", {}, own],
-  ["2 text and 4 image blocks, GELU, a rest of pixels", { textLayers: 2, visionLayers: 4, activation: "gelu", size: 20 }, own],
-  ["single blocks", { textLayers: 1, visionLayers: 1 }, own],
-  ["wide towers, whose products are TensorFlow's", { textLayers: 2, text: 576, visionLayers: 2, vision: 576 }, own],
-  ["without kernels of our own, as on a GPU", { textLayers: 3, visionLayers: 2 }, () => false],
-])("%s", (_, changes, ours) => {
-  beforeAll(() => {
-    kernels.own = ours;
-  });
+  ["5 text and 3 image blocks", {}, true],
+  [
+    "2 text and 4 image blocks, GELU, a rest of pixels",
+    { textLayers: 2, visionLayers: 4, activation: "gelu", size: 20 },
+    true,
+  ],
+  ["single blocks", { textLayers: 1, visionLayers: 1 }, true],
+  [
+    "wide towers, whose matrix products are TensorFlow's",
+    { textLayers: 2, text: 576, visionLayers: 2, vision: 576 },
+    true,
+  ],
+  ["without fused kernels, as on a GPU", { textLayers: 3, visionLayers: 2 }, false],
+])("%s", (_, changes, fused) => {
+  beforeAll(() => withFused(fused));
   const folder = writeRandomClip(changes);
   const loaded = loadClip(folder);
 
@@ -99,55 +112,63 @@ describe.each([
     tf.tidy(() => {
       const expected = referenceText(clip, ids).features;
       close(encodeTexts(clip, texts), expected, 2e-5);
-      const apart = ids.map((_, row) => suffixGroups(clip.text, [ids[row]], 0)[0]).map((group, row) => ({ ...group, rows: [row] }));
+      const apart = ids
+        .map((_, row) => suffixGroups(clip.text, [ids[row]], 0)[0])
+        .map((group, row) => ({ ...group, texts: [row] }));
       const shuffled = [apart[3], apart[0], apart[4], apart[2], apart[1]];
       close(encodeText(clip.text, shuffled, []), expected, 2e-5);
     });
   });
 });
 
-describe("a block that computes again what its gradient needs", () => {
-  beforeAll(() => {
-    kernels.own = own;
-  });
+describe("a block that recomputes what its backward pass needs", () => {
+  beforeAll(() => withFused(true));
   const [G, S, P] = [4, 3, 2];
   const loaded = loadClip(writeRandomClip());
-  const cases: [string, (clip: Awaited<typeof loaded>) => Surroundings][] = [
+  const layout = (rowSplits: number[]) => ({
+    maxLength: S,
+    scatterIndices: tf.range(0, G * S, 1, "int32"),
+    rowSplits: tf.tensor1d(rowSplits, "int32"),
+  });
+  const cases: [string, (clip: Awaited<typeof loaded>) => BlockInputs][] = [
     ["tokens alone", () => ({})],
     [
       "prompts, a constant and a mask",
-      ({ text }) => ({ constant: text.start[1], prompts: gaussian([P, 32]), mask: gaussian([S, 1 + P + S]) }),
+      ({ text }) => ({ prefixKV: text.startKV[1], prompts: gaussian([P, 32]), mask: gaussian([S, 1 + P + S]) }),
     ],
-    ["one that asks, several sets", () => ({ pick: tf.tensor1d([0, 5, 7, 11], "int32"), prompts: gaussian([2 * P, 32]), sets: 2 })],
+    [
+      "one that asks, several sets",
+      () => ({ queryRows: tf.tensor1d([0, 5, 7, 11], "int32"), prompts: gaussian([2 * P, 32]), promptSets: 2 }),
+    ],
     [
       "sequences of unequal length",
       () => ({
-        padding: {
-          tokens: 5,
-          places: tf.tensor1d([0, 1, 5, 6, 7, 8, 9, 10, 11, 12, 15, 16], "int32"),
-          starts: tf.tensor1d([0, 2, 7, 10, 12], "int32"),
+        ragged: {
+          maxLength: 5,
+          scatterIndices: tf.tensor1d([0, 1, 5, 6, 7, 8, 9, 10, 11, 12, 15, 16], "int32"),
+          rowSplits: tf.tensor1d([0, 2, 7, 10, 12], "int32"),
         },
         mask: causalMask(5, P),
         prompts: gaussian([P, 32]),
       }),
     ],
-    ["fixed tokens", () => ({ fixed: true, prompts: gaussian([P, 32]) })],
+    ["fixed tokens", () => ({ frozenInput: true, prompts: gaussian([P, 32]) })],
   ];
   test.each(cases)("%s", async (_, make) => {
     const clip = await loaded;
     const w = clip.text.blocks[1];
     const before = tf.memory().numTensors;
     tf.tidy(() => {
-      const around = make(clip);
+      const inputs = make(clip);
       const x = gaussian([G * S, 32]) as Tensor2D;
-      if (around.fixed) around.projected = project(w, x);
-      const mix = gaussian([around.pick ? G : G * S, 32]);
-      const gradients = (frugal: boolean) =>
+      if (inputs.frozenInput) inputs.qkv = projectQKV(w, x);
+      const mix = gaussian([inputs.queryRows ? G : G * S, 32]);
+      const gradients = (recompute: boolean) =>
         tf.grads((x: Tensor, p: Tensor) => {
-          const prompts = around.prompts && (p as Tensor2D);
-          const y = block(w, x as Tensor2D, G, { ...around, prompts, frugal });
+          const prompts = inputs.prompts && (p as Tensor2D);
+          const y = block(w, x as Tensor2D, G, { ...inputs, prompts, recompute });
           return tf.sum(tf.add(tf.sum(tf.mul(y, mix)), tf.mul(0, tf.add(tf.sum(x), tf.sum(p)))));
-        })([x, around.prompts ?? tf.zeros([1, 1])]);
+        })([x, inputs.prompts ?? tf.zeros([1, 1])]);
       const [kept, made] = [gradients(false), gradients(true)];
       kept.forEach((gradient, i) => {
         expect([...made[i].dataSync()]).toEqual([...gradient.dataSync()]);
@@ -156,21 +177,52 @@ describe("a block that computes again what its gradient needs", () => {
     expect(tf.memory().numTensors).toBe(before);
   });
 
-  test("weights that lie turned give the same", async () => {
+  test("preparing texts for training leaves the frozen model as it was, transposed weights included", async () => {
+    const clip = await loadClip(writeRandomClip({ textLayers: 2, text: 576, visionLayers: 1 }));
+    const before = tf.memory().numTensors;
+    const keys = clip.text.blocks.map((w) => Object.keys(w).join());
+    const groups = suffixGroups(clip.text, [tokenise(clip, "a a cat."), tokenise(clip, "a a golden tree.")], 2, true);
+    expect(groups[0].transposed).toHaveLength(2);
+    expect(clip.text.blocks.map((w) => Object.keys(w).join())).toEqual(keys);
+    tf.dispose(groups as any);
+    expect(tf.memory().numTensors).toBe(before);
+    disposeClip(clip);
+  });
+
+  test("a missing kernel is a slower path, a broken one an error", async () => {
+    await loaded;
+    expect(isRegistered("PromptsrcSilu")).toBe(true);
+    expect(isRegistered("PromptsrcNoSuchKernel")).toBe(false);
+    expect(() => isRegistered("PromptsrcLinear")).toThrow(/PromptsrcLinear/);
+  });
+
+  test.each([
+    ["a mask with too few columns", { mask: gaussian([S, S - 1]) }, /fewer columns than a sequence has keys/],
+    ["a mask with too few rows", { mask: gaussian([S - 1, S]) }, /fewer rows than a sequence has queries/],
+    ["row splits beyond the rows", { ragged: layout([0, 3, 6, 9, 13]) }, /end with the number of rows/],
+    ["row splits that decrease", { ragged: layout([0, 3, 9, 6, 12]) }, /must not decrease/],
+    ["a wrong number of row splits", { ragged: layout([0, 12]) }, /must be \[G\+1\]/],
+  ])("the fused attention refuses %s, instead of reading beyond an array", async (_, inputs, message) => {
+    const clip = await loaded;
+    if (!nativeBackend.fused) return;
+    tf.tidy(() => {
+      const x = gaussian([G * S, 32]) as Tensor2D;
+      expect(() => block(clip.text.blocks[1], x, G, inputs)).toThrow(message);
+    });
+  });
+
+  test("transposed weights give the same", async () => {
     const clip = await loaded;
     tf.tidy(() => {
-      const w = { ...clip.text.blocks[1] };
+      const w = clip.text.blocks[1];
       const x = gaussian([G * S, 32]) as Tensor2D;
-      const plain = block(w, x, G);
-      turn(w);
-      close(block(w, x, G), plain, 1e-6);
-      tf.dispose(w.turned as any);
+      close(block(w, x, G, { transposed: transposeBlock(w) }), block(w, x, G), 1e-6);
     });
   });
 
   test("all blocks keep where there is room, none where there is not", () => {
-    expect(blocksThatKeep(50 * 6, 512, 192)).toBeGreaterThanOrEqual(12);
-    expect(blocksThatKeep(1e6, 512, 192)).toBe(0);
+    expect(blocksWithoutRecompute(50 * 6, 512, 192)).toBeGreaterThanOrEqual(12);
+    expect(blocksWithoutRecompute(1e6, 512, 192)).toBe(0);
   });
 });
 
@@ -197,10 +249,14 @@ describe("hooks of the reference", () => {
     const pixels = gaussian([2, 3, clip.image.size, clip.image.size]);
     tf.tidy(() => {
       const same: Hooks = { adapter: () => ({ attention: (y) => y, mlp: (y) => y }) };
-      for (const encode of [(hooks: Hooks) => referenceText(clip, ids, hooks), (hooks: Hooks) => referenceImage(clip, pixels, hooks)]) {
+      for (const encode of [
+        (hooks: Hooks) => referenceText(clip, ids, hooks),
+        (hooks: Hooks) => referenceImage(clip, pixels, hooks),
+      ]) {
         const plain = encode({});
         close(encode(same).features, plain.features, 1e-7);
-        const scaled = (by: number) => encode({ adapter: (i) => (i === 1 ? { mlp: (y) => tf.mul(y, by) } : undefined) }).tokens;
+        const scaled = (by: number) =>
+          encode({ adapter: (i) => (i === 1 ? { mlp: (y) => tf.mul(y, by) } : undefined) }).tokens;
         close(scaled(1), plain.tokens, 1e-7);
         expect(tf.max(tf.abs(tf.sub(scaled(0.5), plain.tokens))).dataSync()[0]).toBeGreaterThan(1e-3);
       }

@@ -120,7 +120,14 @@ test("config.json: transformers' defaults for what is left out, and what cannot 
     return readConfig(path);
   };
   const plain = read({ text_config: {}, vision_config: { patch_size: 16 }, text_config_dict: null });
-  expect(plain.text).toMatchObject({ width: 512, layers: 12, heads: 8, context: 77, vocabulary: 49408, activation: "quick_gelu" });
+  expect(plain.text).toMatchObject({
+    width: 512,
+    layers: 12,
+    heads: 8,
+    context: 77,
+    vocabulary: 49408,
+    activation: "quick_gelu",
+  });
   expect(plain.image).toMatchObject({ width: 768, layers: 12, heads: 12, size: 224, patch: 16 });
   expect(() => read({ text_config: { hidden_act: "relu" } })).toThrow(/text_config.hidden_act is "relu"/);
   expect(() => read({ vision_config: { num_attention_heads: 7 } })).toThrow(/768 is not a multiple of its 7/);

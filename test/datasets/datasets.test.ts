@@ -5,9 +5,15 @@ import path from "node:path";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { drawFewShot, shortClasses } from "../../src/datasets/fewShot";
-import { officialAugmentation, randomResizedCrop, stepsPerEpoch, testBatches, trainPictures } from "../../src/datasets/pictures";
+import {
+  officialAugmentation,
+  randomResizedCrop,
+  stepsPerEpoch,
+  testBatches,
+  trainPictures,
+} from "../../src/datasets/pictures";
 import { pythonRandom } from "../../src/datasets/pythonRandom";
-import { baseNovel, type Dataset, type Item, listRules, loadDataset } from "../../src/datasets/split";
+import { baseNovel, type Dataset, type Item, listSplits, loadDataset } from "../../src/datasets/split";
 import type { PixelBatch } from "../../src/io/preprocess";
 import { readPreprocess } from "../../src/io/preprocess";
 import { readJson } from "../../src/io/readJson";
@@ -21,7 +27,7 @@ const classes = ["red_fox", "owl", "ant", "bee", "cod"];
 /** A folder with 5 classes: 6 training, 2 validation and 3 test pictures each, 20 x 16 pixels of one grey level. */
 beforeAll(async () => {
   root = fs.mkdtempSync(path.join(os.tmpdir(), "datasets-"));
-  const split: Record<string, [string, number, string][]> = { train: [], val: [], test: [] };
+  const lists: Record<string, [string, number, string][]> = { train: [], val: [], test: [] };
   for (const [part, count] of [
     ["train", 6],
     ["val", 2],
@@ -36,17 +42,20 @@ beforeAll(async () => {
         await sharp(Buffer.alloc(20 * 16 * 3, level), { raw })
           .png()
           .toFile(path.join(root, "pets/images", file));
-        split[part].push([file, label, name]);
+        lists[part].push([file, label, name]);
       }
     }
   }
-  writeSplit("renders", split);
+  writeSplit("renders", lists);
 });
 afterAll(() => fs.rmSync(root, { recursive: true }));
 
 const folder = () => path.join(root, "pets");
-const writeSplit = (rule: string, split: unknown) =>
-  fs.writeFileSync(path.join(root, `pets/split_${rule}.json`), typeof split === "string" ? split : JSON.stringify(split));
+const writeSplit = (split: string, lists: unknown) =>
+  fs.writeFileSync(
+    path.join(root, `pets/split_${split}.json`),
+    typeof lists === "string" ? lists : JSON.stringify(lists),
+  );
 const renders = (): Record<string, [string, number, string][]> =>
   JSON.parse(fs.readFileSync(path.join(folder(), "split_renders.json"), "utf8"));
 
@@ -116,11 +125,11 @@ describe("Python's random", () => {
 describe("split files", () => {
   it("load with labels, names, paths and a fingerprint of what they hold", () => {
     const dataset = loadDataset(folder());
-    expect([dataset.name, dataset.rule, dataset.classNames]).toEqual(["pets", "renders", classes]);
+    expect([dataset.name, dataset.split, dataset.classNames]).toEqual(["pets", "renders", classes]);
     expect([dataset.train.length, dataset.val.length, dataset.test.length]).toEqual([30, 10, 15]);
     expect(fs.existsSync(dataset.train[0].path)).toBe(true);
     expect(loadDataset(folder()).fingerprint).toBe(dataset.fingerprint);
-    expect(listRules(folder())).toContain("renders");
+    expect(listSplits(folder())).toContain("renders");
 
     const moved = path.join(root, "moved");
     fs.cpSync(folder(), moved, { recursive: true });
@@ -132,31 +141,51 @@ describe("split files", () => {
     expect(loadDataset(folder(), "stamped").fingerprint).not.toBe(dataset.fingerprint);
   });
 
-  const broken: [string, (split: ReturnType<typeof renders>) => unknown, string][] = [
-    ["cut short", (split) => JSON.stringify(split).slice(0, 31), "not valid JSON at line 1, column 32: the file ends"],
-    ["with a comma too many", () => '{\n "train": [\n  ["a", 0, "b"],\n ]\n}', 'not valid JSON at line 4, column 2: found "]\\n}"'],
+  const broken: [string, (lists: ReturnType<typeof renders>) => unknown, string][] = [
+    ["cut short", (lists) => JSON.stringify(lists).slice(0, 31), "not valid JSON at line 1, column 32: the file ends"],
+    [
+      "with a comma too many",
+      () => '{\n "train": [\n  ["a", 0, "b"],\n ]\n}',
+      'not valid JSON at line 4, column 2: found "]\\n}"',
+    ],
     [
       "whose entry is no triple",
-      (split) => ({ ...split, val: [["a.png", "0", "owl"]] }),
+      (lists) => ({ ...lists, val: [["a.png", "0", "owl"]] }),
       'val[0] should be [path, label, class name]; it is ["a.png","0","owl"]',
     ],
-    ["whose part is no list", (split) => ({ ...split, val: 3 }), '"val" should be a list'],
+    ["whose part is no list", (lists) => ({ ...lists, val: 3 }), '"val" should be a list'],
     ["without pictures", () => ({ train: [] }), "no pictures"],
-    ["with a picture twice", (split) => ({ ...split, val: [...split.val, split.val[0]] }), 'stands in "val" and again'],
-    ["that tests a training picture", (split) => ({ ...split, test: [...split.test, split.train[4]] }), 'stands in "train" and in "test"'],
-    ["with a missing picture", (split) => ({ ...split, train: [...split.train, ["owl/lost.png", 1, "owl"]] }), "lost.png is missing"],
+    ["with a picture twice", (lists) => ({ ...lists, val: [...lists.val, lists.val[0]] }), 'stands in "val" and again'],
+    [
+      "that tests a training picture",
+      (lists) => ({ ...lists, test: [...lists.test, lists.train[4]] }),
+      'stands in "train" and in "test"',
+    ],
+    [
+      "with a missing picture",
+      (lists) => ({ ...lists, train: [...lists.train, ["owl/lost.png", 1, "owl"]] }),
+      "lost.png is missing",
+    ],
     [
       "with two names for a label",
-      (split) => ({ ...split, val: [["owl/val0.png", 1, "eagle"]] }),
+      (lists) => ({ ...lists, val: [["owl/val0.png", 1, "eagle"]] }),
       'label 1 is "owl" and, in "val", "eagle"',
     ],
-    ["with a gap in the labels", (split) => ({ ...split, val: [["owl/val0.png", 7, "eagle"]] }), "labels go up to 7, but 5 has no picture"],
+    [
+      "with a gap in the labels",
+      (lists) => ({ ...lists, val: [["owl/val0.png", 7, "eagle"]] }),
+      "labels go up to 7, but 5 has no picture",
+    ],
     [
       "that never tests a class",
-      (split) => ({ ...split, test: split.test.filter(([, label]) => label !== 2) }),
+      (lists) => ({ ...lists, test: lists.test.filter(([, label]) => label !== 2) }),
       'class "ant" (label 2) has no picture in "test"',
     ],
-    ["that leaves its folder", (split) => ({ ...split, val: [["../split_renders.json", 1, "owl"]] }), "leaves the folder"],
+    [
+      "that leaves its folder",
+      (lists) => ({ ...lists, val: [["../split_renders.json", 1, "owl"]] }),
+      "leaves the folder",
+    ],
   ];
   it.each(broken)("a split %s is refused", (_, change, message) => {
     writeSplit("broken", change(renders()));
@@ -165,7 +194,7 @@ describe("split files", () => {
   });
 
   it("name what there is when asked for what there is not", () => {
-    expect(() => loadDataset(folder(), "none")).toThrow(/unknown rule of .*pets "none".* There are: .*renders/);
+    expect(() => loadDataset(folder(), "none")).toThrow(/unknown split of .*pets "none".* There are: .*renders/);
     expect(() => loadDataset(path.join(root, "dogs"))).toThrow(/unknown dataset of .* "dogs". There are: pets/);
     expect(() => readJson(path.join(root, "x.json"))).toThrow("there is no such file");
   });
@@ -209,11 +238,15 @@ describe("base and novel", () => {
 
   it("give the paper's class counts", () => {
     const counts = [1000, 100, 37, 196, 102, 101, 47, 10, 397].map((n) => {
-      const items: Item[] = Array.from({ length: n }, (_, label) => ({ path: `${label}`, label, className: `c${label}` }));
+      const items: Item[] = Array.from({ length: n }, (_, label) => ({
+        path: `${label}`,
+        label,
+        className: `c${label}`,
+      }));
       const made: Dataset = {
         name: "n",
         folder: "",
-        rule: "r",
+        split: "r",
         classNames: items.map((i) => i.className),
         train: items,
         val: [],
@@ -272,7 +305,9 @@ describe("batches", () => {
     const pictures = trainPictures(items, preprocess, { batch: 4, seed: 1 });
     expect([pictures.count, pictures.steps, stepsPerEpoch(3, 4), stepsPerEpoch(30, 4)]).toEqual([30, 7, 1, 7]);
     const first = await all(pictures.epoch(1));
-    expect(first.map((batch) => [batch.pixels.length, batch.labels.length])).toEqual(Array(7).fill([4 * 3 * 16 * 16, 4]));
+    expect(first.map((batch) => [batch.pixels.length, batch.labels.length])).toEqual(
+      Array(7).fill([4 * 3 * 16 * 16, 4]),
+    );
     expect(await all(trainPictures(items, preprocess, { batch: 4, seed: 1 }).epoch(1))).toEqual(first);
     expect(await all(pictures.epoch(2))).not.toEqual(first);
     expect(await all(trainPictures(items, preprocess, { batch: 4, seed: 2 }).epoch(1))).not.toEqual(first);
@@ -354,7 +389,11 @@ describe("random crops", () => {
       .png()
       .toFile(file);
     const items = Array.from({ length: 1000 }, () => ({ path: file, label: 0, className: "x" }));
-    const augmentation = { ...officialAugmentation, scale: [1, 1] as [number, number], ratio: [1, 1] as [number, number] };
+    const augmentation = {
+      ...officialAugmentation,
+      scale: [1, 1] as [number, number],
+      ratio: [1, 1] as [number, number],
+    };
     const [batch] = await all(trainPictures(items, preprocess, { batch: 1000, seed: 1, augmentation }).epoch(1));
     const mirrored = items.filter((_, i) => batch.pixels[i * 768] < 0).length;
     expect(mirrored).toBeGreaterThan(440);

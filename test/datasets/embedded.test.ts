@@ -24,7 +24,8 @@ describe("the embedded benchmark", () => {
 
   it("shares no drawing between the generic set and what it is compared with", () => {
     const generic = new Set(shown("generic"));
-    for (const set of atlas.sets.filter((s) => s.name !== "generic")) expect(shown(set.name).filter((d) => generic.has(d))).toEqual([]);
+    for (const set of atlas.sets.filter((s) => s.name !== "generic"))
+      expect(shown(set.name).filter((d) => generic.has(d))).toEqual([]);
   });
 
   it("has only drawings under licences that the data card names", () => {

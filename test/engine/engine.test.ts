@@ -14,7 +14,10 @@ const program = `
   });`;
 
 function inOwnProcess(env: Record<string, string>) {
-  const run = spawnSync(process.execPath, ["--import", loader, "-e", program], { encoding: "utf8", env: { ...process.env, ...env } });
+  const run = spawnSync(process.execPath, ["--import", loader, "-e", program], {
+    encoding: "utf8",
+    env: { ...process.env, ...env },
+  });
   const last = run.stdout.trim().split("\n").pop();
   return { ...run, result: run.status === 0 && last ? JSON.parse(last) : undefined };
 }
@@ -25,7 +28,9 @@ test("every engine that is forced runs, quietly, and computes the same", () => {
     const { result, stderr, stdout } = inOwnProcess({ PROMPTSRC_ENGINE: kind });
     expect(result?.engine.kind, stderr).toBe(kind);
     expect(stderr + stdout.trim().split("\n").slice(0, -1).join("\n")).toBe("");
-    const worst = Math.max(...result.gradient.map((value: number, i: number) => Math.abs(value - cpu.result.gradient[i])));
+    const worst = Math.max(
+      ...result.gradient.map((value: number, i: number) => Math.abs(value - cpu.result.gradient[i])),
+    );
     expect(worst).toBeLessThan(1e-6);
   }
 });
@@ -37,8 +42,12 @@ test("the first line names engine, version, device and threads", () => {
 });
 
 test("a wrong engine or number of threads is refused with what to write", () => {
-  expect(inOwnProcess({ PROMPTSRC_ENGINE: "abacus" }).stderr).toContain('PROMPTSRC_ENGINE is "abacus"; use one of native, wasm, cpu');
-  expect(inOwnProcess({ PROMPTSRC_ENGINE: "native", PROMPTSRC_THREADS: "0.5" }).stderr).toContain('PROMPTSRC_THREADS is "0.5"');
+  expect(inOwnProcess({ PROMPTSRC_ENGINE: "abacus" }).stderr).toContain(
+    'PROMPTSRC_ENGINE is "abacus"; use one of native, wasm, cpu',
+  );
+  expect(inOwnProcess({ PROMPTSRC_ENGINE: "native", PROMPTSRC_THREADS: "0.5" }).stderr).toContain(
+    'PROMPTSRC_THREADS is "0.5"',
+  );
 });
 
 test("an engine starts once and its line is the same", async () => {

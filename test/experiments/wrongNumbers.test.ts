@@ -55,11 +55,22 @@ const jobs = (method: Method, change: (config: Settings) => Settings = short, sh
   baseToNovelJobs({ clip, datasets: [dataset], methods: [method], seeds: [1], shots, change });
 
 /** Runs them, and says how many training steps it took. */
-async function runAll(which: ReturnType<typeof jobs>, root: string): Promise<GridResult & { stages: string[]; said: string }> {
+async function runAll(
+  which: ReturnType<typeof jobs>,
+  root: string,
+): Promise<GridResult & { stages: string[]; said: string }> {
   const [stages, said]: string[][] = [[], []];
-  const meter = { report: ({ stage }: { stage: string }) => stages.push(stage), say: (line: string) => said.push(line), done() {} };
+  const meter = {
+    report: ({ stage }: { stage: string }) => stages.push(stage),
+    say: (line: string) => said.push(line),
+    done() {},
+  };
   return {
-    ...(await runGrid(which, { meter, provenance: { kit: "0", engine: "a test's", numerics: numericsVersion(), versions: {} }, root })),
+    ...(await runGrid(which, {
+      meter,
+      provenance: { kit: "0", engine: "a test's", numerics: numericsVersion(), versions: {} },
+      root,
+    })),
     stages,
     said: said.join("\n"),
   };
@@ -83,7 +94,8 @@ function another(value: unknown): unknown {
   if (typeof value === "number") return Number.isInteger(value) ? value + 1 : value / 2;
   if (typeof value === "boolean") return !value;
   if (typeof value === "string") return { end: "front", l1: "mse" }[value] ?? `${value} big`;
-  if (Array.isArray(value)) return typeof value[0] === "string" ? [...value, "one {}."] : [(value[0] as number) / 2, value[1]];
+  if (Array.isArray(value))
+    return typeof value[0] === "string" ? [...value, "one {}."] : [(value[0] as number) / 2, value[1]];
   return null;
 }
 
@@ -102,10 +114,13 @@ describe.each(
       const path = key.split(".");
       const value = path.reduce<Settings | undefined>((part, name) => part?.[name], config);
       if (value === undefined || (value?.constructor === Object && key !== "ensemble")) continue; // a record is changed in its parts
-      const change = (before: Settings): Settings => put(before, key, JSON.stringify(another(value)).replace(/^"|"$/g, ""));
+      const change = (before: Settings): Settings =>
+        put(before, key, JSON.stringify(another(value)).replace(/^"|"$/g, ""));
       if (trainedKey(method, change) === trainedKey(method, (before) => before)) shared.push(key);
     }
-    expect(shared.filter((key) => key in method.settings.shape || method.settings.shape[key.split(".")[0]] !== undefined)).toEqual([]);
+    expect(
+      shared.filter((key) => key in method.settings.shape || method.settings.shape[key.split(".")[0]] !== undefined),
+    ).toEqual([]);
     expect(shared.every((key) => key.startsWith("ensemble"))).toBe(true);
   });
 });
@@ -113,7 +128,10 @@ describe.each(
 it("runs that differ in the ensemble alone have one trajectory", async () => {
   const epochsOf = async (ensemble: Settings["ensemble"]) => {
     const change = (config: Settings) => ({ ...short(config), epochs: 2, ensemble });
-    const { runs } = await runAll(jobs(methods.promptsrc, change), join(folder, `ensemble-${JSON.stringify(ensemble).length}`));
+    const { runs } = await runAll(
+      jobs(methods.promptsrc, change),
+      join(folder, `ensemble-${JSON.stringify(ensemble).length}`),
+    );
     return runs[0].epochs;
   };
   expect(await epochsOf(null)).toEqual(await epochsOf({ mean: 1, std: 1 }));
@@ -176,7 +194,9 @@ describe("only seeds are averaged", () => {
   it("neither are two runs of one seed", () => {
     const score = (seed: number, setting?: string) => ({ dataset: "a", seed, base: 50, novel: 50, setting });
     expect(() => summarise([score(1), score(1)])).toThrow("seed 1 stands twice");
-    expect(() => summariseAverage([score(1, '{"rule":"renders"}'), score(2, '{"rule":"disjoint"}')])).toThrow("differ in rule");
+    expect(() => summariseAverage([score(1, '{"split":"renders"}'), score(2, '{"split":"disjoint"}')])).toThrow(
+      "differ in split",
+    );
   });
 });
 
@@ -206,19 +226,29 @@ describe("CoOp's context is what its settings say", () => {
   it.each([4, 3, 2])("a context of %i tokens: the name moves, and left-over words stay behind the context", (P) => {
     const config = settings(P, "a photo of a");
     const [name, stop] = [idsOf("hot dog"), tokenise(clip, "hot dog.").slice(-2)];
-    const context = Array.from({ length: P }, (_, k) => -1 - k);
+    const context = Array.from({ length: P }, (_, slot) => ({ slot }));
     const rest = idsOf("a photo of a").slice(P);
     const start = tokenise(clip, "hot dog")[0];
     const half = Math.floor(P / 2);
     const ids = (position: "end" | "middle" | "front") => sentenceIds({ clip, config }, "hot dog", position);
     expect(ids("end")).toEqual([start, ...context, ...rest, ...name, ...stop]);
     expect(ids("front")).toEqual([start, ...name, ...context, ...rest, ...stop]);
-    expect(ids("middle")).toEqual([start, ...context.slice(0, half), ...name, ...context.slice(half), ...rest, ...stop]);
+    expect(ids("middle")).toEqual([
+      start,
+      ...context.slice(0, half),
+      ...name,
+      ...context.slice(half),
+      ...rest,
+      ...stop,
+    ]);
   });
 });
 
 describe("pictures are what is in their files", () => {
-  const files = (): string[] => [join(folder, "shapes/images/red_circle/8.png"), join(folder, "shapes/images/blue_square/8.png")];
+  const files = (): string[] => [
+    join(folder, "shapes/images/red_circle/8.png"),
+    join(folder, "shapes/images/blue_square/8.png"),
+  ];
 
   it("a picture that another takes the place of changes the fingerprint, whatever its size", async () => {
     const [one, other] = files();

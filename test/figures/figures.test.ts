@@ -38,7 +38,12 @@ const runs = scores
     const epochs =
       method === "clip"
         ? []
-        : [1, 2].map((epoch) => ({ epoch, lr: 1, losses: {}, metrics: { base: base - 2 + epoch, novel: novel + 2 - epoch } }));
+        : [1, 2].map((epoch) => ({
+            epoch,
+            lr: 1,
+            losses: {},
+            metrics: { base: base - 2 + epoch, novel: novel + 2 - epoch },
+          }));
     return { dataset, method, seed, metrics: { base, novel }, epochs } as unknown as Run;
   });
 
@@ -46,7 +51,8 @@ describe("figures", () => {
   it("are plain JSON, the same for the same numbers", async () => {
     const bars = baseNovelFigure(scores, methods, loadPaper());
     const lines = forgettingFigure(runs, methods.slice(1), methods[0]);
-    for (const figure of [bars, lines]) expect(JSON.parse(JSON.stringify(figure)).data).toEqual(JSON.parse(JSON.stringify(figure.data)));
+    for (const figure of [bars, lines])
+      expect(JSON.parse(JSON.stringify(figure)).data).toEqual(JSON.parse(JSON.stringify(figure.data)));
     await expect(JSON.stringify(bars, null, 1)).toMatchFileSnapshot("snapshots/baseNovel.json");
     await expect(JSON.stringify(lines, null, 1)).toMatchFileSnapshot("snapshots/forgetting.json");
     expect(bars.alt).toBe(
@@ -58,8 +64,15 @@ describe("figures", () => {
     const paper = loadPaper();
     const figure = variantsFigure("All", scores, methods, ({ title }) => paperBaseToNovel(paper, title));
     await expect(JSON.stringify(figure, null, 1)).toMatchFileSnapshot("snapshots/variants.json");
-    const [{ buttons }] = figure.layout.updatemenus as unknown as { buttons: { label: string; args: [{ x: number[][] }] }[] }[];
-    expect(buttons.map(({ label }) => label)).toEqual(["ours: mean of 2 datasets", "the paper's numbers", "ours: food", "ours: flags"]);
+    const [{ buttons }] = figure.layout.updatemenus as unknown as {
+      buttons: { label: string; args: [{ x: number[][] }] }[];
+    }[];
+    expect(buttons.map(({ label }) => label)).toEqual([
+      "ours: mean of 2 datasets",
+      "the paper's numbers",
+      "ours: food",
+      "ours: flags",
+    ]);
     expect(buttons[1].args[0].x[2]).toEqual([71.7, 77.51, 79.97]);
   });
 
@@ -69,7 +82,10 @@ describe("figures", () => {
       { title: "two", points: [{ at: 0.5, row: "clip" }] },
       { title: "three", points: [{ at: 9, row: "not run" }] },
     ];
-    const figure = settingFigure({ title: "Setting", axis: "tokens", series, chosen: { at: 2, label: "paper" } }, scores);
+    const figure = settingFigure(
+      { title: "Setting", axis: "tokens", series, chosen: { at: 2, label: "paper" } },
+      scores,
+    );
     await expect(JSON.stringify(figure, null, 1)).toMatchFileSnapshot("snapshots/setting.json");
     expect(figure.data.map(({ name, x }: any) => [name, x]).slice(0, 2)).toEqual([
       ["one", [1, 2, 3]],
@@ -84,10 +100,14 @@ describe("figures", () => {
   });
 
   it("say what is missing", async () => {
-    expect(() => forgettingFigure([{ ...runs[2], epochs: [] }], [methods[1]], methods[0])).toThrow("IVLP hold no accuracy per epoch");
+    expect(() => forgettingFigure([{ ...runs[2], epochs: [] }], [methods[1]], methods[0])).toThrow(
+      "IVLP hold no accuracy per epoch",
+    );
     expect(() => baseNovelFigure([], methods, loadPaper())).toThrow("no run of clip, ivlp, promptsrc");
     expect(() => variantsFigure("All", [], methods)).toThrow("no run of clip, ivlp, promptsrc");
-    await expect(saveFigure(baseNovelFigure(scores, methods, loadPaper()), "figure.jpg")).rejects.toThrow("end the name in .svg or .png");
+    await expect(saveFigure(baseNovelFigure(scores, methods, loadPaper()), "figure.jpg")).rejects.toThrow(
+      "end the name in .svg or .png",
+    );
   });
 });
 
@@ -130,13 +150,24 @@ describe("tables", () => {
 
   it("of harmonic means: a column per dataset", () => {
     const table = harmonicMeansTable(scores, methods);
-    expect(table.rows[1]).toMatchObject({ method: "IVLP", food: harmonicMean(71.5, 40), average: harmonicMean(76.5, 45) });
-    expect(lastBlock(baseToNovelTable(scores, methods)).rows.map((r) => r.dataset)).toEqual(["average", "average", "average"]);
+    expect(table.rows[1]).toMatchObject({
+      method: "IVLP",
+      food: harmonicMean(71.5, 40),
+      average: harmonicMean(76.5, 45),
+    });
+    expect(lastBlock(baseToNovelTable(scores, methods)).rows.map((r) => r.dataset)).toEqual([
+      "average",
+      "average",
+      "average",
+    ]);
   });
 
   it("show as one MIME bundle each", () => {
     expect(Object.keys(bundleOf(table))).toEqual(["text/html", "text/plain"]);
     expect(Object.keys(bundleOf(tableFrame(table) as never))).toEqual(["text/html", "text/plain"]);
-    expect(Object.keys(bundleOf(baseNovelFigure(scores, methods, loadPaper())))).toEqual(["application/vnd.plotly.v1+json", "text/plain"]);
+    expect(Object.keys(bundleOf(baseNovelFigure(scores, methods, loadPaper())))).toEqual([
+      "application/vnd.plotly.v1+json",
+      "text/plain",
+    ]);
   });
 });

@@ -3,7 +3,14 @@ import { createHash } from "node:crypto";
 import fs from "node:fs";
 import sharp from "sharp";
 import { describe, expect, it } from "vitest";
-import { cropPicture, decode, normalise, pythonRound, readPreprocess, testPicture } from "../../src/io/preprocess";
+import {
+  cropPicture,
+  decode,
+  normalisePixels,
+  pythonRound,
+  readPreprocess,
+  testPicture,
+} from "../../src/io/preprocess";
 import { cut, type Filter, type Picture, resize, whole } from "../../src/io/resample";
 import { preprocessParity, tokenParity } from "../../src/parity/data";
 
@@ -24,7 +31,10 @@ const silent = () => undefined;
 describe("decoding", () => {
   it.each(Object.keys(expected.decoded))("%s as Pillow", async (name) => {
     const { width, height, sha256, error } = expected.decoded[name];
-    if (error) return expect(decode(`test/pictures/${name}`)).rejects.toThrow(`test/pictures/${name}: cannot be read as a picture`);
+    if (error)
+      return expect(decode(`test/pictures/${name}`)).rejects.toThrow(
+        `test/pictures/${name}: cannot be read as a picture`,
+      );
     const picture = await decode(`test/pictures/${name}`);
     expect([picture.width, picture.height, sha(picture.data)]).toEqual([width, height, sha256]);
   });
@@ -46,10 +56,19 @@ describe("decoding", () => {
 
 describe("resampling", () => {
   it("equals Pillow to the bit in 150 sizes and 5 filters", () => {
-    (expected.resized as [number, number, number, number, Filter, string][]).forEach(([w, h, toW, toH, filter, hash], k) => {
-      const picture = pattern(w, h, k % 3 === 0);
-      expect([w, h, toW, toH, filter, sha(resize(picture, whole(picture), toH, toW, filter).data)]).toEqual([w, h, toW, toH, filter, hash]);
-    });
+    (expected.resized as [number, number, number, number, Filter, string][]).forEach(
+      ([w, h, toW, toH, filter, hash], k) => {
+        const picture = pattern(w, h, k % 3 === 0);
+        expect([w, h, toW, toH, filter, sha(resize(picture, whole(picture), toH, toW, filter).data)]).toEqual([
+          w,
+          h,
+          toW,
+          toH,
+          filter,
+          hash,
+        ]);
+      },
+    );
   });
 
   it("crops first: a box of a picture is the picture of the box", () => {
@@ -62,7 +81,9 @@ describe("resampling", () => {
       [40, 19],
       [48, 48],
     ]) {
-      expect(resize(picture, box, height, width, "bicubic")).toEqual(resize(inner, whole(inner), height, width, "bicubic"));
+      expect(resize(picture, box, height, width, "bicubic")).toEqual(
+        resize(inner, whole(inner), height, width, "bicubic"),
+      );
     }
   });
 
@@ -95,7 +116,9 @@ describe("transforms", () => {
       .map((one: any) => ({
         ...one,
         kind: "crop",
-        ...(one.top === undefined ? { top: 0, left: 0, height: 9, width: 9 } : { left: one.left + 1, width: one.width - 1 }),
+        ...(one.top === undefined
+          ? { top: 0, left: 0, height: 9, width: 9 }
+          : { left: one.left + 1, width: one.width - 1 }),
       }));
     fs.writeFileSync(`${folder}/cases.json`, JSON.stringify(moved));
     expect(await preprocessParity(folder, silent)).toEqual({ passed: 0, failed: moved.length });
@@ -123,20 +146,22 @@ describe("transforms", () => {
     const picture = pattern(4, 4);
     const straight = new Float32Array(48);
     const mirrored = new Float32Array(48);
-    normalise(picture, preprocess, false, straight, 0);
-    normalise(picture, preprocess, true, mirrored, 0);
+    normalisePixels(picture, preprocess, false, straight, 0);
+    normalisePixels(picture, preprocess, true, mirrored, 0);
     for (let c = 0; c < 3; c++) {
       for (let y = 0; y < 4; y++) {
         for (let x = 0; x < 4; x++) {
           const level = Math.fround(picture.data[(y * 4 + x) * 3 + c] / 255);
-          const value = Math.fround(Math.fround(level - Math.fround(preprocess.mean[c])) / Math.fround(preprocess.std[c]));
+          const value = Math.fround(
+            Math.fround(level - Math.fround(preprocess.mean[c])) / Math.fround(preprocess.std[c]),
+          );
           expect(straight[c * 16 + y * 4 + x]).toBe(value);
           expect(mirrored[c * 16 + y * 4 + 3 - x]).toBe(value);
         }
       }
     }
     const halfway = new Float32Array(100);
-    normalise(cropPicture(picture, whole(picture), preprocess), preprocess, false, halfway, 52);
+    normalisePixels(cropPicture(picture, whole(picture), preprocess), preprocess, false, halfway, 52);
     expect(halfway.subarray(52)).toEqual(straight);
   });
 });

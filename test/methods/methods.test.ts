@@ -88,18 +88,30 @@ describe.each(learning.map((method) => [method.name, method] as const))("%s", (_
     const params = method.init(task);
     for (const [name, p] of Object.entries(params)) params[name] = tf.add(p, gaussian(p.shape, 0.1)); // away from equal starts
     const learner = method.prepare(task);
-    const direction = tf.tidy(() => Object.fromEntries(Object.entries(params).map(([name, p]) => [name, gaussian(p.shape)])));
+    const direction = tf.tidy(() =>
+      Object.fromEntries(Object.entries(params).map(([name, p]) => [name, gaussian(p.shape)])),
+    );
     const { gradients, names, terms } = step(method, task, params);
-    const slope = Object.keys(params).reduce((sum, name) => sum + tf.sum(tf.mul(gradients[name], direction[name])).dataSync()[0], 0);
+    const slope = Object.keys(params).reduce(
+      (sum, name) => sum + tf.sum(tf.mul(gradients[name], direction[name])).dataSync()[0],
+      0,
+    );
     const loss = learner.loss({ pixels: images(), labels });
     const h = 2e-3;
     const at = (t: number) =>
       tf
-        .tidy(() => loss(Object.fromEntries(Object.entries(params).map(([name, p]) => [name, tf.add(p, tf.mul(direction[name], t))]))))
+        .tidy(() =>
+          loss(
+            Object.fromEntries(
+              Object.entries(params).map(([name, p]) => [name, tf.add(p, tf.mul(direction[name], t))]),
+            ),
+          ),
+        )
         .total.dataSync()[0];
     expect(names).toContain("total");
     expect(terms.size).toBe(names.length);
-    if (method.name !== "prograd") expect(Math.abs((at(h) - at(-h)) / (2 * h) - slope)).toBeLessThan(0.03 * Math.max(1, Math.abs(slope)));
+    if (method.name !== "prograd")
+      expect(Math.abs((at(h) - at(-h)) / (2 * h) - slope)).toBeLessThan(0.03 * Math.max(1, Math.abs(slope)));
     learner.dispose();
   });
 });
@@ -143,31 +155,32 @@ describe("regularisers", () => {
 
 describe("CoOp", () => {
   test.each(["end", "middle", "front"] as const)("name at the %s: texts of the reference encoder", (position) => {
-    const task = taskOf(methods.coop, { tokens: { text: 5 }, contextInit: "", coop: { position, classSpecific: false } });
+    const task = taskOf(methods.coop, {
+      tokens: { text: 5 },
+      contextInit: "",
+      coop: { position, classSpecific: false },
+    });
     const ctx = gaussian([5, clip.text.width], 0.5);
     const classifier = methods.coop.classify(task, { ctx });
     classNames.forEach((name, c) => {
       const ids = sentenceIds(task as Task<ContextSettings>, name, position);
-      const spots = ids.flatMap((id, i) => (id < 0 ? [i] : []));
+      const spots = ids.flatMap((id, i) => (typeof id === "number" ? [] : [i]));
       expect(spots.length).toBe(5);
       // the reference takes prompts behind the start token only: so it gets the context's tokens as all tokens but the start
+      const known = ids.map((id) => (typeof id === "number" ? id : 0));
       const tokens = tf.tidy(() => {
-        const known = tf.gather(
-          clip.text.tokens,
-          tf.tensor1d(
-            ids.slice(1).map((id) => Math.max(id, 0)),
-            "int32",
-          ),
-        );
+        const embedded = tf.gather(clip.text.tokens, tf.tensor1d(known.slice(1), "int32"));
         const place = tf.tensor2d(
-          ids.slice(1).flatMap((id) => Array.from({ length: 5 }, (_, k) => (id === -1 - k ? 1 : 0))),
+          ids
+            .slice(1)
+            .flatMap((id) => Array.from({ length: 5 }, (_, k) => (typeof id !== "number" && id.slot === k ? 1 : 0))),
           [ids.length - 1, 5],
         );
         const filled = tf.sub(1, tf.sum(place, 1, true));
-        return tf.add(tf.mul(known, filled), tf.matMul(place, ctx)) as Tensor2D;
+        return tf.add(tf.mul(embedded, filled), tf.matMul(place, ctx)) as Tensor2D;
       });
       const expected = tf.tidy(() => {
-        const raw = referenceText(clip, [ids.map((id) => Math.max(id, 0))], textPrompts([tokens])).features;
+        const raw = referenceText(clip, [known], textPrompts([tokens])).features;
         return tf.div(raw, tf.norm(raw));
       });
       expect(difference(tf.slice(classifier.text as Tensor2D, [c, 0], [1, -1]), expected)).toBeLessThan(2e-5);
@@ -181,11 +194,15 @@ describe("CoOp", () => {
     expect(params.ctx.shape[0]).toBe(classNames.length);
     expect(methods.coop.transfers?.(task.config)).toBe(false);
     expect(methods.coop.transfers?.(taskOf(methods.coop).config)).toBe(true);
-    expect(() => methods.coop.classify({ ...task, classNames: otherNames }, params)).toThrow(/3 contexts and 4 class names/);
+    expect(() => methods.coop.classify({ ...task, classNames: otherNames }, params)).toThrow(
+      /3 contexts and 4 class names/,
+    );
   });
 
   test("equal contexts of all classes are the shared one", () => {
-    const [shared, own] = [false, true].map((classSpecific) => taskOf(methods.coop, { coop: { position: "middle", classSpecific } }));
+    const [shared, own] = [false, true].map((classSpecific) =>
+      taskOf(methods.coop, { coop: { position: "middle", classSpecific } }),
+    );
     const [a, b] = [shared, own].map((task) => logitsOf(methods.coop, task, methods.coop.init(task)));
     expect(difference(a, b)).toBeLessThan(1e-4);
   });
@@ -196,7 +213,10 @@ test("CoCoOp with a network that shifts nothing is CoOp, whatever the number of 
   const params = methods.cocoop.init(task);
   for (const name of Object.keys(params)) if (name.startsWith("meta_net")) params[name] = tf.zerosLike(params[name]);
   expect(
-    difference(logitsOf(methods.cocoop, task, params), logitsOf(methods.coop, taskOf(methods.coop), { ctx: params.ctx })),
+    difference(
+      logitsOf(methods.cocoop, task, params),
+      logitsOf(methods.coop, taskOf(methods.coop), { ctx: params.ctx }),
+    ),
   ).toBeLessThan(1e-4);
 });
 
@@ -221,7 +241,9 @@ test("MaPLe's image prompts are its text prompts mapped; sets beyond one tower's
   const { gradients } = step(methods.maple, task, params);
   for (const gradient of Object.values(gradients)) expect(tf.max(tf.abs(gradient)).dataSync()[0]).toBeGreaterThan(0);
   const text = (changed: Params) => methods.maple.classify(task, changed).text as Tensor2D;
-  expect(difference(text(params), text({ ...params, "compound_prompts_text.1": tf.zeros([2, clip.text.width]) }))).toBe(0);
+  expect(difference(text(params), text({ ...params, "compound_prompts_text.1": tf.zeros([2, clip.text.width]) }))).toBe(
+    0,
+  );
   const suffixes = suffixGroups(
     clip.text,
     classNames.map((name) => tokenise(clip, `a photo of a ${name.replace("_", " ")}.`)),
@@ -239,7 +261,9 @@ test("ProDA's bound, written out", () => {
     [0, 1, 0],
     [0, 0, 1],
   ]);
-  const w = features.arraySync().map((row: number[]) => Array.from({ length: K }, (_, k) => row.slice(k * E, (k + 1) * E)));
+  const w = features
+    .arraySync()
+    .map((row: number[]) => Array.from({ length: K }, (_, k) => row.slice(k * E, (k + 1) * E)));
   const mean = w.map((ws: number[][]) => ws[0].map((_, d) => ws.reduce((sum, v) => sum + v[d], 0) / K));
   const expected = f.arraySync().map((x: number[], b: number) => {
     const y = [1, 2][b];
@@ -259,7 +283,10 @@ describe("linear probe", () => {
   const draw = seeded("probe");
   const [N, E, C] = [30, 4, 3];
   const labels = Array.from({ length: N }, (_, n) => n % C);
-  const features = Float64Array.from({ length: N * E }, (_, i) => draw.normal() + 5 + (labels[Math.floor(i / E)] === i % E ? 2 : 0));
+  const features = Float64Array.from(
+    { length: N * E },
+    (_, i) => draw.normal() + 5 + (labels[Math.floor(i / E)] === i % E ? 2 : 0),
+  );
   const samples = { features, labels };
 
   test("the minimum is the same with and without the mean taken out, and its penalised weights balance", () => {

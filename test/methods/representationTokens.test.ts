@@ -15,7 +15,7 @@ import { referenceWeights } from "../../src/clip/referenceWeights";
 import { paper } from "../../src/configs/presets";
 import { trainPictures } from "../../src/datasets/pictures";
 import { loadDataset } from "../../src/datasets/split";
-import { normalise } from "../../src/engine/autograd";
+import { l2Normalise } from "../../src/engine/autograd";
 import { type Tensor, type Tensor2D, type Tensor3D, tf } from "../../src/engine/tf";
 import { clip as zeroShot } from "../../src/methods/clip";
 import type { Method, Params, Task } from "../../src/methods/method";
@@ -44,7 +44,7 @@ function representationTokens({ J, K, alpha }: { J: number; K: number; alpha: nu
     encoders: ({ clip, classNames }) => {
       const ids = classNames.map((name) => tokenise(clip, `a photo of a ${plainName(name)}.`));
       return {
-        text: (params) => normalise(referenceText(clip, ids, hooks(params, "text")).features),
+        text: (params) => l2Normalise(referenceText(clip, ids, hooks(params, "text")).features),
         image:
           ({ pixels }) =>
           (params) => {
@@ -52,13 +52,18 @@ function representationTokens({ J, K, alpha }: { J: number; K: number; alpha: nu
             const { vision_model: p, visual_projection: projection } = referenceWeights(clip);
             const outputs = layerNorm(p.post_layernorm, tf.slice(tokens, [0, 1, 0], [-1, K, -1]) as Tensor3D); // (B, K, D)
             const read = linear(projection, tf.mean(outputs, 1) as Tensor2D); // (B, E)
-            return normalise(tf.add<Tensor2D>(tf.mul(normalise(features), alpha), tf.mul(normalise(read), 1 - alpha)));
+            return l2Normalise(
+              tf.add<Tensor2D>(tf.mul(l2Normalise(features), alpha), tf.mul(l2Normalise(read), 1 - alpha)),
+            );
           },
         dispose() {},
       };
     },
   });
-  return promptLearner({ name: "representation-tokens", title: "Representation tokens", source: "arXiv 2503.08497" }, tokens);
+  return promptLearner(
+    { name: "representation-tokens", title: "Representation tokens", source: "arXiv 2503.08497" },
+    tokens,
+  );
 }
 
 let folder: string;

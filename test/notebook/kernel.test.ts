@@ -31,10 +31,14 @@ test("introduces itself", async () => {
 });
 
 test("runs in the root of the clone, whatever folder Jupyter starts it in", async () => {
-  const messages = await kernel.run('import { tf } from "./src/engine/tf";\nconsole.log(process.cwd(), tf.version.tfjs)');
+  const messages = await kernel.run(
+    'import { tf } from "./src/engine/tf";\nconsole.log(process.cwd(), tf.version.tfjs)',
+  );
   expect(streamed(messages)).toBe(`${process.cwd()} 4.22.0\n`);
   expect(reply(messages)).toMatchObject({ status: "ok" });
-  expect(messages.find(({ type }) => type === "execute_input")?.content.execution_count).toBe(reply(messages).execution_count);
+  expect(messages.find(({ type }) => type === "execute_input")?.content.execution_count).toBe(
+    reply(messages).execution_count,
+  );
 });
 
 test("2,000 lines of one tick arrive, in order, and the cell ends", async () => {
@@ -73,7 +77,10 @@ test("cells queued behind a failed one are aborted, unless stop_on_error is off"
   expect(reply(await failing).status).toBe("error");
   expect(reply(await next).status).toBe("aborted");
   await new Promise((resolve) => setTimeout(resolve, 300));
-  const [tolerated, after] = [kernel.run('throw new Error("go on")', { stop_on_error: false }), kernel.run('console.log("run")')];
+  const [tolerated, after] = [
+    kernel.run('throw new Error("go on")', { stop_on_error: false }),
+    kernel.run('console.log("run")'),
+  ];
   expect(reply(await tolerated).status).toBe("error");
   expect(streamed(await after)).toBe("run\n");
 });
@@ -114,7 +121,9 @@ test("an interrupt gives up an asynchronous cell that does not listen", async ()
 });
 
 test("a display is updated under its id by a later cell", async () => {
-  const first = await kernel.run('import * as tslab from "tslab";\nconst view = tslab.newDisplay();\nview.text("one");');
+  const first = await kernel.run(
+    'import * as tslab from "tslab";\nconst view = tslab.newDisplay();\nview.text("one");',
+  );
   const second = await kernel.run('view.text("two");');
   const shown = first.find(({ type }) => type === "display_data")?.content;
   const updated = second.find(({ type }) => type === "update_display_data")?.content;

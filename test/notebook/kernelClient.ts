@@ -41,7 +41,10 @@ export async function startKernel(cwd: string): Promise<Kernel> {
   const file = join(folder, "connection.json");
   writeFileSync(file, JSON.stringify(connection));
   // As Jupyter does: the notebook's own folder is the working folder.
-  const child = spawn(process.execPath, [join(process.cwd(), "bin", "kernel.cjs"), file], { cwd, stdio: ["ignore", "inherit", "inherit"] });
+  const child = spawn(process.execPath, [join(process.cwd(), "bin", "kernel.cjs"), file], {
+    cwd,
+    stdio: ["ignore", "inherit", "inherit"],
+  });
   const session = randomUUID();
   const shell = new Dealer({ routingId: session });
   const iopub = new Subscriber({ receiveHighWaterMark: 0 });
@@ -62,14 +65,22 @@ export async function startKernel(cwd: string): Promise<Kernel> {
 
   const send = (type: string, content: object): string => {
     const id = randomUUID();
-    const header = { msg_id: id, msg_type: type, session, username: "test", date: new Date().toISOString(), version: "5.3" };
+    const header = {
+      msg_id: id,
+      msg_type: type,
+      session,
+      username: "test",
+      date: new Date().toISOString(),
+      version: "5.3",
+    };
     const bodies = [header, {}, {}, content].map((part) => JSON.stringify(part));
     const signature = createHmac("sha256", key).update(bodies.join("")).digest("hex");
     void shell.send(["<IDS|MSG>", signature, ...bodies]);
     return id;
   };
   const checkAlive = () => {
-    if (child.exitCode !== null || child.signalCode !== null) throw new Error(`the kernel ended: ${child.exitCode ?? child.signalCode}`);
+    if (child.exitCode !== null || child.signalCode !== null)
+      throw new Error(`the kernel ended: ${child.exitCode ?? child.signalCode}`);
   };
   const printed = async (text: string) => {
     const from = messages.length;

@@ -67,7 +67,11 @@ test("shorthand properties of variables from earlier cells", () => {
 });
 
 test("a failing cell ends the run with status 1, its error in the output, and an in-place file as it was", () => {
-  const file = notebook("bad.ipynb", ["let n = 1;", 'throw new RangeError("n is " + n);', 'console.log("not reached");']);
+  const file = notebook("bad.ipynb", [
+    "let n = 1;",
+    'throw new RangeError("n is " + n);',
+    'console.log("not reached");',
+  ]);
   const before = readFileSync(file, "utf8");
   const inPlace = run(file, "--in-place");
   expect(inPlace.status).toBe(1);

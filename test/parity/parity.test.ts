@@ -24,7 +24,10 @@ test("golden: every value, gradient, loss, parameter, weight, rate and draw", as
 test("golden on the WASM engine", async () => {
   const code = `require("./src/parity/replay").parity(${JSON.stringify(golden)}, console.log).then(({ failed }) => process.exit(failed ? 1 : 0))`;
   const env = { ...process.env, PROMPTSRC_ENGINE: "wasm" };
-  const { stdout } = await promisify(execFile)(process.execPath, ["--import", "tsx", "--eval", code], { env, maxBuffer: 1 << 24 });
+  const { stdout } = await promisify(execFile)(process.execPath, ["--import", "tsx", "--eval", code], {
+    env,
+    maxBuffer: 1 << 24,
+  });
   expect(stdout).toMatch(/^engine wasm/);
   expect(stdout.trim().split("\n").pop()).toMatch(/^4\d\d passed, 0 failed$/);
 }, 300_000);
@@ -33,7 +36,8 @@ test("a wrong number is found, and files of unknown methods are neither passed n
   const folder = mkdtempSync(join(tmpdir(), "parity-"));
   cpSync(golden, folder, { recursive: true });
   const kept = ["model.safetensors", "common.safetensors", "ivlp_depth1.safetensors"];
-  for (const name of readdirSync(folder)) if (name.endsWith(".safetensors") && !kept.includes(name)) rmSync(join(folder, name));
+  for (const name of readdirSync(folder))
+    if (name.endsWith(".safetensors") && !kept.includes(name)) rmSync(join(folder, name));
   const path = join(folder, "ivlp_depth1.safetensors");
   const { tensors } = readSafetensors(path);
   tensors["step0.grad.vision.0"].data[5] *= 1.01;

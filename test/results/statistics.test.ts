@@ -1,6 +1,13 @@
 import { describe, expect, it } from "vitest";
 import { loadPaper, paperBaseToNovel } from "../../src/results/paper";
-import { comparable, harmonicMean, pairedBootstrap, type Score, summarise, summariseAverage } from "../../src/results/statistics";
+import {
+  comparable,
+  harmonicMean,
+  pairedBootstrap,
+  type Score,
+  summarise,
+  summariseAverage,
+} from "../../src/results/statistics";
 
 const score = (dataset: string, seed: number, base: number, novel: number): Score => ({ dataset, seed, base, novel });
 
@@ -16,7 +23,12 @@ describe("statistics", () => {
   });
 
   it("averages datasets as the paper does", () => {
-    const s = summariseAverage([score("a", 1, 90, 60), score("a", 2, 80, 50), score("b", 1, 50, 40), score("b", 2, 50, 30)]);
+    const s = summariseAverage([
+      score("a", 1, 90, 60),
+      score("a", 2, 80, 50),
+      score("b", 1, 50, 40),
+      score("b", 2, 50, 30),
+    ]);
     expect([s.base.mean, s.novel.mean]).toEqual([67.5, 45]);
     expect(s.hm.mean).toBeCloseTo((2 * 67.5 * 45) / 112.5, 10);
     expect(s.base.sd).toBeCloseTo(Math.SQRT1_2 * 5, 10); // seeds' averages 70 and 65
@@ -38,7 +50,8 @@ describe("statistics", () => {
   });
 
   it("compares what all methods of an unfinished grid have, without a method that shares nothing", () => {
-    const runs = (method: string, ...at: [string, number][]) => at.map(([dataset, seed]) => ({ method, ...score(dataset, seed, 50, 50) }));
+    const runs = (method: string, ...at: [string, number][]) =>
+      at.map(([dataset, seed]) => ({ method, ...score(dataset, seed, 50, 50) }));
     const whole = runs("whole", ["a", 1], ["a", 2], ["b", 1]);
     const kept = comparable([...whole, ...runs("begun", ["b", 1], ["a", 2]), ...runs("elsewhere", ["c", 1])]);
     expect(kept.map(({ method, dataset, seed }) => `${method} ${dataset} ${seed}`)).toEqual([

@@ -1,6 +1,16 @@
 /** The set-up on a fresh clone: interrupted, taken up again by two at once, and repeated. Uses npm's and pip's caches; takes about two minutes. */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { homedir, hostname, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -35,7 +45,9 @@ function environment(): NodeJS.ProcessEnv {
     if (/^(npm_|PROMPTSRC_|XDG_|VITEST|JUPYTER)/i.test(name) && name !== "npm_execpath") delete env[name];
   env.npm_config_cache = execFileSync("npm", ["config", "get", "cache"], { encoding: "utf8" }).trim();
   env.npm_config_userconfig = join(homedir(), ".npmrc");
-  env.PIP_CACHE_DIR = execFileSync(join(".venv", "bin", "python"), ["-m", "pip", "cache", "dir"], { encoding: "utf8" }).trim();
+  env.PIP_CACHE_DIR = execFileSync(join(".venv", "bin", "python"), ["-m", "pip", "cache", "dir"], {
+    encoding: "utf8",
+  }).trim();
   for (const file of [".config/pip/pip.conf", ".pip/pip.conf"])
     if (existsSync(join(homedir(), file))) env.PIP_CONFIG_FILE ??= join(homedir(), file);
   // Version managers whose launchers look into the home: python3 may be pyenv's, and pip asks rustc for its version.
@@ -88,11 +100,15 @@ test("it goes on from there, past a dead one's lock, one at a time", async () =>
   expect(all).not.toContain("npm installs");
   expect(all.match(/another set-up is at work here/g)).toHaveLength(1);
   expect(all.match(/installs JupyterLab and the Plotly renderer: /g)?.length).toBeGreaterThan(0);
-  console.log(`set-up of a fresh clone, without its interrupted beginning: ${Math.max(first.seconds, second.seconds).toFixed(0)} s`);
+  console.log(
+    `set-up of a fresh clone, without its interrupted beginning: ${Math.max(first.seconds, second.seconds).toFixed(0)} s`,
+  );
 }, 900_000);
 
 test("everything lies inside the clone", () => {
-  const kernel = JSON.parse(readFileSync(join(clone, ".venv", "share", "jupyter", "kernels", "promptsrc", "kernel.json"), "utf8"));
+  const kernel = JSON.parse(
+    readFileSync(join(clone, ".venv", "share", "jupyter", "kernels", "promptsrc", "kernel.json"), "utf8"),
+  );
   expect(kernel.argv).toEqual([process.execPath, join(clone, "bin", "kernel.cjs"), "{connection_file}"]);
   expect(existsSync(join(clone, ".venv", "share", "jupyter", "labextensions", "jupyterlab-plotly"))).toBe(true);
   expect(readdirSync(home)).toEqual([]);
@@ -100,9 +116,14 @@ test("everything lies inside the clone", () => {
 
 test("the engine that was set up there runs there; without it WASM does, and says so", () => {
   const loader = join(clone, "node_modules", "tsx", "dist", "loader.mjs");
-  const program = 'import("./src/engine/tf.ts").then((m) => (m.default ?? m).startEngine()).then((engine) => console.log(engine.kind))';
+  const program =
+    'import("./src/engine/tf.ts").then((m) => (m.default ?? m).startEngine()).then((engine) => console.log(engine.kind))';
   const start = () =>
-    spawnSync(process.execPath, ["--import", loader, "-e", program], { cwd: clone, encoding: "utf8", env: environment() });
+    spawnSync(process.execPath, ["--import", loader, "-e", program], {
+      cwd: clone,
+      encoding: "utf8",
+      env: environment(),
+    });
   expect(start().stdout.trim()).toBe("native");
   rmSync(join(clone, "node_modules", "@tensorflow", "tfjs-node-gpu", "lib"), { recursive: true });
   const fallback = start();

@@ -7,7 +7,15 @@ import { quickConfig, writeRandomClip } from "../../bench/randomClip";
 import { loadClip } from "../../src/clip/load";
 import type { Clip } from "../../src/clip/model";
 import { paper } from "../../src/configs/presets";
-import { layerNorm, logSoftmax, meanAbsolute, normalise, oneHot, permuteRows, repeat } from "../../src/engine/autograd";
+import {
+  l2Normalise,
+  layerNorm,
+  logSoftmax,
+  meanAbsolute,
+  oneHot,
+  permuteRows,
+  repeat,
+} from "../../src/engine/autograd";
 import { type Tensor, tf } from "../../src/engine/tf";
 import { cosineLogits, crossEntropy, featureConsistency, logitConsistency } from "../../src/methods/losses";
 import { type Params, type Settings, settle, type Task } from "../../src/methods/method";
@@ -44,7 +52,7 @@ describe("gradients against finite differences", () => {
   const labels = oneHot(Int32Array.from([0, 3, 2, 1, 0]), 4);
   test.each<[string, (x: any) => Tensor, number[]]>([
     ["layerNorm", (x) => layerNorm(x, norm), [5, 8]],
-    ["normalise", normalise, [5, 8]],
+    ["l2Normalise", l2Normalise, [5, 8]],
     ["logSoftmax", logSoftmax, [5, 8]],
     ["repeat", (x) => repeat(x, 3), [1, 8]],
     ["permuteRows", (x) => permuteRows(x, [2, 0, 1]), [3, 4]],
@@ -107,7 +115,8 @@ test("GPA's weights: the standard deviation is a standard deviation, the sum is 
 describe("the loop on a random model", () => {
   let clip: Clip;
   let task: Task;
-  const numbers = (params: Params) => Object.fromEntries(Object.entries(params).map(([name, p]) => [name, [...p.dataSync()]]));
+  const numbers = (params: Params) =>
+    Object.fromEntries(Object.entries(params).map(([name, p]) => [name, [...p.dataSync()]]));
   const pictures = {
     epoch: (e: number) => {
       const draw = seeded("pictures", e);
@@ -123,35 +132,40 @@ describe("the loop on a random model", () => {
     task = { clip, classNames: ["cat", "snow_leopard", "tree"], config, seed: 1 };
   });
 
-  test.each(["ivlp", "promptsrc"])("%s: no tensor is leaked, no frozen weight is touched, a seed is a result", async (name) => {
-    const { text, image } = clip;
-    const frozen: Tensor[] = [text.tokens, text.start[1], text.blocks[0].qkv, image.blocks[1].up, image.cls];
-    const weights = frozen.map((t) => t.dataSync().slice());
-    const before = tf.memory().numTensors;
-    const counts = new Set<number>();
-    const runs: Record<string, number[]>[] = [];
-    for (let run = 0; run < 2; run++) {
-      const { params, last, history } = await train(methods[name], task, pictures, {
-        ensemble: { mean: 3, std: 1 },
-        onStep: ({ step, epoch }) => epoch > 0 && step > 0 && run === 0 && counts.add(tf.memory().numTensors),
+  test.each(["ivlp", "promptsrc"])(
+    "%s: no tensor is leaked, no frozen weight is touched, a seed is a result",
+    async (name) => {
+      const { text, image } = clip;
+      const frozen: Tensor[] = [text.tokens, text.startKV[1], text.blocks[0].qkv, image.blocks[1].up, image.cls];
+      const weights = frozen.map((t) => t.dataSync().slice());
+      const before = tf.memory().numTensors;
+      const counts = new Set<number>();
+      const runs: Record<string, number[]>[] = [];
+      for (let run = 0; run < 2; run++) {
+        const { params, last, history } = await train(methods[name], task, pictures, {
+          ensemble: { mean: 3, std: 1 },
+          onStep: ({ step, epoch }) => epoch > 0 && step > 0 && run === 0 && counts.add(tf.memory().numTensors),
+        });
+        runs.push(numbers(params));
+        expect(history.map(({ epoch }) => epoch)).toEqual([1, 2, 3, 4]);
+        for (const { losses } of history) expect(Number.isFinite(losses.total)).toBe(true);
+        expect(numbers(last)).not.toEqual(numbers(params));
+        tf.dispose([params, last] as any);
+        expect(tf.memory().numTensors).toBe(before);
+      }
+      expect(counts.size).toBe(1);
+      expect(runs[0]).toEqual(runs[1]);
+      frozen.forEach((t, i) => {
+        expect(t.dataSync()).toEqual(weights[i]);
       });
-      runs.push(numbers(params));
-      expect(history.map(({ epoch }) => epoch)).toEqual([1, 2, 3, 4]);
-      for (const { losses } of history) expect(Number.isFinite(losses.total)).toBe(true);
-      expect(numbers(last)).not.toEqual(numbers(params));
-      tf.dispose([params, last] as any);
-      expect(tf.memory().numTensors).toBe(before);
-    }
-    expect(counts.size).toBe(1);
-    expect(runs[0]).toEqual(runs[1]);
-    frozen.forEach((t, i) => {
-      expect(t.dataSync()).toEqual(weights[i]);
-    });
-  });
+    },
+  );
 
   test("a run resumed from a file after any epoch ends with the same numbers, bit for bit", async () => {
     const folder = mkdtempSync(join(tmpdir(), "state-"));
-    const whole = await train(methods.promptsrc, task, pictures, { onEpoch: (state) => saveState(join(folder, `${state.epoch}`), state) });
+    const whole = await train(methods.promptsrc, task, pictures, {
+      onEpoch: (state) => saveState(join(folder, `${state.epoch}`), state),
+    });
     for (const epoch of [1, 3]) {
       const state: TrainState = loadState(join(folder, `${epoch}`));
       expect(state.epoch).toBe(epoch);
@@ -165,7 +179,10 @@ describe("the loop on a random model", () => {
   test("an abort stops before the next step and leaves no tensor", async () => {
     const before = tf.memory().numTensors;
     const stop = new AbortController();
-    const run = train(methods.ivlp, task, pictures, { signal: stop.signal, onStep: () => stop.abort(new Error("interrupted")) });
+    const run = train(methods.ivlp, task, pictures, {
+      signal: stop.signal,
+      onStep: () => stop.abort(new Error("interrupted")),
+    });
     await expect(run).rejects.toThrow("interrupted");
     expect(tf.memory().numTensors).toBe(before);
   });
@@ -191,8 +208,12 @@ describe("the loop on a random model", () => {
     const learner = methods.ivlp.prepare(task);
     const params = methods.ivlp.init({ ...task, seed: 2 });
     const [batch] = pictures.epoch(2);
-    const loss = learner.loss({ pixels: tf.tensor4d(batch.pixels, [4, 3, clip.image.size, clip.image.size]), labels: batch.labels });
-    for (const name of Object.keys(params)) finiteDifference((p) => loss({ ...params, [name]: p }).total, params[name], 2e-2, 1e-2);
+    const loss = learner.loss({
+      pixels: tf.tensor4d(batch.pixels, [4, 3, clip.image.size, clip.image.size]),
+      labels: batch.labels,
+    });
+    for (const name of Object.keys(params))
+      finiteDifference((p) => loss({ ...params, [name]: p }).total, params[name], 2e-2, 1e-2);
   });
 
   test("prompts of depth 0 in the image tower, and CLIP with one template, are the frozen model", () => {

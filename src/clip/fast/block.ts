@@ -1,169 +1,226 @@
 /**
- * One residual block of CLIP's towers (openai/CLIP model.py, ResidualAttentionBlock), with its gradient written by hand:
+ * One residual block of CLIP's encoders (openai/CLIP model.py, ResidualAttentionBlock), with its gradient written by
+ * hand:
  *
  *   x <- x + Attention(LayerNorm(x));   x <- x + MLP(LayerNorm(x))
  *
- * Weights are frozen: gradients flow to tokens only. Scales and shifts are inside the maps (fold.ts).
+ * Weights are frozen, so gradients flow to tokens and prompts alone. Gains, biases and scales are folded into the
+ * weights (foldConstants.ts). ../reference.ts has the block as the papers write it.
  *
- * Shapes: G sequences (images or classes), S tokens each, Q of them ask (all, or one), P prompt tokens, K keys, D width, H heads.
- * The stream is [R,D], the sequences one behind the other: R = G*S where all have the same length, else fewer (attention.ts).
+ * Shapes: G sequences (images or texts), S tokens each, Q queries each (S, or 1), P prompt tokens, K keys, D width, H
+ * heads. The tokens of all sequences are rows of one matrix [R,D] (attention.ts).
  */
 
 import { recording } from "../../engine/autograd";
-import type { Raw } from "../../engine/backend";
-import * as k from "../../engine/backend";
+import type { RawTensor } from "../../engine/backend";
+import { backend } from "../../engine/dispatch";
 import {
-  addLinear,
   type LinearMap,
-  linearGradient,
-  type Mlp,
+  layerNormLinear,
+  layerNormLinearBackward,
+  linearBackward,
+  type MlpMaps,
   mlp,
-  mlpGradient,
+  mlpBackward,
   mlpHidden,
-  readLinear,
-  readLinearGradient,
+  residualLinear,
 } from "../../engine/fusedOps";
 import type { Tensor, Tensor1D, Tensor2D, Tensor4D } from "../../engine/tf";
 import { tf } from "../../engine/tf";
-import { attend, attendGradient, type Padding, type Seen, type Sequences, weights } from "./attention";
-import type { Block } from "./foldConstants";
+import {
+  type AttentionInputs,
+  type AttentionLayout,
+  attention,
+  attentionBackward,
+  attentionWeights,
+  type RaggedLayout,
+} from "./attention";
+import type { FoldedBlock, TransposedWeights } from "./foldConstants";
 
-export type Surroundings = {
-  /** Without it all sequences have the same length. What stands at the places that it leaves empty `mask` has to hide. */
-  padding?: Padding;
+export type BlockInputs = {
+  /** Layout of sequences of unequal length; omit it if all have the same. `mask` must hide the padded positions. */
+  ragged?: RaggedLayout;
   /**
-   * Tokens that only give keys and values, [sets*P,D]; differentiable. One set (the default) is seen by all sequences, several by as many
-   * runs of consecutive sequences: with as many sets as sequences each has its own.
+   * Prompt tokens, used as keys and values only: [promptSets*P,D], differentiable. Set s serves the sequences
+   * s*G/promptSets up to (s+1)*G/promptSets; there is one set by default.
    */
   prompts?: Tensor2D;
-  sets?: number;
-  /** Keys and values of frozen tokens, the same for all sequences: [k,2D]. */
-  constant?: Tensor2D;
-  /** Added to the scores: [S,K], or [G,1,K] with `pick`; keys in the order constant, prompts, own. */
+  promptSets?: number;
+  /** Keys and values [k,2D] of frozen tokens that all sequences see. */
+  prefixKV?: Tensor2D;
+  /** Added to the scores: [S,K], or [G,1,K] with `queryRows`. Keys stand in the order prefix, prompts, tokens. */
   mask?: Tensor;
-  /** The one token of each sequence that asks, as rows of the stream, int32 [G]; without it all ask. */
-  pick?: Tensor1D;
-  /** The block's tokens do not depend on anything learnt: no gradient is made for them. */
-  fixed?: boolean;
-  /** What `project` gave for these tokens, if it is known already; only with `fixed`. */
-  projected?: Tensor2D;
-  /** Keeps nothing for the gradient but the inputs, and computes the rest again when it is asked for. */
-  frugal?: boolean;
+  /** The row of one token of each sequence, int32 [G], if the outputs of the others are not needed. */
+  queryRows?: Tensor1D;
+  /** The tokens do not depend on anything that is trained, so they get no gradient. */
+  frozenInput?: boolean;
+  /** `projectQKV` of the tokens, if it is known already; only with `frozenInput`. */
+  qkv?: Tensor2D;
+  /** Gradient checkpointing: keep only the inputs for the backward pass, and recompute the rest in it. */
+  recompute?: boolean;
+  /** The block's weights transposed, for fewer rows (`transposeBlock`). */
+  transposed?: TransposedWeights;
 };
 
-/** Sees what goes into each block of a tower, for looking inside (src/analysis/attention.ts). */
-export type Watch = (w: Block, x: Tensor2D, groups: number, around: Surroundings) => void;
+/** Is called with what goes into each block of an encoder (src/analysis/attention.ts). */
+export type BlockObserver = (w: FoldedBlock, x: Tensor2D, sequences: number, inputs: BlockInputs) => void;
 
 /**
- * How many blocks of a tower may keep what their gradient needs, about nine arrays of the size of the stream; the others are `frugal`.
- * @param megabytes that all of them may take.
+ * How many blocks of an encoder may keep what their backward pass needs, about nine arrays of the size of x; the
+ * others recompute it.
+ * @param megabytes for all blocks together
  */
-export const blocksThatKeep = (rows: number, width: number, megabytes: number): number =>
+export const blocksWithoutRecompute = (rows: number, width: number, megabytes: number): number =>
   Math.floor((megabytes * 2 ** 20) / (9 * 4 * rows * width));
 
 /**
- * [R,D] -> [R,D], or [G,D] with `pick`. Differentiable in x and in `around.prompts`.
- * @param groups number G of sequences.
+ * [R,D] -> [R,D], or [G,D] with `queryRows`. Differentiable in x and in `inputs.prompts`.
+ * @param sequences their number G
  */
-export function block(w: Block, x: Tensor2D, groups: number, around: Surroundings = {}): Tensor2D {
-  const inputs: Tensor[] = [...(around.fixed ? [] : [x]), ...(around.prompts ? [around.prompts] : [])];
-  if (inputs.length === 0 || !recording()) return k.scope(() => ({ value: forward(w, x, groups, around, false).value })).value as Tensor2D;
+export function block(w: FoldedBlock, x: Tensor2D, sequences: number, inputs: BlockInputs = {}): Tensor2D {
+  const { runRaw } = backend();
+  const { ragged, prompts, prefixKV, mask, queryRows, qkv, frozenInput, recompute } = inputs;
+  const differentiable: Tensor[] = [...(frozenInput ? [] : [x]), ...(prompts ? [prompts] : [])];
+  if (differentiable.length === 0 || !recording()) {
+    return runRaw(() => ({ value: forward(w, x, sequences, inputs, false).value })).value as Tensor2D;
+  }
   return tf.customGrad((...args: any[]) => {
     const save = args[args.length - 1];
-    const { padding, prompts, constant, mask, pick, projected, fixed, frugal } = around;
-    // What a gradient needs whichever way: arrays that the caller may free meanwhile.
-    const given = { x: fixed && !frugal ? undefined : x, prompts, constant, mask, pick, places: padding?.places, starts: padding?.starts };
-    const { value, ...kept } = k.scope(() => {
-      const { value, saved } = forward(w, x, groups, around, !frugal);
-      return frugal ? { value, ...given, projected } : { value, ...given, ...saved };
+    // The backward pass needs these in any case, and the caller may dispose them before it.
+    const given = {
+      x: frozenInput && !recompute ? undefined : x,
+      prompts,
+      prefixKV,
+      mask,
+      queryRows,
+      scatterIndices: ragged?.scatterIndices,
+      rowSplits: ragged?.rowSplits,
+    };
+    const { value, ...saved } = runRaw(() => {
+      const { value, saved } = forward(w, x, sequences, inputs, !recompute);
+      return recompute ? { value, ...given, qkv } : { value, ...given, ...saved };
     });
-    const names = Object.keys(kept).filter((name) => kept[name as keyof typeof kept]);
-    save(names.map((name) => kept[name as keyof typeof kept]));
+    const names = Object.keys(saved).filter((name) => saved[name as keyof typeof saved]);
+    save(names.map((name) => saved[name as keyof typeof saved]));
     const gradFunc = (dvalue: any, tensors: any) => {
-      const there = Object.fromEntries(names.map((name, i) => [name, tensors[i]])) as any;
-      const then = { ...around, ...there, padding: padding && { ...padding, places: there.places, starts: there.starts } };
-      const gradients = k.scope(() => {
-        const saved = frugal ? again(w, there.x, groups, then) : (there as Saved);
-        return backward(w, x.shape[0], groups, then, there.x, dvalue, saved);
+      const restored = Object.fromEntries(names.map((name, i) => [name, tensors[i]])) as any;
+      const { scatterIndices, rowSplits } = restored;
+      const again = { ...inputs, ...restored, ragged: ragged && { ...ragged, scatterIndices, rowSplits } };
+      const gradients = runRaw(() => {
+        const needed = recompute ? recomputeSaved(w, restored.x, sequences, again) : (restored as Saved);
+        return backward(w, x.shape[0], sequences, again, restored.x, dvalue, needed);
       });
-      return [...(fixed ? [] : [gradients.x]), ...(prompts ? [gradients.prompts] : [])];
+      return [...(frozenInput ? [] : [gradients.x]), ...(prompts ? [gradients.prompts] : [])];
     };
     return { value, gradFunc } as any;
-  })(...(inputs as any)) as Tensor2D;
+  })(...(differentiable as any)) as Tensor2D;
 }
 
 /** Queries, keys and values [R,3D] of tokens [R,D]. */
-export const project = (w: Block, x: Tensor2D): Tensor2D => k.scope(() => ({ all: readLinear(x, qkvOf(w), w.epsilon1) })).all as Tensor2D;
+export const projectQKV = (w: FoldedBlock, x: Tensor2D): Tensor2D =>
+  backend().runRaw(() => ({ qkv: layerNormLinear(x, qkvMap(w), w.epsilon1) })).qkv as Tensor2D;
 
-/** Attention weights [H,G,Q,K] of a block; for looking at, not differentiable. */
-export const attention = (w: Block, x: Tensor2D, groups: number, around: Surroundings = {}): Tensor4D =>
-  k.scope(() => ({ p: weights(seen(w, x, around), sequences(w, groups, around)) })).p as Tensor4D;
+/** Attention weights [H,G,Q,K] of a block, for the analysis of a model; not differentiable. */
+export const blockAttention = (w: FoldedBlock, x: Tensor2D, sequences: number, inputs: BlockInputs = {}): Tensor4D =>
+  backend().runRaw(() => ({ p: attentionWeights(inputsOfAttention(w, x, inputs), layoutOf(w, sequences, inputs)) }))
+    .p as Tensor4D;
 
-/** What a gradient needs besides the inputs: what attention saw, the stream after it, and the MLP's hidden layer before its non-linearity. */
-type Saved = { own: Raw; queries?: Raw; theirs?: Raw; x1: Raw; a: Raw };
+/** What the backward pass needs besides the inputs: those of attention, x after it, and the MLP's hidden layer. */
+type Saved = { tokens: RawTensor; queries?: RawTensor; promptKV?: RawTensor; x1: RawTensor; hidden: RawTensor };
 
-/** What is saved is empty unless it is kept. */
-function forward(w: Block, x: Raw, G: number, around: Surroundings, keep: boolean): { value: Raw; saved: Partial<Saved> } {
-  const { x1, ...seen } = k.within((): Partial<Saved> => {
-    const attended = throughAttention(w, x, G, around);
-    return keep ? attended : { x1: attended.x1 };
+/** `saved` is empty unless `keep`. */
+function forward(w: FoldedBlock, x: RawTensor, sequences: number, inputs: BlockInputs, keep: boolean) {
+  const { x1, ...attended } = backend().tidyRaw((): Partial<Saved> => {
+    const result = attentionResidual(w, x, sequences, inputs);
+    return keep ? result : { x1: result.x1 };
   });
-  const { y, a } = mlp(x1 as Raw, mlpOf(w), keep);
-  return { value: y, saved: keep ? { ...seen, x1, a } : {} };
+  const { y, hidden } = mlp(x1 as RawTensor, mlpMap(w, inputs), keep);
+  return { value: y, saved: keep ? { ...attended, x1, hidden } : {} };
 }
 
 /** What `forward` saves, computed again. */
-const again = (w: Block, x: Raw, G: number, around: Surroundings): Saved =>
-  k.within(() => {
-    const attended = throughAttention(w, x, G, around);
-    return { ...attended, a: mlpHidden(attended.x1, mlpOf(w)) };
+const recomputeSaved = (w: FoldedBlock, x: RawTensor, sequences: number, inputs: BlockInputs): Saved =>
+  backend().tidyRaw(() => {
+    const attended = attentionResidual(w, x, sequences, inputs);
+    return { ...attended, hidden: mlpHidden(attended.x1, mlpMap(w, inputs)) };
   });
 
-/** x + Attention(LayerNorm(x)), and what attention saw. */
-function throughAttention(w: Block, x: Raw, G: number, around: Surroundings): Omit<Saved, "a"> {
-  return k.within(() => {
-    const { own, queries, theirs, ...rest } = seen(w, x, around);
-    const mixed = attend({ own, queries, theirs, ...rest }, sequences(w, G, around));
-    return { own, queries, theirs, x1: addLinear(around.pick ? k.rows(x, around.pick) : x, mixed, { ...w.out, turned: w.turned?.out }) };
+/** x1 = x + Attention(LayerNorm(x)), and the inputs of attention. */
+function attentionResidual(
+  w: FoldedBlock,
+  x: RawTensor,
+  sequences: number,
+  inputs: BlockInputs,
+): Omit<Saved, "hidden"> {
+  const { tidyRaw, gatherRows } = backend();
+  return tidyRaw(() => {
+    const { tokens, queries, promptKV, ...frozen } = inputsOfAttention(w, x, inputs);
+    const y = attention({ tokens, queries, promptKV, ...frozen }, layoutOf(w, sequences, inputs));
+    const residual = inputs.queryRows ? gatherRows(x, inputs.queryRows) : x;
+    return { tokens, queries, promptKV, x1: residualLinear(residual, y, outMap(w, inputs)) };
   });
 }
 
-/** The maps of x and of the prompts read LayerNorm + 1: their biases are within the weights (fold.ts). */
-function seen(w: Block, x: Raw, { prompts, constant, mask, pick, projected }: Surroundings): Seen {
-  const theirs = prompts && readLinear(prompts, keysAndValues(w), w.epsilon1);
-  if (!pick) return { own: projected ?? readLinear(x, qkvOf(w), w.epsilon1), theirs, constant, mask };
-  const asking = k.rows(x, pick);
-  return { own: readLinear(x, keysAndValues(w), w.epsilon1), queries: readLinear(asking, queries(w), w.epsilon1), theirs, constant, mask };
+function inputsOfAttention(w: FoldedBlock, x: RawTensor, inputs: BlockInputs): AttentionInputs {
+  const { prompts, prefixKV, mask, queryRows, qkv } = inputs;
+  const promptKV = prompts && layerNormLinear(prompts, keyValueMap(w), w.epsilon1);
+  if (!queryRows) {
+    const tokens = qkv ?? layerNormLinear(x, qkvMap(w, inputs), w.epsilon1);
+    return { tokens, promptKV, prefixKV, mask };
+  }
+  const queries = layerNormLinear(backend().gatherRows(x, queryRows), queryMap(w), w.epsilon1);
+  return { tokens: layerNormLinear(x, keyValueMap(w), w.epsilon1), queries, promptKV, prefixKV, mask };
 }
 
-const sequences = (w: Block, groups: number, { sets = 1, padding }: Surroundings): Sequences => ({ heads: w.heads, groups, sets, padding });
+const layoutOf = (w: FoldedBlock, sequences: number, { promptSets = 1, ragged }: BlockInputs): AttentionLayout => ({
+  heads: w.heads,
+  sequences,
+  promptSets,
+  ragged,
+});
 
-/** Gradients of x (unless fixed) and of the prompts (if there are any). `rows` is R. */
-function backward(w: Block, rows: number, G: number, around: Surroundings, x: Raw | undefined, dvalue: Raw, saved: Saved) {
-  const { prompts, constant, mask, pick, fixed = false } = around;
-  const dx1 = mlpGradient(dvalue, saved.x1, saved.a, mlpOf(w));
-  const d = k.within(() => {
-    const { own, queries, theirs } = saved;
-    const dmixed = linearGradient(dx1, w.out);
-    return attendGradient({ own, queries, theirs, constant, mask }, sequences(w, G, around), fixed, dmixed);
+/** Gradients of x (unless it is frozen) and of the prompts (if there are any). `rows` is R. */
+function backward(
+  w: FoldedBlock,
+  rows: number,
+  sequences: number,
+  inputs: BlockInputs,
+  x: RawTensor | undefined,
+  dvalue: RawTensor,
+  { tokens, queries, promptKV, x1, hidden }: Saved,
+) {
+  const { tidyRaw, gatherRows, scatterRows } = backend();
+  const { prompts, prefixKV, mask, queryRows, frozenInput = false } = inputs;
+  const dx1 = mlpBackward(dvalue, x1, hidden, mlpMap(w, inputs));
+  const d = tidyRaw(() => {
+    const dattention = linearBackward(dx1, w.out);
+    const attended = { tokens, queries, promptKV, prefixKV, mask };
+    return attentionBackward(attended, layoutOf(w, sequences, inputs), frozenInput, dattention);
   });
-  const back = (dy: Raw | undefined, x: Raw | undefined, map: LinearMap, residual?: Raw): Raw =>
-    readLinearGradient(dy as Raw, x as Raw, map, w.epsilon1, residual);
-  let dx: Raw | undefined;
-  if (pick && x && !fixed) {
-    const byQueries = back(d.queries, k.rows(x, pick), queries(w), dx1);
-    dx = back(d.own, x, keysAndValues(w), k.placeRows(byQueries, pick, rows));
-  } else if (!fixed) dx = back(d.own, x, qkvOf(w), dx1);
-  return { x: dx, prompts: prompts && back(d.theirs, prompts, keysAndValues(w)) };
+  const back = (dy: RawTensor | undefined, x: RawTensor | undefined, map: LinearMap, residual?: RawTensor): RawTensor =>
+    layerNormLinearBackward(dy as RawTensor, x as RawTensor, map, w.epsilon1, residual);
+  let dx: RawTensor | undefined;
+  if (queryRows && x && !frozenInput) {
+    const fromQueries = back(d.queries, gatherRows(x, queryRows), queryMap(w), dx1);
+    dx = back(d.tokens, x, keyValueMap(w), scatterRows(fromQueries, queryRows, rows));
+  } else if (!frozenInput) dx = back(d.tokens, x, qkvMap(w), dx1);
+  return { x: dx, prompts: prompts && back(d.promptKV, prompts, keyValueMap(w)) };
 }
 
-const qkvOf = (w: Block): LinearMap => ({ weight: w.qkv, turned: w.turned?.qkv });
-const queries = ({ qkv }: Block): LinearMap => ({ weight: qkv, columns: { begin: 0, count: qkv.shape[0] } });
-const keysAndValues = ({ qkv }: Block): LinearMap => ({ weight: qkv, columns: { begin: qkv.shape[0], count: 2 * qkv.shape[0] } });
+const qkvMap = ({ qkv }: FoldedBlock, { transposed }: BlockInputs = {}): LinearMap => ({
+  weight: qkv,
+  transposed: transposed?.qkv,
+});
+const queryMap = ({ qkv }: FoldedBlock): LinearMap => ({ weight: qkv, columns: { begin: 0, count: qkv.shape[0] } });
+const keyValueMap = ({ qkv }: FoldedBlock): LinearMap => ({
+  weight: qkv,
+  columns: { begin: qkv.shape[0], count: 2 * qkv.shape[0] },
+});
+const outMap = ({ out }: FoldedBlock, { transposed }: BlockInputs) => ({ ...out, transposed: transposed?.out });
 
-const mlpOf = ({ up, down, turned, activation, epsilon2 }: Block): Mlp => ({
-  up: { weight: up, turned: turned?.up },
-  down: { ...down, turned: turned?.down },
+const mlpMap = ({ up, down, activation, epsilon2 }: FoldedBlock, { transposed }: BlockInputs): MlpMaps => ({
+  up: { weight: up, transposed: transposed?.up },
+  down: { ...down, transposed: transposed?.down },
   activation,
   epsilon: epsilon2,
 });

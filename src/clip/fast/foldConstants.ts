@@ -1,14 +1,16 @@
 /**
- * A residual block's weights as checkpoints have them, and as they are computed with. What multiplies or shifts every row alike is moved
- * into the weights at load, which changes no number beyond rounding:
- * - all that reads the stream x is a LayerNorm, which subtracts the row's mean: so the maps that write to the stream write rows of mean 0,
- *   and LayerNorm has next to nothing to subtract, and to round;
- * - LayerNorm's gain and bias go into the linear map that follows;
- * - that map's own bias goes into its weights, W <- W less the mean of each column + bias/D in every row: centring changes nothing for a
- *   row y of mean 0, and (y + 1) W then is y W + bias. Gradients get a part along (1,1,...) by it, which LayerNorm's gradient takes off;
- * - attention's 1/sqrt(d) goes into the query map; the key bias adds the same to all scores of a query, and softmax ignores it;
- *   the value bias passes attention unchanged (its weights sum to 1) into the output bias;
- * - QuickGELU's 1.702 goes into both maps of the MLP: 1.702 a sigmoid(1.702 a) = a' sigmoid(a').
+ * A residual block's weights as checkpoints have them, and folded as the fast encoders use them. Folding moves what
+ * multiplies or shifts every row alike into the weights once, at load. Outputs are unchanged up to rounding:
+ * - Residual writes are centred: each row that `out` and `down` add to x has mean 0. Every reader of x is a layer norm,
+ *   which removes the mean anyway, and has less to subtract and to round.
+ * - The gain and bias of a layer norm go into the linear map that follows it.
+ * - That map's own bias goes into its weight: W becomes W - (mean of each column) + bias/D. A row y that comes out of a
+ *   layer norm has mean 0, so (y + 1) W = y W + bias. The gradient of y gets a term along (1,1,...), which the
+ *   backward pass of the layer norm removes.
+ * - Attention's 1/sqrt(d) goes into the query weight. The key bias adds the same number to all scores of a query and
+ *   has no effect on the softmax. The value bias passes through attention unchanged (the weights of a query sum to 1)
+ *   and goes into the output bias.
+ * - QuickGELU's 1.702 goes into both maps of the MLP: 1.702 a sigmoid(1.702 a) = a' sigmoid(a') for a' = 1.702 a.
  * Shapes: D width.
  */
 import type { Norm } from "../../engine/autograd";
@@ -17,63 +19,67 @@ import type { Tensor, Tensor1D, Tensor2D } from "../../engine/tf";
 import { tf } from "../../engine/tf";
 
 /** y = x weight + bias, weight [in,out]. */
-export type Linear = { weight: Tensor2D; bias: Tensor1D };
+export type LinearWeights = { weight: Tensor2D; bias: Tensor1D };
 
 /** A block as checkpoints have it. */
 export type PlainBlock = {
   norm1: Norm;
-  query: Linear;
-  key: Linear;
-  value: Linear;
-  out: Linear;
+  query: LinearWeights;
+  key: LinearWeights;
+  value: LinearWeights;
+  out: LinearWeights;
   norm2: Norm;
-  up: Linear;
-  down: Linear;
+  up: LinearWeights;
+  down: LinearWeights;
   heads: number;
   activation: Activation;
 };
 
-/** A block as it is computed: qkv [D,3D] and up [D,hidden] with their biases inside, out [D,D], down [hidden,D]. */
-export type Block = {
+/** A block with its constants folded: qkv [D,3D] and up [D,hidden] include their biases; out [D,D], down [hidden,D]. */
+export type FoldedBlock = {
   qkv: Tensor2D;
-  out: Linear;
+  out: LinearWeights;
   up: Tensor2D;
-  down: Linear;
-  /** qkv and the weights of out, up and down a second time, [out,in]. */
-  turned?: Record<"qkv" | "out" | "up" | "down", Tensor2D>;
+  down: LinearWeights;
   heads: number;
   epsilon1: number;
   epsilon2: number;
   activation: Activation;
 };
 
-/** Moves all constants into the weights (see above). The plain weights stay the caller's. */
-export function foldBlock(plain: PlainBlock): Block {
+/** Folds all constants into the weights (see above). The caller keeps and disposes the plain weights. */
+export function foldBlock(plain: PlainBlock): FoldedBlock {
   return tf.tidy(() => {
     const { heads } = plain;
     const width = plain.query.weight.shape[0];
-    const row = (bias: Tensor) => tf.reshape(bias, [1, -1]) as Tensor2D;
-    const flat = (bias: Tensor) => tf.reshape(bias, [-1]) as Tensor1D;
-    // Each in a tidy of its own: a large model's weights are never held three times.
-    const reading = ({ gain, bias }: Norm, { weight, bias: shift }: Linear, factor = 1): Linear =>
+    const asRow = (bias: Tensor) => tf.reshape(bias, [1, -1]) as Tensor2D;
+    const asVector = (bias: Tensor) => tf.reshape(bias, [-1]) as Tensor1D;
+    // A tidy for each map, so that a large model's weights are never in memory three times.
+    const afterLayerNorm = ({ gain, bias }: Norm, { weight, bias: shift }: LinearWeights, factor = 1): LinearWeights =>
       tf.tidy(() => {
         const scaled = tf.mul(weight, tf.mul(tf.reshape(gain, [-1, 1]), factor));
-        const offset = tf.mul<Tensor1D>(tf.add(flat(tf.matMul(row(bias), weight)), shift), factor);
+        const offset = tf.mul<Tensor1D>(tf.add(asVector(tf.matMul(asRow(bias), weight)), shift), factor);
         return { weight: tf.sub(scaled, tf.mean(scaled, 0, true)), bias: offset } as any;
       });
-    const writing = ({ weight, bias }: Linear, factor = 1): Linear =>
-      tf.tidy(() => ({ weight: tf.mul(tf.sub(weight, tf.mean(weight, 1, true)), factor), bias: tf.sub(bias, tf.mean(bias)) }) as any);
-    const inside = ({ weight, bias }: Linear) => tf.add(weight, tf.div(bias, width));
-    const query = reading(plain.norm1, plain.query, 1 / Math.sqrt(width / heads));
-    const key = reading(plain.norm1, plain.key);
-    const value = reading(plain.norm1, plain.value);
-    const passed = flat(tf.matMul(row(value.bias), plain.out.weight));
-    const steepness = plain.activation === "quick_gelu" ? 1.702 : 1;
+    const centredOutput = ({ weight, bias }: LinearWeights, factor = 1): LinearWeights =>
+      tf.tidy(
+        () =>
+          ({
+            weight: tf.mul(tf.sub(weight, tf.mean(weight, 1, true)), factor),
+            bias: tf.sub(bias, tf.mean(bias)),
+          }) as any,
+      );
+    const biasInWeight = ({ weight, bias }: LinearWeights) => tf.add(weight, tf.div(bias, width));
+    const query = afterLayerNorm(plain.norm1, plain.query, 1 / Math.sqrt(width / heads));
+    const key = afterLayerNorm(plain.norm1, plain.key);
+    const value = afterLayerNorm(plain.norm1, plain.value);
+    const valueBias = asVector(tf.matMul(asRow(value.bias), plain.out.weight));
+    const quickGeluScale = plain.activation === "quick_gelu" ? 1.702 : 1;
     return {
-      qkv: tf.concat([inside(query), key.weight, value.weight], 1),
-      out: writing({ weight: plain.out.weight, bias: tf.add(plain.out.bias, passed) }),
-      up: tf.tidy(() => inside(reading(plain.norm2, plain.up, steepness))),
-      down: writing(plain.down, 1 / steepness),
+      qkv: tf.concat([biasInWeight(query), key.weight, value.weight], 1),
+      out: centredOutput({ weight: plain.out.weight, bias: tf.add(plain.out.bias, valueBias) }),
+      up: tf.tidy(() => biasInWeight(afterLayerNorm(plain.norm2, plain.up, quickGeluScale))),
+      down: centredOutput(plain.down, 1 / quickGeluScale),
       heads,
       epsilon1: plain.norm1.epsilon,
       epsilon2: plain.norm2.epsilon,
@@ -82,8 +88,16 @@ export function foldBlock(plain: PlainBlock): Block {
   });
 }
 
-/** Keeps the weights turned too, for products of few rows (block.ts, `product`); once, for the life of the block. */
-export function turn(w: Block): void {
-  const turned = (x: Tensor2D) => tf.keep(tf.transpose(x));
-  w.turned ??= { qkv: turned(w.qkv), out: turned(w.out.weight), up: turned(w.up), down: turned(w.down.weight) };
-}
+/** The four weights of a block as [out,in]. */
+export type TransposedWeights = Record<"qkv" | "out" | "up" | "down", Tensor2D>;
+
+/**
+ * A block's weights transposed: with few rows oneDNN multiplies by these faster (`matMulWeight` in
+ * engine/fusedOps.ts). @returns tensors that the caller disposes.
+ */
+export const transposeBlock = ({ qkv, out, up, down }: FoldedBlock): TransposedWeights => ({
+  qkv: tf.transpose(qkv),
+  out: tf.transpose(out.weight),
+  up: tf.transpose(up),
+  down: tf.transpose(down.weight),
+});

@@ -1,7 +1,7 @@
 /**
  * The embedded benchmark on disk: every set of `data/atlas/atlas.json` becomes a CoOp dataset folder
  *   data/<set>/images/<class>/<drawing>-<picture>.png      48 x 48
- *   data/<set>/split_renders.json     train and test are different pictures of the same drawings (the default rule)
+ *   data/<set>/split_renders.json     train and test are different pictures of the same drawings (the default split)
  *   data/<set>/split_disjoint.json    test pictures show drawings, by other hands, that training never sees
  * from the drawings and a seeded camera (`render.ts`): the same pictures on every machine.
  */
@@ -20,7 +20,7 @@ export type Atlas = {
     title: string;
     look: Look;
     strength: number;
-    /** Pictures of each drawing for train, validation and test under the rule "renders". */
+    /** Pictures of each drawing for train, validation and test of the split "renders". */
     renders: [number, number, number];
     /** The set whose shifted version this is; such sets have test pictures only. */
     source: string | null;
@@ -29,15 +29,16 @@ export type Atlas = {
   drawings: { source: string; family: string; mono: boolean }[];
 };
 
-type Entry = [path: string, label: number, className: string];
-type Split = { train: Entry[]; val: Entry[]; test: Entry[] };
+type DrawnPicture = [path: string, label: number, className: string];
+type Split = { train: DrawnPicture[]; val: DrawnPicture[]; test: DrawnPicture[] };
 
 const PER_ROW = 16;
 const PER_SHEET = PER_ROW * PER_ROW;
 
 export function readAtlas(root = "data"): Atlas {
   const path = join(root, "atlas", "atlas.json");
-  if (!existsSync(path)) throw new Error(`${path} is missing: the clone is incomplete; run \`git checkout -- data/atlas\``);
+  if (!existsSync(path))
+    throw new Error(`${path} is missing: the clone is incomplete; run \`git checkout -- data/atlas\``);
   return JSON.parse(readFileSync(path, "utf8"));
 }
 
@@ -73,14 +74,17 @@ function fingerprint(root: string, sheets: number): string {
  * Makes the picture folders of all sets under `root` that are not there yet; a set that was cut short is made again.
  * About 25,000 pictures, half a minute to a minute on two cores. `progress` gets the set's name and pictures made of all pictures.
  */
-export async function materialise(progress: (set: string, done: number, total: number) => void = () => {}, root = "data"): Promise<void> {
+export async function materialise(
+  progress: (set: string, done: number, total: number) => void = () => {},
+  root = "data",
+): Promise<void> {
   const atlas = readAtlas(root);
   const made = fingerprint(root, Math.ceil(atlas.drawings.length / PER_SHEET));
   const pictures = (set: Atlas["sets"][number]) =>
     set.classes.reduce((n, c) => n + c.drawings.length, 0) * (set.renders[0] + set.renders[1] + set.renders[2]);
   const due = atlas.sets.filter((set) => {
-    const split = join(root, set.name, "split_disjoint.json");
-    return !existsSync(split) || JSON.parse(readFileSync(split, "utf8")).made !== made;
+    const lists = join(root, set.name, "split_disjoint.json");
+    return !existsSync(lists) || JSON.parse(readFileSync(lists, "utf8")).made !== made;
   });
   if (due.length === 0) return;
 
@@ -104,7 +108,9 @@ export async function materialise(progress: (set: string, done: number, total: n
           const scene = drawScene(random, set.strength);
           const image = renderPicture(drawings[drawing], atlas.drawings[drawing].mono, scene, set.look, random);
           const path = `${directory}/${d}-${String(k).padStart(2, "0")}.png`;
-          const png = sharp(image, { raw: { width: PICTURE, height: PICTURE, channels: 3 } }).png({ compressionLevel: 4 });
+          const png = sharp(image, { raw: { width: PICTURE, height: PICTURE, channels: 3 } }).png({
+            compressionLevel: 4,
+          });
           written.push(png.toFile(join(folder, "images", path)));
           const part = k < train ? "train" : k < train + val ? "val" : "test";
           renders[part].push([path, label, name]);
@@ -114,9 +120,9 @@ export async function materialise(progress: (set: string, done: number, total: n
       done += written.length;
       progress(set.name, done, total);
     }
-    for (const [rule, split] of Object.entries({ renders, disjoint })) {
-      const path = join(folder, `split_${rule}.json`);
-      writeFileSync(`${path}.part`, `${JSON.stringify({ made, ...split })}\n`);
+    for (const [split, lists] of Object.entries({ renders, disjoint })) {
+      const path = join(folder, `split_${split}.json`);
+      writeFileSync(`${path}.part`, `${JSON.stringify({ made, ...lists })}\n`);
       renameSync(`${path}.part`, path);
     }
   }

@@ -213,7 +213,13 @@ function applyLook(image: Float32Array, look: Look, random: Random) {
  * One picture of one drawing. drawing: [64, 64, 4] uint8; returns [48, 48, 3] uint8.
  * `mono` drawings have no colours of their own and get an ink by lot.
  */
-export function renderPicture(drawing: Uint8Array, mono: boolean, scene: Scene, look: Look, random: Random): Uint8Array {
+export function renderPicture(
+  drawing: Uint8Array,
+  mono: boolean,
+  scene: Scene,
+  look: Look,
+  random: Random,
+): Uint8Array {
   const ink =
     mono || scene.silhouette
       ? random.uniform() < 0.5
@@ -232,7 +238,8 @@ export function renderPicture(drawing: Uint8Array, mono: boolean, scene: Scene, 
   place(rgba, scene, look, random.uniform() * 6.28, image);
 
   if (scene.gray)
-    for (let i = 0; i < image.length; i += 3) image[i] = image[i + 1] = image[i + 2] = (image[i] + image[i + 1] + image[i + 2]) / 3;
+    for (let i = 0; i < image.length; i += 3)
+      image[i] = image[i + 1] = image[i + 2] = (image[i] + image[i + 1] + image[i + 2]) / 3;
   turnHue(image, scene.hue);
   for (let i = 0; i < image.length; i++) image[i] = (image[i] - 0.5) * scene.contrast + 0.5 + scene.brightness;
   if (scene.blurred) image = boxBlur(image, 2);

@@ -18,7 +18,18 @@ export type Colour = keyof typeof colours;
 export const colourNames = Object.keys(colours) as Colour[];
 
 /** What distinguishes one dataset's pictures from another's, as satellites differ from pets. Pretraining sees none of these. */
-export type Look = "plain" | "waves" | "dusk" | "haze" | "motion" | "screen" | "print" | "warm" | "clutter" | "vignette" | "posterised";
+export type Look =
+  | "plain"
+  | "waves"
+  | "dusk"
+  | "haze"
+  | "motion"
+  | "screen"
+  | "print"
+  | "warm"
+  | "clutter"
+  | "vignette"
+  | "posterised";
 
 /** Everything that was drawn by lot for one picture. Lengths are in units of half a picture, angles in radians, light in [0, 1]. */
 export type Scene = {

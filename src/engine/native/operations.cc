@@ -1,6 +1,5 @@
-// TensorFlow operations of our own, registered when the binding is loaded: kernels.cc behind TensorFlow's C interface, its work shared
-// among threads. src/engine/fusedOps.ts and src/clip/fast/attention.ts call them, and compute the same with TensorFlow's own where they are missing
-// (another engine, a GPU, an x64 processor without AVX2).
+// The kernels of kernels.cc as TensorFlow operations, registered when the binding is loaded; threads share their work.
+// src/engine/nativeBackend.ts calls them. They are not registered on an x64 processor without AVX2 and FMA.
 #if defined(__x86_64__)
 #include <cpuid.h>
 #endif
@@ -21,11 +20,11 @@ namespace {
 using promptsrc::Attention;
 using promptsrc::threads;
 
-// Elements of a part.
-constexpr int64_t worthwhile = 1 << 14;
+// Elements that a thread takes at once.
+constexpr int64_t grain = 1 << 14;
 
 struct Failure {
-  std::string what;
+  std::string message;
 };
 
 // A call of an operation: its inputs, attributes and outputs.
@@ -59,13 +58,13 @@ class Call {
 
   Array output(int i, const std::vector<int64_t>& shape) {
     Array result{shape, nullptr};
-    TF_Tensor* tensor =
-        TF_AllocateOutput(context, i, TF_FLOAT, shape.data(), static_cast<int>(shape.size()), result.size() * sizeof(float), status);
+    TF_Tensor* tensor = TF_AllocateOutput(context, i, TF_FLOAT, shape.data(), static_cast<int>(shape.size()),
+                                          result.size() * sizeof(float), status);
     return array(tensor);
   }
 
-  void fail(const std::string& what) {
-    TF_SetStatus(status, TF_INVALID_ARGUMENT, what.c_str());
+  void fail(const std::string& message) {
+    TF_SetStatus(status, TF_INVALID_ARGUMENT, message.c_str());
     TF_OpKernelContext_Failure(context, status);
   }
 
@@ -84,37 +83,43 @@ class Call {
   std::vector<TF_Tensor*> held;
 };
 
-void want(bool holds, const char* what) {
-  if (!holds) throw Failure{what};
+void require(bool condition, const char* otherwise) {
+  if (!condition) throw Failure{otherwise};
 }
 
 struct Attributes {
-  float epsilon = 0, plus = 0;
-  int heads = 1, sequences = 1, sets = 1, after = 0, begin = 0, columns = 0;
-  bool fixed = false, turned = false, norm = false, keep = false;
+  float epsilon = 0, offset = 0;
+  int heads = 1, sequences = 1, promptSets = 1, epilogue = 0, begin = 0, columns = 0;
+  bool frozenInput = false, transpose = false, layerNorm = false, keepHidden = false;
 };
 
+// An attribute that an operation does not have keeps its default.
 void* readAttributes(TF_OpKernelConstruction* construction) {
   auto* all = new Attributes;
   TF_Status* status = TF_NewStatus();
-  // One that an operation does not have keeps its default.
-  TF_OpKernelConstruction_GetAttrFloat(construction, "epsilon", &all->epsilon, status);
-  TF_OpKernelConstruction_GetAttrFloat(construction, "plus", &all->plus, status);
-  TF_OpKernelConstruction_GetAttrInt32(construction, "heads", &all->heads, status);
-  TF_OpKernelConstruction_GetAttrInt32(construction, "sequences", &all->sequences, status);
-  TF_OpKernelConstruction_GetAttrInt32(construction, "sets", &all->sets, status);
-  TF_OpKernelConstruction_GetAttrInt32(construction, "after", &all->after, status);
-  TF_OpKernelConstruction_GetAttrInt32(construction, "begin", &all->begin, status);
-  TF_OpKernelConstruction_GetAttrInt32(construction, "columns", &all->columns, status);
-  const auto flag = [&](const char* name) {
-    unsigned char value = 0;
-    TF_OpKernelConstruction_GetAttrBool(construction, name, &value, status);
-    return value != 0;
+  const auto readFloat = [&](const char* name, float* value) {
+    TF_OpKernelConstruction_GetAttrFloat(construction, name, value, status);
   };
-  all->fixed = flag("fixed");
-  all->turned = flag("turned");
-  all->norm = flag("norm");
-  all->keep = flag("keep");
+  const auto readInt = [&](const char* name, int* value) {
+    TF_OpKernelConstruction_GetAttrInt32(construction, name, value, status);
+  };
+  const auto readBool = [&](const char* name, bool* value) {
+    unsigned char byte = 0;
+    TF_OpKernelConstruction_GetAttrBool(construction, name, &byte, status);
+    *value = byte != 0;
+  };
+  readFloat("epsilon", &all->epsilon);
+  readFloat("offset", &all->offset);
+  readInt("heads", &all->heads);
+  readInt("sequences", &all->sequences);
+  readInt("prompt_sets", &all->promptSets);
+  readInt("epilogue", &all->epilogue);
+  readInt("begin", &all->begin);
+  readInt("columns", &all->columns);
+  readBool("frozen_input", &all->frozenInput);
+  readBool("transpose", &all->transpose);
+  readBool("layer_norm", &all->layerNorm);
+  readBool("keep_hidden", &all->keepHidden);
   TF_DeleteStatus(status);
   return all;
 }
@@ -125,143 +130,197 @@ void layerNorm(Call& call, const Attributes& at) {
   const auto x = call.input(0);
   const auto y = call.output(0, x.shape);
   const int64_t D = x.last();
-  threads().share(x.size() / D, worthwhile / D, [&](int64_t from, int64_t to) {
-    promptsrc::layerNorm(from, to, D, x.floats(), at.epsilon, at.plus, y.floats());
+  threads().share(x.size() / D, grain / D, [&](int64_t from, int64_t to) {
+    promptsrc::layerNorm(from, to, D, x.floats(), at.epsilon, at.offset, y.floats());
   });
 }
 
 // Inputs dy, x, and what is added, or an empty array.
-void layerNormGradient(Call& call, const Attributes& at) {
+void layerNormBackward(Call& call, const Attributes& at) {
   const auto dy = call.input(0), x = call.input(1), residual = call.input(2);
-  want(dy.size() == x.size() && (residual.size() == x.size() || residual.size() == 0), "dy, x and the residual differ in size");
+  require(dy.size() == x.size() && (residual.size() == x.size() || residual.size() == 0),
+          "dy, x and the residual differ in size");
   const auto dx = call.output(0, x.shape);
   const int64_t D = x.last();
-  threads().share(x.size() / D, worthwhile / D, [&](int64_t from, int64_t to) {
-    promptsrc::layerNormGradient(from, to, D, dy.floats(), x.floats(), at.epsilon, residual.floats(), dx.floats());
+  threads().share(x.size() / D, grain / D, [&](int64_t from, int64_t to) {
+    promptsrc::layerNormBackward(from, to, D, dy.floats(), x.floats(), at.epsilon, residual.floats(), dx.floats());
   });
 }
 
 void silu(Call& call, const Attributes&) {
   const auto a = call.input(0);
   const auto y = call.output(0, a.shape);
-  threads().share(a.size(), worthwhile, [&](int64_t from, int64_t to) { promptsrc::silu(from, to, a.floats(), y.floats()); });
+  threads().share(a.size(), grain,
+                  [&](int64_t from, int64_t to) { promptsrc::silu(from, to, a.floats(), y.floats()); });
 }
 
-void siluGradient(Call& call, const Attributes&) {
+void siluBackward(Call& call, const Attributes&) {
   const auto a = call.input(0), dy = call.input(1);
-  want(a.size() == dy.size(), "a and dy differ in size");
+  require(a.size() == dy.size(), "a and dy differ in size");
   const auto da = call.output(0, a.shape);
-  threads().share(a.size(), worthwhile,
-                  [&](int64_t from, int64_t to) { promptsrc::siluGradient(from, to, a.floats(), dy.floats(), da.floats()); });
-}
-
-void addBiased(Call& call, const Attributes&) {
-  const auto x = call.input(0), z = call.input(1), bias = call.input(2);
-  const int64_t D = x.last();
-  want(x.size() == z.size() && bias.size() == D, "x and z differ in size, or the bias from their last axis");
-  const auto y = call.output(0, x.shape);
-  threads().share(x.size() / D, worthwhile / D, [&](int64_t from, int64_t to) {
-    promptsrc::addBiased(from, to, D, x.floats(), z.floats(), bias.floats(), y.floats());
+  threads().share(a.size(), grain, [&](int64_t from, int64_t to) {
+    promptsrc::siluBackward(from, to, a.floats(), dy.floats(), da.floats());
   });
 }
 
-// Rows of a part of a product: few enough for a core's cache, enough to be worth Eigen's packing of the weights.
-int64_t rowsAtOnce(int64_t R) { return std::min<int64_t>(256, std::max<int64_t>(16, R / threads().size())); }
-
-// Inputs x, weight, of which `columns` columns count, `begin` the first that does, and two more (kernels.h, `Product`), which may be empty.
-void product(Call& call, const Attributes& at) {
-  using promptsrc::Product;
-  const auto x = call.input(0), weight = call.input(1), first = call.input(2), second = call.input(3);
-  want(x.shape.size() == 2 && weight.shape.size() == 2, "x and the weight are not matrices");
-  const int64_t R = x.shape[0], n = x.shape[1], stride = weight.shape[1], m = at.turned ? weight.shape[0] : at.columns;
-  want(n == (at.turned ? at.columns : weight.shape[0]), "the weight does not go with x");
-  want(at.begin >= 0 && at.columns >= 0 && at.begin + at.columns <= stride, "the weight has fewer columns");
-  const auto after = static_cast<Product::After>(at.after);
-  want(after == Product::nothing || first.size() == R * m, "what is combined with the product differs from it in size");
-  want(after != Product::residual || second.size() == m, "the bias differs from the product's rows in size");
-  want(after != Product::normGradient || second.size() == R * m || second.size() == 0, "the residual differs from the product in size");
-  const auto y = call.output(0, {R, m});
-  const Product all{n, m, stride, x.floats(), weight.floats() + at.begin, at.turned, at.norm, after, first.floats(), second.floats(), at.epsilon};
-  threads().share(R, rowsAtOnce(R), [&](int64_t from, int64_t to) { promptsrc::product(from, to, all, y.floats()); });
+void residualBias(Call& call, const Attributes&) {
+  const auto x = call.input(0), z = call.input(1), bias = call.input(2);
+  const int64_t D = x.last();
+  require(x.size() == z.size() && bias.size() == D, "x and z differ in size, or the bias from their last axis");
+  const auto y = call.output(0, x.shape);
+  threads().share(x.size() / D, grain / D, [&](int64_t from, int64_t to) {
+    promptsrc::residualBias(from, to, D, x.floats(), z.floats(), bias.floats(), y.floats());
+  });
 }
 
-promptsrc::Mlp maps(Call& call, const Attributes& at) {
+// Rows that a thread takes at once: few enough for a core's cache, and enough to be worth Eigen's packing of the
+// weight.
+int64_t rowsAtOnce(int64_t R) { return std::min<int64_t>(256, std::max<int64_t>(16, R / threads().size())); }
+
+// Inputs x, weight (of which `columns` columns from `begin` are used), and the input, residual and bias of the epilogue
+// (kernels.h, `Linear`), which may be empty.
+void linear(Call& call, const Attributes& at) {
+  using promptsrc::Linear;
+  const auto x = call.input(0), weight = call.input(1), input = call.input(2), residual = call.input(3),
+             bias = call.input(4);
+  require(x.shape.size() == 2 && weight.shape.size() == 2, "x and the weight must be matrices");
+  const int64_t R = x.shape[0], n = x.shape[1], stride = weight.shape[1],
+                m = at.transpose ? weight.shape[0] : at.columns;
+  require(n == (at.transpose ? at.columns : weight.shape[0]), "x must have as many columns as the weight has rows");
+  require(at.begin >= 0 && at.columns >= 0 && at.begin + at.columns <= stride,
+          "the weight has fewer columns than are used");
+  require(at.epilogue >= Linear::none && at.epilogue <= Linear::layerNormBackward, "the epilogue must be 0, 1 or 2");
+  const auto epilogue = static_cast<Linear::Epilogue>(at.epilogue);
+  if (epilogue == Linear::residualBias) {
+    require(residual.size() == R * m && bias.size() == m, "the residual must be [R,m] and the bias [m]");
+  }
+  if (epilogue == Linear::layerNormBackward) {
+    require(input.size() == R * m, "the input of the layer norm must be [R,m]");
+    require(residual.size() == R * m || residual.size() == 0, "the residual must be [R,m] or empty");
+  }
+  const auto y = call.output(0, {R, m});
+  const Linear all{n,
+                   m,
+                   stride,
+                   x.floats(),
+                   weight.floats() + at.begin,
+                   at.transpose,
+                   at.layerNorm,
+                   epilogue,
+                   input.floats(),
+                   residual.floats(),
+                   bias.floats(),
+                   at.epsilon};
+  threads().share(R, rowsAtOnce(R), [&](int64_t from, int64_t to) { promptsrc::linear(from, to, all, y.floats()); });
+}
+
+promptsrc::Mlp mlpOf(Call& call, const Attributes& at) {
   const auto x = call.input(0), up = call.input(1), down = call.input(2), bias = call.input(3);
-  want(x.shape.size() == 2 && up.shape.size() == 2, "x and the weights are not matrices");
+  require(x.shape.size() == 2 && up.shape.size() == 2, "x and the weights are not matrices");
   const int64_t D = x.shape[1], M = up.shape[1];
-  want(up.shape[0] == D && down.size() == M * D && bias.size() == D, "the weights do not go with x");
+  require(up.shape[0] == D && down.size() == M * D && bias.size() == D, "the weights do not go with x");
   return {D, M, x.floats(), up.floats(), down.floats(), bias.floats(), at.epsilon};
 }
 
-// Inputs x, up, down, bias; outputs y and the hidden layer [R,M], empty unless it is kept.
+// Inputs x, up, down, bias; outputs y and the hidden layer [R,M], which is empty unless it is kept.
 void mlp(Call& call, const Attributes& at) {
-  const auto all = maps(call, at);
+  const auto all = mlpOf(call, at);
   const int64_t R = call.input(0).shape[0];
-  const auto y = call.output(0, {R, all.D}), hidden = call.output(1, {at.keep ? R : 0, all.M});
-  threads().share(R, rowsAtOnce(R), [&](int64_t from, int64_t to) { promptsrc::mlp(from, to, all, hidden.floats(), y.floats()); });
+  const auto y = call.output(0, {R, all.D}), hidden = call.output(1, {at.keepHidden ? R : 0, all.M});
+  threads().share(R, rowsAtOnce(R),
+                  [&](int64_t from, int64_t to) { promptsrc::mlp(from, to, all, hidden.floats(), y.floats()); });
 }
 
 // Inputs x, up, down, bias, hidden, dy.
-void mlpGradient(Call& call, const Attributes& at) {
-  const auto all = maps(call, at);
+void mlpBackward(Call& call, const Attributes& at) {
+  const auto all = mlpOf(call, at);
   const auto hidden = call.input(4), dy = call.input(5);
   const int64_t R = dy.shape[0];
-  want(dy.size() == R * all.D && hidden.size() == R * all.M, "hidden or dy does not go with x");
+  require(dy.size() == R * all.D && hidden.size() == R * all.M, "hidden or dy does not go with x");
   const auto dx = call.output(0, {R, all.D});
   threads().share(R, rowsAtOnce(R), [&](int64_t from, int64_t to) {
-    promptsrc::mlpGradient(from, to, all, hidden.floats(), dy.floats(), dx.floats());
+    promptsrc::mlpBackward(from, to, all, hidden.floats(), dy.floats(), dx.floats());
   });
 }
 
-// Inputs own, queries, theirs, constant, mask, starts; all but the first may be empty.
-Attention seen(Call& call, const Attributes& at) {
-  const auto own = call.input(0), queries = call.input(1), theirs = call.input(2), constant = call.input(3), mask = call.input(4),
-             starts = call.input(5);
-  const int64_t width = own.last() / (queries.size() ? 2 : 3);
-  const int64_t rows = own.size() / own.last();
-  want(at.sequences % at.sets == 0 && width % at.heads == 0, "sequences do not fill the sets, or heads the width");
-  want(starts.size() ? starts.size() == at.sequences + 1 : rows % at.sequences == 0, "sequences and rows do not go together");
-  want(queries.size() == 0 || queries.size() == at.sequences * width, "queries are not [G,D]");
-  Attention all{width, at.heads, at.sequences, at.sets, rows, starts.ints(), own.floats(), own.last(), queries.floats()};
-  all.constant = constant.floats();
-  all.constants = constant.size() / (2 * width);
-  all.theirs = theirs.floats();
-  all.prompts = theirs.size() / (2 * width) / at.sets;
+// Inputs tokens, queries, promptKV, prefixKV, mask, rowSplits; all but the first may be empty.
+Attention attentionOf(Call& call, const Attributes& at) {
+  const auto tokens = call.input(0), queries = call.input(1), promptKV = call.input(2), prefixKV = call.input(3),
+             mask = call.input(4), rowSplits = call.input(5);
+  require(tokens.shape.size() == 2 && tokens.last() > 0, "tokens must be a matrix");
+  require(at.heads > 0 && at.sequences > 0 && at.promptSets > 0, "heads, sequences and prompt sets must be positive");
+  const int64_t parts = queries.size() ? 2 : 3;
+  const int64_t width = tokens.last() / parts, rows = tokens.shape[0];
+  require(tokens.last() % parts == 0 && width % at.heads == 0, "the width must be a multiple of the heads");
+  require(at.sequences % at.promptSets == 0, "the sequences must be a multiple of the prompt sets");
+  require(queries.size() == 0 || queries.size() == at.sequences * width, "queries must be [G,D]");
+  require(promptKV.size() % (2 * width * at.promptSets) == 0, "prompt keys and values must be [promptSets*P,2D]");
+  require(prefixKV.size() % (2 * width) == 0, "prefix keys and values must be [k,2D]");
+  Attention all{width,           at.heads,      at.sequences,    at.promptSets, rows, rowSplits.ints(),
+                tokens.floats(), tokens.last(), queries.floats()};
+  all.prefixKV = prefixKV.floats();
+  all.prefixLength = prefixKV.size() / (2 * width);
+  all.promptKV = promptKV.floats();
+  all.promptLength = promptKV.size() / (2 * width) / at.promptSets;
+
+  int64_t longest = rows / at.sequences;
+  if (rowSplits.size()) {
+    require(rowSplits.size() == at.sequences + 1, "row splits must be [G+1]");
+    const int32_t* splits = rowSplits.ints();
+    require(splits[0] == 0 && splits[at.sequences] == rows,
+            "row splits must begin with 0 and end with the number of rows");
+    longest = 0;
+    for (int64_t g = 0; g < at.sequences; g++) {
+      require(splits[g] <= splits[g + 1], "row splits must not decrease");
+      longest = std::max<int64_t>(longest, splits[g + 1] - splits[g]);
+    }
+  } else
+    require(rows % at.sequences == 0, "without row splits the rows must be a multiple of the sequences");
+
+  if (mask.size() == 0) return all;
   all.mask = mask.floats();
   const int64_t K = mask.last();
-  if (mask.shape.size() == 2) all.maskQuery = K;
-  else if (mask.shape.size() == 3 && mask.shape[1] == 1) all.maskSequence = K;
-  else want(mask.size() == 0, "the mask is neither [Q,K] nor [G,1,K]");
+  require(K >= all.prefixLength + all.promptLength + longest, "the mask has fewer columns than a sequence has keys");
+  if (mask.shape.size() == 2) {
+    require(mask.shape[0] >= (all.queries ? 1 : longest), "the mask has fewer rows than a sequence has queries");
+    all.maskQueryStride = K;
+  } else {
+    require(mask.shape.size() == 3 && mask.shape[0] == at.sequences && mask.shape[1] == 1 && all.queries,
+            "the mask must be [Q,K], or [G,1,K] with queries [G,D]");
+    all.maskSequenceStride = K;
+  }
   return all;
 }
 
 void attention(Call& call, const Attributes& at) {
-  const Attention all = seen(call, at);
-  const auto mixed = call.output(0, {all.queries ? all.sequences : all.rows, all.width});
-  threads().share(all.sequences * all.heads, 1, [&](int64_t from, int64_t to) { promptsrc::attend(from, to, all, mixed.floats()); });
+  const Attention all = attentionOf(call, at);
+  const auto y = call.output(0, {all.queries ? all.sequences : all.rows, all.width});
+  threads().share(all.sequences * all.heads, 1,
+                  [&](int64_t from, int64_t to) { promptsrc::attention(from, to, all, y.floats()); });
 }
 
-// Inputs as above and dmixed; outputs the gradients of own and queries (empty if `fixed`) and of theirs, summed over each set's sequences.
-void attentionGradient(Call& call, const Attributes& at) {
-  const Attention all = seen(call, at);
-  const auto dmixed = call.input(6);
-  want(dmixed.size() == (all.queries ? all.sequences : all.rows) * all.width, "dmixed has another size than what was mixed");
-  const auto down = call.output(0, {at.fixed ? 0 : all.rows, all.ownWidth});
-  const auto dqueries = call.output(1, {at.fixed || !all.queries ? 0 : all.sequences, all.width});
-  const int64_t size = all.prompts * 2 * all.width;
-  std::vector<float> apart(all.sequences == all.sets ? 0 : all.sequences * size);
-  const auto dtheirs = call.output(2, {all.sets * all.prompts, 2 * all.width});
-  float* bySequence = apart.empty() ? dtheirs.floats() : apart.data();
+// Inputs as above and dy. Outputs the gradients of tokens and queries (empty if the input is frozen), and of promptKV,
+// summed over the sequences of each set.
+void attentionBackward(Call& call, const Attributes& at) {
+  const Attention all = attentionOf(call, at);
+  const auto dy = call.input(6);
+  require(dy.size() == (all.queries ? all.sequences : all.rows) * all.width, "dy must have the shape of the output");
+  const auto dtokens = call.output(0, {at.frozenInput ? 0 : all.rows, all.tokenWidth});
+  const auto dqueries = call.output(1, {at.frozenInput || !all.queries ? 0 : all.sequences, all.width});
+  const int64_t size = all.promptLength * 2 * all.width;
+  std::vector<float> perSequence(all.sequences == all.promptSets ? 0 : all.sequences * size);
+  const auto dpromptKV = call.output(2, {all.promptSets * all.promptLength, 2 * all.width});
+  float* unsummed = perSequence.empty() ? dpromptKV.floats() : perSequence.data();
   threads().share(all.sequences * all.heads, 1, [&](int64_t from, int64_t to) {
-    promptsrc::attendGradient(from, to, all, dmixed.floats(), down.floats(), dqueries.floats(), bySequence);
+    promptsrc::attentionBackward(from, to, all, dy.floats(), dtokens.floats(), dqueries.floats(), unsummed);
   });
-  if (apart.empty()) return;
-  const int64_t run = all.sequences / all.sets;
-  for (int64_t set = 0; set < all.sets; set++) {
-    float* sum = dtheirs.floats() + set * size;
+  if (perSequence.empty()) return;
+  const int64_t sequencesPerSet = all.sequences / all.promptSets;
+  for (int64_t set = 0; set < all.promptSets; set++) {
+    float* sum = dpromptKV.floats() + set * size;
     std::fill(sum, sum + size, 0.f);
-    for (int64_t g = set * run; g < (set + 1) * run; g++)
-      for (int64_t i = 0; i < size; i++) sum[i] += apart[g * size + i];
+    for (int64_t g = set * sequencesPerSet; g < (set + 1) * sequencesPerSet; g++)
+      for (int64_t i = 0; i < size; i++) sum[i] += perSequence[g * size + i];
   }
 }
 
@@ -271,12 +330,13 @@ void guarded(void* attributes, TF_OpKernelContext* context) {
   try {
     compute(call, *static_cast<Attributes*>(attributes));
   } catch (const Failure& failure) {
-    call.fail(failure.what);
+    call.fail(failure.message);
   }
 }
 
 template <void (*compute)(Call&, const Attributes&)>
-void add(const char* name, std::vector<const char*> inputs, std::vector<const char*> outputs, std::vector<const char*> attributes) {
+void add(const char* name, std::vector<const char*> inputs, std::vector<const char*> outputs,
+         std::vector<const char*> attributes) {
   TF_Status* status = TF_NewStatus();
   TF_OpDefinitionBuilder* definition = TF_NewOpDefinitionBuilder(name);
   for (const char* input : inputs) TF_OpDefinitionBuilderAddInput(definition, input);
@@ -290,8 +350,8 @@ void add(const char* name, std::vector<const char*> inputs, std::vector<const ch
   TF_DeleteStatus(status);
 }
 
-// Asked of the processor itself: what __builtin_cpu_supports reads is missing where zig is the compiler.
-bool processorServes() {
+// Reads cpuid directly, as __builtin_cpu_supports needs a runtime library that zig does not link.
+bool processorIsSupported() {
 #if defined(__x86_64__)
   unsigned a, b, c, d;
   if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_FMA) || !(c & bit_OSXSAVE)) return false;
@@ -304,26 +364,30 @@ bool processorServes() {
 #endif
 }
 
+using Names = std::vector<const char*>;
+
 const bool registered = [] {
-  if (!processorServes()) return false;
-  add<layerNorm>("PromptsrcLayerNorm", {"x: float"}, {"y: float"}, {"epsilon: float", "plus: float"});
-  add<layerNormGradient>("PromptsrcLayerNormGradient", {"dy: float", "x: float", "residual: float"}, {"dx: float"}, {"epsilon: float"});
+  if (!processorIsSupported()) return false;
+  add<layerNorm>("PromptsrcLayerNorm", {"x: float"}, {"y: float"}, {"epsilon: float", "offset: float"});
+  add<layerNormBackward>("PromptsrcLayerNormBackward", {"dy: float", "x: float", "residual: float"}, {"dx: float"},
+                         {"epsilon: float"});
   add<silu>("PromptsrcSilu", {"a: float"}, {"y: float"}, {});
-  add<siluGradient>("PromptsrcSiluGradient", {"a: float", "dy: float"}, {"da: float"}, {});
-  add<addBiased>("PromptsrcAddBiased", {"x: float", "z: float", "bias: float"}, {"y: float"}, {});
-  add<product>("PromptsrcProduct", {"x: float", "weight: float", "first: float", "second: float"}, {"y: float"},
-               {"begin: int", "columns: int", "turned: bool", "norm: bool", "after: int", "epsilon: float"});
-  add<mlp>("PromptsrcMlp", {"x: float", "up: float", "down: float", "bias: float"}, {"y: float", "hidden: float"},
-           {"epsilon: float", "keep: bool"});
-  add<mlpGradient>("PromptsrcMlpGradient", {"x: float", "up: float", "down: float", "bias: float", "hidden: float", "dy: float"}, {"dx: float"},
-                   {"epsilon: float"});
-  const std::vector<const char*> sees = {"own: float",      "queries: float", "theirs: float",
-                                         "constant: float", "mask: float",    "starts: int32"};
-  const std::vector<const char*> shapes = {"heads: int", "sequences: int", "sets: int", "fixed: bool"};
-  add<attention>("PromptsrcAttention", sees, {"mixed: float"}, shapes);
-  auto with = sees;
-  with.push_back("dmixed: float");
-  add<attentionGradient>("PromptsrcAttentionGradient", with, {"down: float", "dqueries: float", "dtheirs: float"}, shapes);
+  add<siluBackward>("PromptsrcSiluBackward", {"a: float", "dy: float"}, {"da: float"}, {});
+  add<residualBias>("PromptsrcResidualBias", {"x: float", "z: float", "bias: float"}, {"y: float"}, {});
+  const Names linearInputs = {"x: float", "weight: float", "input: float", "residual: float", "bias: float"};
+  add<linear>("PromptsrcLinear", linearInputs, {"y: float"},
+              {"begin: int", "columns: int", "transpose: bool", "layer_norm: bool", "epilogue: int", "epsilon: float"});
+  Names mlpInputs = {"x: float", "up: float", "down: float", "bias: float"};
+  add<mlp>("PromptsrcMlp", mlpInputs, {"y: float", "hidden: float"}, {"epsilon: float", "keep_hidden: bool"});
+  mlpInputs.insert(mlpInputs.end(), {"hidden: float", "dy: float"});
+  add<mlpBackward>("PromptsrcMlpBackward", mlpInputs, {"dx: float"}, {"epsilon: float"});
+  Names attentionInputs = {"tokens: float",    "queries: float", "prompt_kv: float",
+                           "prefix_kv: float", "mask: float",    "row_splits: int32"};
+  const Names attentionAttributes = {"heads: int", "sequences: int", "prompt_sets: int", "frozen_input: bool"};
+  add<attention>("PromptsrcAttention", attentionInputs, {"y: float"}, attentionAttributes);
+  attentionInputs.push_back("dy: float");
+  add<attentionBackward>("PromptsrcAttentionBackward", attentionInputs,
+                         {"dtokens: float", "dqueries: float", "dprompt_kv: float"}, attentionAttributes);
   return true;
 }();
 

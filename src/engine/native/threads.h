@@ -12,9 +12,10 @@
 
 namespace promptsrc {
 
-// As many threads as TensorFlow's kernels have (src/engine/tf.ts sets the variable), the calling one among them. They live as long as the process.
-// One kernel follows the other within microseconds, so a thread that has nothing to do looks out for work a while before it sleeps.
-// Each begins with the same part of the rows every time, which the kernel before left in its core's cache, and helps the others at the end.
+// As many threads as TensorFlow's kernels have (src/engine/tf.ts sets the variable), the calling one among them. They
+// live as long as the process. One kernel follows the other within microseconds, so a thread that has nothing to do
+// looks out for work a while before it sleeps. Each begins with the same part of the rows every time, which the kernel
+// before left in its core's cache, and helps the others at the end.
 class Threads {
  public:
   Threads() {
