@@ -1,6 +1,6 @@
 /**
- * The kit for notebooks and scripts: `import { methods, loadClip, show } from "./src/kit"`. Everything that a cell needs is here, and nothing else;
- * the folders behind it may change, this surface is kept by test/kit.test.ts.
+ * The kit for notebooks and scripts: `import { methods, loadClip, show } from "./src/kit"`. Everything that a cell
+ * needs is here, and nothing else; the folders behind it may change, this surface is kept by test/kit.test.ts.
  */
 
 // Analysis: what training did to features, attention and predictions.

@@ -20,7 +20,7 @@ it("apply, fit the types, and add what they say", () => {
   const diffs = [...readFileSync("CONTRIBUTING.md", "utf8").matchAll(/```diff\n([\s\S]*?)```/g)].map(
     ([, diff]) => diff,
   );
-  expect(diffs.length).toBeGreaterThanOrEqual(2);
+  expect(diffs.length).toBe(3);
   for (const [k, diff] of diffs.entries()) {
     writeFileSync(join(folder, `${k}.diff`), diff);
     expect(run("git", "apply", "--unidiff-zero", `${k}.diff`)).toEqual({ status: 0, out: "" });
@@ -34,6 +34,15 @@ it("apply, fit the types, and add what they say", () => {
     run(process.execPath, "--import", resolve("node_modules/tsx/dist/loader.mjs"), "src/cli/main.ts", ...args);
   expect(cli("settings", "smoothed").out).toMatch(
     /smoothing\.epsilon +share of the label that all classes have; number from 0 to 1; paper 0\.1/,
+  );
+  writeFileSync(
+    join(folder, "figure.mts"),
+    `import { learningRateFigure } from "./src/figures/learningRate";
+     const run = { method: "ivlp", epochs: [{ epoch: 1, lr: 0.1 }, { epoch: 2, lr: 0.05 }] };
+     console.log(learningRateFigure([run] as any).alt);`,
+  );
+  expect(run(process.execPath, "--import", resolve("node_modules/tsx/dist/loader.mjs"), "figure.mts").out).toContain(
+    "the highest: ivlp 0.1",
   );
   expect(cli("run", "momentum", "--variants", "non").out).toContain('Did you mean "none"');
 });

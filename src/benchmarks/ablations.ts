@@ -247,13 +247,10 @@ const hosts: Ablation = {
   ],
 };
 
-/** All ablations by name; each is a question and its variants, every one a spread of one config. */
-export const ablations: Record<string, Ablation> = Object.fromEntries(
-  [components, consistency, ensemble, gpa, diversity, length, depth, weights, hosts].map((ablation) => [
-    ablation.name,
-    ablation,
-  ]),
-);
+const all = [components, consistency, ensemble, gpa, diversity, length, depth, weights, hosts];
+
+/** All ablations by name. Each is a question and its variants, and every variant is a spread of one config. */
+export const ablations: Record<string, Ablation> = Object.fromEntries(all.map((ablation) => [ablation.name, ablation]));
 
 /** The variants of an ablation that differ from one another on this model (a depth beyond its blocks does not). */
 export const variantsOf = ({ variants }: Ablation, clip: Clip): Variant[] =>

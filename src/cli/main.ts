@@ -1,4 +1,6 @@
-/** The command line: `npm run promptsrc -- <command> ...`. Results go to standard output, progress to standard error. */
+/**
+ * The command line: `npm run promptsrc -- <command> ...`. Results go to standard output, progress to standard error.
+ */
 import { existsSync } from "node:fs";
 import { materialise } from "../datasets/embedded/materialise";
 import { terminalScreen } from "../experiments/progress";

@@ -1,4 +1,6 @@
-/** `npm run promptsrc -- run <benchmark|ablation> ...` and `list`: from options to jobs, from finished runs to tables. */
+/**
+ * `npm run promptsrc -- run <benchmark|ablation> ...` and `list`: from options to jobs, from finished runs to tables.
+ */
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { availableParallelism } from "node:os";
@@ -46,7 +48,10 @@ export const runHelp = `  run <name>          run a benchmark or an ablation and
     --results folder  where runs are stored and found again (${resultsFolder}, and the runs that came with the kit)
   list                benchmarks, ablations and their variants, methods, datasets`;
 
-/** Paths that a person names are meant from where the command was given; `own`, if none was named, from the root of the clone. */
+/**
+ * Paths that a person names are meant from where the command was given; `own`, if none was named, from the root of the
+ * clone.
+ */
 export const fromHere = (path: string | undefined, own = ""): string =>
   path === undefined ? own : resolve(process.env.INIT_CWD || process.cwd(), path);
 
@@ -153,8 +158,9 @@ function planAblation(ablation: Ablation, { methods: names, variants, source }: 
 }
 
 /**
- * The change that `--set` asks for. @throws UsageError for a setting that none of the methods has, with the near names, and by name for each that
- * lacks it where others have it; methods that are not trained pass over the settings of training
+ * The change that `--set` asks for. @throws UsageError for a setting that none of the methods has, with the near names,
+ * and by name for each that lacks it where others have it; methods that are not trained pass over the settings of
+ * training
  */
 function changeBy(texts: string[], methods: Method[]): (config: Settings, method: Method) => Settings {
   const changes = texts.map(parseChange);

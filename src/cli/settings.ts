@@ -1,4 +1,7 @@
-/** `npm run promptsrc -- settings [method]`, and the table of docs/settings.md: both are made of the methods' own schemas. */
+/**
+ * `npm run promptsrc -- settings [method]`, and the table of docs/settings.md: both are made of the methods' own
+ * schemas.
+ */
 import { type SettingRow, settingsOf } from "../configs/change";
 import { configFor, type Method, type Settings, schemaOf } from "../methods/method";
 import { methods } from "../methods/registry";

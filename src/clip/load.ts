@@ -22,9 +22,11 @@ import { disposeReferenceWeights } from "./referenceWeights";
 import { loadTokenizer } from "./tokenizer";
 
 /**
- * Reads a CLIP from a Hugging Face CLIPModel folder (config.json, model.safetensors, tokenizer.json, preprocessor_config.json).
+ * Reads a CLIP from a Hugging Face CLIPModel folder (config.json, model.safetensors, tokenizer.json,
+ * preprocessor_config.json).
  * @returns frozen tensors that stay for the life of the process, or until `disposeClip`.
- * @throws where a file is missing or corrupt, or tensors are missing, left over or of another shape than the config says: all named.
+ * @throws where a file is missing or corrupt, or tensors are missing, left over or of another shape than the config
+ *   says: all named.
  */
 export async function loadClip(folder: string): Promise<Clip> {
   await startEngine();
@@ -75,7 +77,10 @@ function presetOf(folder: string): Clip["preset"] {
   throw new Error(`${path}: "settings" should be "paper" or "embedded"; it is ${JSON.stringify(settings)}`);
 }
 
-/** What was read goes now: the collector does not see that a hundred megabytes hang on a few small objects, and waits for minutes. */
+/**
+ * What was read goes now: the collector does not see that a hundred megabytes hang on a few small objects, and waits
+ * for minutes.
+ */
 function collectGarbage(): void {
   setFlagsFromString("--expose-gc");
   runInNewContext("gc")();

@@ -1,7 +1,7 @@
 /**
- * CLIP as plain records of frozen tensors.
- * Shape alphabet of this folder: B images, C classes (or texts), T text tokens, N image tokens (CLS + patches), P prompt tokens,
- * D width, H heads, E joint embedding, S suffix tokens, R pixels a side.
+ * CLIP as plain records of frozen tensors. Shape alphabet of this folder: B images, C classes (or texts), T text
+ * tokens, N image tokens (CLS + patches), P prompt tokens, D width, H heads, E joint embedding, S suffix tokens, R
+ * pixels a side.
  */
 import type { Norm } from "../engine/autograd";
 import type { Tensor2D } from "../engine/tf";
@@ -18,7 +18,9 @@ export type TextTower = {
   final: Norm;
   /** [D,E] */
   projection: Tensor2D;
-  /** Keys and values of the start token in each block, [1,2D]: it sees only itself, so they are constants of the model. */
+  /**
+   * Keys and values of the start token in each block, [1,2D]: it sees only itself, so they are constants of the model.
+   */
   startKV: Tensor2D[];
   width: number;
   context: number;
@@ -53,7 +55,10 @@ export type Clip = {
   logitScale: number;
   tokenizer: Tokenizer;
   preprocess: Preprocess;
-  /** Which settings fit this model (configs/presets.ts): those that its folder names in `promptsrc.json`, else the paper's. */
+  /**
+   * Which settings fit this model (configs/presets.ts): those that its folder names in `promptsrc.json`, else the
+   * paper's.
+   */
   preset: "paper" | "embedded";
   /** sha256 over weights, config and tokenizer. */
   fingerprint: string;

@@ -1,5 +1,6 @@
 /**
- * CLIP's byte-pair tokenizer from a Hugging Face tokenizer.json, which also holds its normaliser (white space, lower case).
+ * CLIP's byte-pair tokenizer from a Hugging Face tokenizer.json, which also holds its normaliser (white space, lower
+ * case).
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";

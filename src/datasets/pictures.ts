@@ -1,9 +1,10 @@
 /**
- * Batches of pictures as the models take them: float32 [B, 3, height, width] (B images), normalised by the model's preprocess.
- * Decoded pictures are kept in memory; the next batch's files are read while the current batch is in use.
+ * Batches of pictures as the models take them: float32 [B, 3, height, width] (B images), normalised by the model's
+ * preprocess. Decoded pictures are cached in memory; the next batch's files are read while the current batch is in use.
  */
 import { statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
+import { LRUCache } from "lru-cache";
 import { hashOf } from "../io/contentHash";
 import {
   cropPicture,
@@ -18,15 +19,23 @@ import type { Box, Picture } from "../io/resample";
 import { type Random, seeded } from "../util/random";
 import type { Item } from "./split";
 
-/** Random crops cover a share of the picture's area in `scale` with a width-to-height ratio in `ratio`; `flip` is a probability. */
+/**
+ * Random crops cover a share of the picture's area in `scale` with a width-to-height ratio in `ratio`; `flip` is a
+ * probability.
+ */
 export type Augmentation = { scale: [number, number]; ratio: [number, number]; flip: number };
 
-/** Dassl's "random_resized_crop" and "random_flip" with torchvision's defaults, as every official configuration uses them. */
+/**
+ * Dassl's "random_resized_crop" and "random_flip" with torchvision's defaults, as every official configuration uses
+ * them.
+ */
 export const officialAugmentation: Augmentation = { scale: [0.08, 1], ratio: [3 / 4, 4 / 3], flip: 0.5 };
 
 export type BatchOptions = { batch: number; seed: number; augmentation?: Augmentation };
 
-/** Steps of an epoch: the last, incomplete batch is dropped unless it is the only one (Dassl: drop_last = len >= batch). */
+/**
+ * Steps of an epoch: the last, incomplete batch is dropped unless it is the only one (Dassl: drop_last = len >= batch).
+ */
 export const stepsPerEpoch = (count: number, batch: number) => Math.max(1, Math.floor(count / batch));
 
 /** What training reads: `steps` batches in each epoch, epochs counted from 1. */
@@ -37,8 +46,9 @@ export type TrainingPictures = {
 };
 
 /**
- * The training pictures: in each epoch a new permutation, a random crop and perhaps a mirroring for every picture. All of it depends on
- * (seed, epoch) alone, and a picture's crop not on the size of the batch, so training resumes at any epoch with the same numbers.
+ * The training pictures: in each epoch a new permutation, a random crop and perhaps a mirroring for every picture. All
+ * of it depends on (seed, epoch) alone, and a picture's crop not on the size of the batch, so training resumes at any
+ * epoch with the same numbers.
  */
 export function trainPictures(items: Item[], preprocess: Preprocess, options: BatchOptions): TrainingPictures {
   const { batch, seed, augmentation = officialAugmentation } = options;
@@ -62,25 +72,25 @@ export function trainPictures(items: Item[], preprocess: Preprocess, options: Ba
   return { count: items.length, steps, epoch };
 }
 
-/** The test transform of every item in order; the last batch may be smaller. What it makes is kept, so a second pass is only a copy. */
+/** The test transform of every item, in order; the last batch may be smaller. Transformed pictures are cached, too. */
 export async function* testBatches(items: Item[], preprocess: Preprocess, batch: number): AsyncGenerator<PixelBatch> {
   checkBatch(batch);
   const { shortestEdge, resizeTo, crop, filter } = preprocess;
-  const how = JSON.stringify([shortestEdge, resizeTo, crop, filter]);
-  const ready = (from: number) =>
+  const transform = JSON.stringify([shortestEdge, resizeTo, crop, filter]);
+  const transformed = (from: number) =>
     handled(
       Promise.all(
         items
           .slice(from, from + batch)
           .map((item) =>
-            remember(`${keyOf(item)} ${how}`, async () => testPicture(await readPicture(item), preprocess)),
+            remember(`${keyOf(item)} ${transform}`, async () => testPicture(await readPicture(item), preprocess)),
           ),
       ),
     );
-  let next = ready(0);
+  let next = transformed(0);
   for (let from = 0; from < items.length; from += batch) {
     const pictures = await next;
-    next = ready(from + batch);
+    next = transformed(from + batch);
     yield fillBatch(items.slice(from, from + batch), preprocess, (i) => ({ picture: pictures[i], flip: false }));
   }
 }
@@ -106,8 +116,8 @@ function fillBatch(
 }
 
 /**
- * torchvision's RandomResizedCrop.get_params: up to 10 tries of a random area and ratio; if none fits, the largest central crop whose
- * ratio is allowed.
+ * torchvision's RandomResizedCrop.get_params: up to 10 tries of a random area and ratio; if none fits, the largest
+ * central crop whose ratio is allowed.
  */
 export function randomResizedCrop(random: Random, width: number, height: number, { scale, ratio }: Augmentation): Box {
   const between = (from: number, to: number) => from + (to - from) * random.uniform();
@@ -130,11 +140,13 @@ export function randomResizedCrop(random: Random, width: number, height: number,
 const decodeAll = (items: Item[]) =>
   handled(Promise.all(items.map((item) => remember(keyOf(item), () => readPicture(item)))));
 
-/** What a picture is known by in memory: its content, or, where nobody hashed it, its file as it is now. */
+/**
+ * The cache key of a picture: the hash of its content, or, where that is not known, its path, size and times of change.
+ */
 function keyOf({ path, hash }: Item): string {
   if (hash !== undefined) return hash;
-  const found = statSync(path, { throwIfNoEntry: false });
-  return `${path} ${found?.size} ${found?.mtimeMs} ${found?.ctimeMs}`;
+  const stats = statSync(path, { throwIfNoEntry: false });
+  return `${path} ${stats?.size} ${stats?.mtimeMs} ${stats?.ctimeMs}`;
 }
 
 /** Decodes a picture file. @throws if it is not the file that the dataset was loaded with */
@@ -152,44 +164,32 @@ async function readPicture({ path, hash }: Item): Promise<Picture> {
   }
 }
 
-/** Reading ahead may fail before anyone waits for it; the error is still thrown where the promise is awaited. */
+/** Marks a rejection as handled: reading ahead may fail before the promise is awaited, where the error is thrown. */
 function handled<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => undefined);
   return promise;
 }
 
-/** Pictures in memory by what they are, least recently used first; kept until `limit` bytes are reached. */
-const kept = new Map<string, Picture>();
-const making = new Map<string, Promise<Picture>>();
-const limit = 512 * 2 ** 20;
-let held = 0;
+/** Decoded and resized pictures by content: at most 512 MB, the least recently used are dropped first. */
+const pictureCache = new LRUCache<string, Picture>({
+  maxSize: 512 * 2 ** 20,
+  sizeCalculation: ({ data }) => data.length,
+});
+/** Pictures that are being decoded, so that no file is decoded twice at once. */
+const decoding = new Map<string, Promise<Picture>>();
 
 function remember(key: string, make: () => Promise<Picture>): Picture | Promise<Picture> {
-  const known = kept.get(key);
-  if (known) {
-    kept.delete(key);
-    kept.set(key, known);
-    return known;
-  }
-  let promise = making.get(key);
+  const cached = pictureCache.get(key);
+  if (cached) return cached;
+  let promise = decoding.get(key);
   if (!promise) {
     promise = make()
       .then((picture) => {
-        store(key, picture);
+        pictureCache.set(key, picture);
         return picture;
       })
-      .finally(() => making.delete(key));
-    making.set(key, promise);
+      .finally(() => decoding.delete(key));
+    decoding.set(key, promise);
   }
   return promise;
-}
-
-function store(key: string, picture: Picture): void {
-  kept.set(key, picture);
-  held += picture.data.length;
-  for (const [oldest, { data }] of kept) {
-    if (held <= limit) break;
-    kept.delete(oldest);
-    held -= data.length;
-  }
 }

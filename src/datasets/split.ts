@@ -1,6 +1,7 @@
 /**
- * Datasets in the CoOp layout: a folder of pictures and split files {"train": [[path, label, class name], ...], "val", "test"}.
- * One folder may hold several split files, split_<name>.json, each with another choice of what is trained on and what is tested.
+ * Datasets in the CoOp layout: a folder of pictures and split files {"train": [[path, label, class name], ...], "val",
+ * "test"}. One folder may hold several split files, split_<name>.json, each with another choice of what is trained on
+ * and what is tested.
  */
 import { createHash } from "node:crypto";
 import fs from "node:fs";
@@ -10,8 +11,9 @@ import { readJson } from "../io/readJson";
 import { oneOf, UsageError } from "../util/errors";
 
 /**
- * One labelled picture; `path` is ready to open. `hash` is that of the file when the dataset was loaded: a file that has changed since is an
- * error where it is read, so that a result never stands under the fingerprint of other pictures.
+ * One labelled picture; `path` is ready to open. `hash` is that of the file when the dataset was loaded: a file that
+ * has changed since is an error where it is read, so that a result never stands under the fingerprint of other
+ * pictures.
  */
 export type Item = { path: string; label: number; className: string; hash?: string };
 
@@ -46,7 +48,10 @@ export function loadDataset(folder: string, split = "renders"): Dataset {
   });
 }
 
-/** The splits for which a folder has a split file, sorted. @throws UsageError naming the folders there are, if this one is not */
+/**
+ * The splits for which a folder has a split file, sorted. @throws UsageError naming the folders there are, if this one
+ * is not
+ */
 export function listSplits(folder: string): string[] {
   const parent = path.dirname(path.resolve(folder));
   if (!fs.existsSync(parent)) throw new UsageError(`there is no folder ${parent}`);
@@ -62,7 +67,10 @@ export function listSplits(folder: string): string[] {
     .sort();
 }
 
-/** Names of the folders in `folder` that have pictures and a split file of this split. @throws UsageError if there is none */
+/**
+ * Names of the folders in `folder` that have pictures and a split file of this split. @throws UsageError if there is
+ * none
+ */
 export function datasetNames(folder: string, split = "renders"): string[] {
   if (!fs.existsSync(folder))
     throw new UsageError(`there is no folder ${folder}; npm run setup makes the embedded datasets in data`);
@@ -117,9 +125,10 @@ export function readSplit({ name, folder, split, splitFile, images }: Layout): D
 }
 
 /**
- * A dataset from its lists, checked: labels are 0..n-1 with one name each, no picture stands twice or on two sides of the split, every
- * class that is trained can be tested, every picture is there. `source` (a split file's bytes, or what else made the lists) and each
- * picture's path within the folder and content make the fingerprint. `where` names the split in errors.
+ * A dataset from its lists, checked: labels are 0..n-1 with one name each, no picture stands twice or on two sides of
+ * the split, every class that is trained can be tested, every picture is there. `source` (a split file's bytes, or what
+ * else made the lists) and each picture's path within the folder and content make the fingerprint. `where` names the
+ * split in errors.
  */
 export function makeDataset(
   dataset: Omit<Dataset, "classNames" | "fingerprint">,
@@ -173,8 +182,9 @@ export function makeDataset(
 }
 
 /**
- * The two halves of the classes (Dassl/CoOp subsample_classes): labels sorted, the first ceil(n / 2) are base, the rest novel,
- * relabelled from 0 in that order, in all three parts. Draw few shots before this, from all classes, as the official code does.
+ * The two halves of the classes (Dassl/CoOp subsample_classes): labels sorted, the first ceil(n / 2) are base, the rest
+ * novel, relabelled from 0 in that order, in all three parts. Draw few shots before this, from all classes, as the
+ * official code does.
  */
 export function baseNovel(dataset: Dataset): { base: Dataset; novel: Dataset } {
   const n = dataset.classNames.length;

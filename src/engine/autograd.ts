@@ -94,9 +94,10 @@ export const permuteRows = (x: Tensor2D, order: number[]): Tensor2D =>
   order.every((row, i) => row === i) ? x : tf.tidy(() => gatherRows(x, tf.tensor1d(order, "int32")));
 
 /**
- * Value and gradients of a function of a record of tensors. `f` returns named scalars; `total` is what is differentiated, the
- * others come back as values.
- * @returns tensors that the caller disposes: `terms` [number of terms] in the order of `names`, and a gradient per parameter.
+ * Value and gradients of a function of a record of tensors. `f` returns named scalars; `total` is what is
+ * differentiated, the others come back as values.
+ * @returns tensors that the caller disposes: `terms` [number of terms] in the order of `names`, and a gradient per
+ *   parameter.
  */
 export function differentiate(
   f: (params: Record<string, Tensor>) => Record<string, Scalar>,

@@ -1,10 +1,10 @@
 /**
  * The array operations of transformer blocks, norms and the optimiser, as an interface with two implementations:
- * nativeBackend.ts calls TensorFlow through its binding, tfjsBackend.ts calls TensorFlow.js. A kernel takes 7 to 20 us through the
- * binding and two to five times that through TensorFlow.js (scopes, tape, tensor records, index tensors uploaded
- * anew), which is a third of a training step at width 128. No operation here is differentiable: autograd.ts and
- * clip/fast/block.ts write their gradients with them.
- * Shapes: R rows, D width, n inputs and m outputs of a linear map, M hidden width of the MLP.
+ * nativeBackend.ts calls TensorFlow through its binding, tfjsBackend.ts calls TensorFlow.js. A kernel takes 7 to 20 us
+ * through the binding and two to five times that through TensorFlow.js (scopes, tape, tensor records, index tensors
+ * uploaded anew), which is a third of a training step at width 128. No operation here is differentiable: autograd.ts
+ * and clip/fast/block.ts write their gradients with them. Shapes: R rows, D width, n inputs and m outputs of a linear
+ * map, M hidden width of the MLP.
  */
 import type { Tensor } from "./tf";
 

@@ -2,8 +2,8 @@
  * The operations of a residual block that are faster when fused: layer norm, the MLP's non-linearity, linear maps with
  * the layer norm before or the residual sum after them. Each calls the fused kernel where the backend has one, and
  * otherwise computes the same from the backend's operations. Where a weight is small the kernel does the matrix product
- * too, while the rows are still in the processor's cache. None is differentiable; the gradients are written beside them.
- * Shapes: R rows, D width, n inputs and m outputs of a linear map.
+ * too, while the rows are still in the processor's cache. None is differentiable; the gradients are written beside
+ * them. Shapes: R rows, D width, n inputs and m outputs of a linear map.
  */
 import type { MlpWeights, RawTensor } from "./backend";
 import { backend } from "./dispatch";

@@ -56,7 +56,9 @@ const bool = (name: string, value: boolean): Attribute => ({ name, type: node().
 const int = (name: string, value: number): Attribute => ({ name, type: node().binding.TF_ATTR_INT, value });
 const float = (name: string, value: number): Attribute => ({ name, type: node().binding.TF_ATTR_FLOAT, value });
 
-/** Shapes, axes and scalars as arrays of the device, by their content. Each is made once and lives as the process does. */
+/**
+ * Shapes, axes and scalars as arrays of the device, by their content. Each is made once and lives as the process does.
+ */
 const constants = new Map<string, Handle>();
 
 function constant(values: number[] | number, dtype: "TF_INT32" | "TF_FLOAT"): RawTensor {

@@ -1,7 +1,7 @@
 /**
  * Counts and times every kernel that the native engine runs. TensorFlow.js's kernels all go through two methods of its
- * backend, those of nativeBackend.ts through `observeKernels`; on a CPU each call returns when the work is done. FLOPs are
- * those of the matrix products, 2 for each multiply-add, counted from their shapes.
+ * backend, those of nativeBackend.ts through `observeKernels`; on a CPU each call returns when the work is done. FLOPs
+ * are those of the matrix products, 2 for each multiply-add, counted from their shapes.
  */
 import { type Execute, observeKernels } from "./nativeBackend";
 import { tf } from "./tf";
@@ -56,8 +56,8 @@ const matMulFlops: Count = ([a], result, value) => {
 /** Two maps; the inputs are x [R,D] and the first of them [D,M]. */
 const mlpFlops: Count = ([x, up]) => 4 * size(x) * up.shape[1];
 /**
- * `products` matrix products of [Q,d] and [d,K] for each head. Sequences of unequal length are counted as if all had the
- * mean length.
+ * `products` matrix products of [Q,d] and [d,K] for each head. Sequences of unequal length are counted as if all had
+ * the mean length.
  */
 const attentionFlops =
   (products: (frozenInput: boolean) => number): Count =>

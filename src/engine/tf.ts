@@ -1,11 +1,13 @@
 /**
  * The one import of TensorFlow. Three engines run the same operations:
- * - native: libtensorflow from the TensorFlow wheel, through the binding that set-up builds (CPU, or CUDA where it was set up);
+ * - native: libtensorflow from the TensorFlow wheel, through the binding that set-up builds (CPU, or CUDA where it was
+ *   set up);
  * - wasm:   @tensorflow/tfjs-backend-wasm, about a seventh of the speed, without the kernels LogSoftmax and UnsortedSegmentSum;
  * - cpu:    plain JavaScript, for checks only.
  * `startEngine()` takes the first that works, or the one that PROMPTSRC_ENGINE names. PROMPTSRC_THREADS sets the number of threads.
  *
- * Packages are loaded by `require` from the root of the clone, so that the tslab kernel, tsx and vitest share one copy of TensorFlow.
+ * Packages are loaded by `require` from the root of the clone, so that the tslab kernel, tsx and vitest share one copy
+ * of TensorFlow.
  */
 import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
@@ -28,7 +30,10 @@ export type {
 
 export type EngineKind = "native" | "wasm" | "cpu";
 
-/** `version` is that of the library that computes: TensorFlow's for native, else tfjs's. `device` is the processor's or GPU's own name. */
+/**
+ * `version` is that of the library that computes: TensorFlow's for native, else tfjs's. `device` is the processor's or
+ * GPU's own name.
+ */
 export type Engine = { kind: EngineKind; version: string; device: string; threads: number };
 
 const kinds: EngineKind[] = ["native", "wasm", "cpu"];
@@ -40,8 +45,11 @@ tf.enableProdMode(); // only silences tfjs's advertisements: the flag guards not
 
 let started: Promise<Engine> | undefined;
 
-/** Starts the engine once per process; later calls return the same record.
- * @throws when PROMPTSRC_ENGINE names an engine that does not exist or cannot run here, or PROMPTSRC_THREADS is not a whole number >= 1. */
+/**
+ * Starts the engine once per process; later calls return the same record.
+ * @throws when PROMPTSRC_ENGINE names an engine that does not exist or cannot run here, or PROMPTSRC_THREADS is not a
+ *   whole number >= 1.
+ */
 export function startEngine(): Promise<Engine> {
   started ??= start();
   return started;

@@ -1,6 +1,7 @@
 /**
  * From a picture file to what the image tower sees: decoding as Pillow's `.convert("RGB")`, the transforms of CLIP's
- * preprocessor_config.json as torchvision makes them, normalised float32 planes. Shapes: [3, height, width] for one picture.
+ * preprocessor_config.json as torchvision makes them, normalised float32 planes. Shapes: [3, height, width] for one
+ * picture.
  */
 import sharp from "sharp";
 import { type Box, cut, type Filter, type Picture, resize, whole } from "./resample";
@@ -29,8 +30,8 @@ export type Size = { height: number; width: number };
 const filters: Filter[] = ["nearest" as Filter, "lanczos", "bilinear", "bicubic", "box", "hamming"];
 
 /**
- * Reads a preprocessor_config.json, with the defaults of transformers' CLIPImageProcessor for what it leaves out. Sizes may be a
- * number, {"shortest_edge"} or {"height", "width"}. `where` names the file in errors.
+ * Reads a preprocessor_config.json, with the defaults of transformers' CLIPImageProcessor for what it leaves out. Sizes
+ * may be a number, {"shortest_edge"} or {"height", "width"}. `where` names the file in errors.
  */
 export function readPreprocess(json: unknown, where: string): Preprocess {
   if (typeof json !== "object" || json === null || Array.isArray(json))
@@ -87,10 +88,11 @@ const clipMean = [0.48145466, 0.4578275, 0.40821073];
 const clipStd = [0.26862954, 0.26130258, 0.27577711];
 
 /**
- * Decodes a file (or its bytes) as PIL.Image.open(...).convert("RGB") does: no rotation by EXIF, no colour profile, alpha dropped and
- * not blended, grey and palettes spread to RGB, first frame of an animation, CMYK by Pillow's formula. Two differences from Pillow:
- * 16-bit grey keeps its high byte (Pillow cuts everything above 255 to white), and a GIF's transparent pixels are black.
- * Broken files are errors where they are for Pillow (cut short), and are not where Pillow only shrugs (stray bytes).
+ * Decodes a file (or its bytes) as PIL.Image.open(...).convert("RGB") does: no rotation by EXIF, no colour profile,
+ * alpha dropped and not blended, grey and palettes spread to RGB, first frame of an animation, CMYK by Pillow's
+ * formula. Two differences from Pillow: 16-bit grey keeps its high byte (Pillow cuts everything above 255 to white),
+ * and a GIF's transparent pixels are black. Broken files are errors where they are for Pillow (cut short), and are not
+ * where Pillow only shrugs (stray bytes).
  */
 export async function decode(file: string | Buffer): Promise<Picture> {
   const image = sharp(file, { ignoreIcc: true, failOn: "error" });
@@ -130,8 +132,8 @@ export function pythonRound(x: number): number {
 }
 
 /**
- * The test transform: resize, then centre crop with torchvision's offset int(round((side - crop) / 2)); a picture smaller than the crop
- * is padded with black (torchvision.transforms.functional.center_crop).
+ * The test transform: resize, then centre crop with torchvision's offset int(round((side - crop) / 2)); a picture
+ * smaller than the crop is padded with black (torchvision.transforms.functional.center_crop).
  */
 export function testPicture(picture: Picture, preprocess: Preprocess): Picture {
   const { shortestEdge, resizeTo, crop, filter } = preprocess;

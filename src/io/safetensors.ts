@@ -1,7 +1,7 @@
 /**
- * The safetensors file format (https://github.com/huggingface/safetensors): 8 bytes little-endian header length, a JSON header
- * `{name: {dtype, shape, data_offsets: [begin, end]}, "__metadata__": {...}}`, then the tensors' bytes. Offsets count from the
- * end of the header; together the tensors cover the data without gaps or overlaps.
+ * The safetensors file format (https://github.com/huggingface/safetensors): 8 bytes little-endian header length, a JSON
+ * header `{name: {dtype, shape, data_offsets: [begin, end]}, "__metadata__": {...}}`, then the tensors' bytes. Offsets
+ * count from the end of the header; together the tensors cover the data without gaps or overlaps.
  */
 import { createHash } from "node:crypto";
 import { closeSync, fstatSync, openSync, readSync, renameSync, rmSync, writeFileSync } from "node:fs";
@@ -38,8 +38,10 @@ const bytesOf: Record<string, number> = {
 /** The format's own limit, against a corrupt length field. */
 const longestHeader = 100_000_000;
 
-/** Opens a file and checks all of its header before any number is read.
- * @throws naming the file and what is wrong with it. */
+/**
+ * Opens a file and checks all of its header before any number is read.
+ * @throws naming the file and what is wrong with it.
+ */
 export function openSafetensors(path: string): SafetensorsFile {
   const file = openSync(path, "r");
   try {

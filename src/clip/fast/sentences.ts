@@ -1,9 +1,9 @@
 /**
- * Texts that share no prefix, on top of text.ts: a context in the middle or at the end of a sentence, a context for each
- * class, a context for each image. They keep the other savings: nothing after the end token runs, the start token is a
- * constant, and in the last block only the end token is a query. They assume what text.ts does, except that contexts
- * enter at the input alone and stand anywhere before the end token; what needs more than that takes ../reference.ts.
- * Shapes: B images, C classes, S tokens of a suffix, P context tokens, D width, E joint embedding.
+ * Texts that share no prefix, on top of text.ts: a context in the middle or at the end of a sentence, a context for
+ * each class, a context for each image. They keep the other savings: nothing after the end token runs, the start token
+ * is a constant, and in the last block only the end token is a query. They assume what text.ts does, except that
+ * contexts enter at the input alone and stand anywhere before the end token; what needs more than that takes
+ * ../reference.ts. Shapes: B images, C classes, S tokens of a suffix, P context tokens, D width, E joint embedding.
  */
 import { gatherRows, permuteRows } from "../../engine/autograd";
 import type { Tensor1D, Tensor2D, Tensor3D } from "../../engine/tf";

@@ -35,7 +35,9 @@ export type SuffixGroup = {
   ragged?: RaggedLayout;
   /** Rows of the end tokens, int32 [C]. */
   endRows: Tensor1D;
-  /** Additive masks over the keys start, P prompts, suffix (padded): [S,K] for all tokens, [C,1,K] for the end tokens. */
+  /**
+   * Additive masks over the keys start, P prompts, suffix (padded): [S,K] for all tokens, [C,1,K] for the end tokens.
+   */
   mask: Tensor2D;
   endMask: Tensor3D;
   /** Queries, keys and values of x in block 0 [R,3D], computed once where the group is used in every step. */
