@@ -2,17 +2,27 @@ import { defineConfig, mergeConfig } from "vitest/config";
 import base from "./vitest.config.mjs";
 
 /**
- * `npm run test:unit`: what answers in a minute and a half on two cores and needs no network, two files at a time with one thread each. Left out are the tests that
- * start kernels, notebooks, set-up or the command line in processes of their own (test/notebook, test/setup, test/cli/cli.test.ts) and the
- * replay of all reference vectors on both engines (test/parity); `npm test` runs all.
+ * `npm run test:unit`: under a minute on two cores and without a network, two files at a time with one thread each. It
+ * leaves out the tests that start other processes (kernels, notebooks, set-up, engines, the command line, tsc on the
+ * diffs of CONTRIBUTING.md), the grid of every ablation, and the replay of all reference vectors on both engines.
+ * `npm test` runs everything.
  */
 export default mergeConfig(
   base,
   defineConfig({
     test: {
-      exclude: ["test/notebook/**", "test/setup/**", "test/cli/cli.test.ts", "test/parity/**"],
+      exclude: [
+        "test/notebook/**",
+        "test/setup/**",
+        "test/parity/**",
+        "test/cli/cli.test.ts",
+        "test/engine/engine.test.ts",
+        "test/contributing.test.ts",
+        "test/benchmarks/ablations.test.ts",
+      ],
       fileParallelism: true,
       maxWorkers: 2,
+      isolate: false,
       env: { PROMPTSRC_THREADS: "1" },
     },
   }),

@@ -1,7 +1,8 @@
 /**
- * npm run bench: time and memory of the kit's training step, testing and a whole run, beside the same in plain PyTorch (peer.py).
- * Each measurement has a process of its own and is stored when it is done: an interrupted bench goes on where it was, and what was measured
- * with the same code on the same machine, while nothing else ran, is not measured again.
+ * npm run bench: measures time and memory of the kit's training step, of its evaluation and of a complete run, and of
+ * the same work in plain PyTorch (peer.py). Each measurement runs in a separate process and is stored as soon as it is
+ * done, so an interrupted bench resumes where it stopped. A stored measurement is reused if it was made with the same
+ * code on the same machine while nothing else ran.
  */
 
 import { spawn } from "node:child_process";
@@ -25,12 +26,12 @@ import { acrossTurns, lossDifferences, profilesOf, recordsOf } from "./records";
 
 const help = `npm run bench -- [options]
   --quick            the embedded model and one small case of ViT-B/16, about 5 minutes
-  --only a,b         ${sections.join(", ")} (all of them unless named; the whole takes about 80 minutes)
-  --no-peer          without PyTorch beside it
-  --torch python     a Python that has PyTorch, instead of the bench's own environment bench/.venv
-  --fresh            measure again what is stored
-  --json file        where the records go (bench/results/<sections>.json)
-PROMPTSRC_THREADS sets the threads of both sides.`;
+  --only a,b         sections to measure: ${sections.join(", ")} (default: all, about 80 minutes)
+  --no-peer          do not measure PyTorch
+  --torch python     a Python that has PyTorch, instead of the bench's environment bench/.venv
+  --fresh            measure again, even if a stored measurement exists
+  --json file        output file of the records (default: bench/results/<sections>.json)
+PROMPTSRC_THREADS sets the number of threads for the kit and for PyTorch.`;
 
 const options = {
   quick: { type: "boolean", default: false },
@@ -45,7 +46,7 @@ const options = {
 const threads = Number(process.env.PROMPTSRC_THREADS || availableParallelism());
 const cpu = (cpus()[0]?.model ?? process.arch).trim();
 
-/** Hash of the code that a side's numbers depend on. */
+/** Hash of the code that the measurements of the kit ("ours") or of PyTorch depend on. */
 function sourceOf(where: Where): string {
   const files =
     where === "pytorch"
@@ -58,7 +59,7 @@ function sourceOf(where: Where): string {
 }
 const sources: Record<Where, string> = { ours: sourceOf("ours"), pytorch: sourceOf("pytorch") };
 
-function storedAt({ where, job, turn }: Planned): string {
+function measurementFile({ where, job, turn }: Planned): string {
   const key = createHash("sha256")
     .update(JSON.stringify([where, job, turn, sources[where], cpu, threads]))
     .digest("hex")
@@ -68,7 +69,7 @@ function storedAt({ where, job, turn }: Planned): string {
 
 function readMeasured(planned: Planned): Measured | undefined {
   try {
-    return JSON.parse(readFileSync(storedAt(planned), "utf8"));
+    return JSON.parse(readFileSync(measurementFile(planned), "utf8"));
   } catch {
     return undefined;
   }
@@ -76,40 +77,44 @@ function readMeasured(planned: Planned): Measured | undefined {
 
 const tsx = pathToFileURL(join("node_modules", "tsx", "dist", "loader.mjs")).href;
 
-/** Runs a program to its end. @returns its standard output, its seconds and, where there is /proc, its largest resident memory */
-function child(
+/**
+ * Runs a program until it exits.
+ * @returns its standard output, its wall-clock seconds and its peak resident memory in bytes (0 on systems without
+ *   /proc)
+ */
+function runProgram(
   program: string,
   args: string[],
   environment = {},
 ): Promise<{ output: string; seconds: number; peakBytes: number }> {
   return new Promise((resolve, reject) => {
-    const begun = performance.now();
-    const running = spawn(program, args, {
+    const startTime = performance.now();
+    const child = spawn(program, args, {
       stdio: ["ignore", "pipe", "pipe"],
       env: { ...process.env, ...environment },
     });
     let [output, errors, peakBytes] = ["", "", 0];
-    const watch = setInterval(() => {
+    const poll = setInterval(() => {
       try {
         peakBytes =
           1024 *
-          Number(/VmHWM:\s*(\d+)/.exec(readFileSync(`/proc/${running.pid}/status`, "utf8"))?.[1] ?? peakBytes / 1024);
+          Number(/VmHWM:\s*(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, "utf8"))?.[1] ?? peakBytes / 1024);
       } catch {
-        clearInterval(watch);
+        clearInterval(poll);
       }
     }, 100);
-    running.stdout.on("data", (data) => (output += data));
-    running.stderr.on("data", (data) => (errors += data));
-    running.on("error", reject);
-    running.on("close", (code, signal) => {
-      clearInterval(watch);
-      const seconds = (performance.now() - begun) / 1000;
+    child.stdout.on("data", (data) => (output += data));
+    child.stderr.on("data", (data) => (errors += data));
+    child.on("error", reject);
+    child.on("close", (code, signal) => {
+      clearInterval(poll);
+      const seconds = (performance.now() - startTime) / 1000;
       if (code === 0) resolve({ output, seconds, peakBytes });
       else
         reject(
           new Error(
             signal === "SIGKILL"
-              ? "killed, most likely for want of memory"
+              ? "the process was killed, probably because memory ran out"
               : errors.trim().split("\n").slice(-3).join("\n") || `${signal ?? code}`,
           ),
         );
@@ -117,25 +122,25 @@ function child(
   });
 }
 
-/** What a side says about a job: the last line of its output. */
+/** Runs a job in a child process. @returns the outcome, which the child prints as the last line of its output */
 async function measure({ where, job }: Planned, torch: string): Promise<BenchOutcome> {
-  if (job.what === "run") return wholeRun(job.arguments);
-  const said = JSON.stringify(job);
+  if (job.what === "run") return completeRun(job.arguments);
+  const jobJson = JSON.stringify(job);
   if (where === "ours") {
-    const { output } = await child(process.execPath, ["--import", tsx, join("bench", "measure.ts"), said], {
+    const { output } = await runProgram(process.execPath, ["--import", tsx, join("bench", "measure.ts"), jobJson], {
       PROMPTSRC_THREADS: `${threads}`,
     });
     return JSON.parse(output.trim().split("\n").pop() as string);
   }
-  const files = job.what === "matmul" ? [] : [modelFolder(job.model), inputsFile(job)];
-  const { output } = await child(torch, [join("bench", "peer.py"), said, `${threads}`, ...files], {
+  const inputs = job.what === "matmul" ? [] : [modelFolder(job.model), inputsFile(job)];
+  const { output } = await runProgram(torch, [join("bench", "peer.py"), jobJson, `${threads}`, ...inputs], {
     OMP_NUM_THREADS: `${threads}`,
   });
   return JSON.parse(output.trim().split("\n").pop() as string);
 }
 
-/** The command line as a person calls it, into an empty results folder. */
-async function wholeRun(args: string[]): Promise<BenchOutcome> {
+/** Measures a run from the command line, as a user starts it, into an empty results folder. */
+async function completeRun(args: string[]): Promise<BenchOutcome> {
   const results = mkdtempSync(join(tmpdir(), "bench-"));
   try {
     const command = [
@@ -150,8 +155,8 @@ async function wholeRun(args: string[]): Promise<BenchOutcome> {
       "--json",
       join(results, "run.json"),
     ];
-    const { seconds, peakBytes } = await child(process.execPath, command, { PROMPTSRC_THREADS: `${threads}` });
-    const [{ seconds: own }] = JSON.parse(readFileSync(join(results, "run.json"), "utf8")).runs;
+    const { seconds, peakBytes } = await runProgram(process.execPath, command, { PROMPTSRC_THREADS: `${threads}` });
+    const [{ seconds: trainAndTestSeconds }] = JSON.parse(readFileSync(join(results, "run.json"), "utf8")).runs;
     const phase = (phase: string, seconds: number) => ({
       phase,
       seconds,
@@ -160,7 +165,7 @@ async function wholeRun(args: string[]): Promise<BenchOutcome> {
       repeats: 1,
     });
     return {
-      phases: [phase("end to end", seconds), phase("training and test", own)],
+      phases: [phase("end to end", seconds), phase("training and test", trainAndTestSeconds)],
       peakBytes,
       threads,
       versions: { node: process.versions.node },
@@ -170,24 +175,27 @@ async function wholeRun(args: string[]): Promise<BenchOutcome> {
   }
 }
 
-/** Share of the processors that is in use, over a second in which the bench rests. */
+/** Share of the processors' time that other programs use, measured over one second in which the bench is idle. */
 async function busyShare(): Promise<number> {
-  const spent = () => cpus().map(({ times }) => times);
-  const before = spent();
+  const processorTimes = () => cpus().map(({ times }) => times);
+  const before = processorTimes();
   await new Promise((resolve) => setTimeout(resolve, 1000));
   let [idle, all] = [0, 0];
-  for (const [k, after] of spent().entries()) {
+  for (const [k, after] of processorTimes().entries()) {
     idle += after.idle - before[k].idle;
     all += Object.values(after).reduce((a, b) => a + b, 0) - Object.values(before[k]).reduce((a, b) => a + b, 0);
   }
   return Number((1 - idle / all).toFixed(2));
 }
 
-/** From here on times are not worth keeping. */
+/** Above this share of busy processors, the measured times are not reliable. */
 const tooBusy = 0.15;
 
-/** Memory that the peer's step takes, about: official PyTorch took 4.0 GB at 50 classes of ViT-B/16 and 16.5 GB at 500. */
-const peerNeeds = (job: BenchJob): number =>
+/**
+ * Estimate of the bytes of memory that a job needs in PyTorch. The official code in PyTorch took 4.0 GB at 50 classes
+ * of ViT-B/16 and 16.5 GB at 500.
+ */
+const peerBytes = (job: BenchJob): number =>
   job.what === "step" && job.model === "ViT-B/16" ? 2.6e9 + 28e6 * job.classes : 1e9;
 
 function freeBytes(): number {
@@ -199,92 +207,96 @@ function freeBytes(): number {
 }
 
 const title = ({ where, job, turn }: Planned): string => {
-  const side = where === "ours" ? "ours" : "PyTorch";
-  if (job.what === "matmul") return `${side}: one product of ${job.size} x ${job.size}`;
+  const side = where === "ours" ? "PromptSRC kit" : "PyTorch";
+  if (job.what === "matmul") return `${side}: matrix product of ${job.size} x ${job.size}`;
   if (job.what === "run") return `${side}: promptsrc run base-to-novel ${job.arguments.join(" ")}`;
   const { what, model, classes, batch, depth, nameTokens } = job as ModelJob;
-  const which = turn === undefined ? "" : `, turn ${turn + 1}`;
-  return `${side}: ${what}, ${model}, ${classes} classes, batch ${batch}, depth ${depth}, names ${nameTokens}${which}`;
+  const run = turn === undefined ? "" : `, run ${turn + 1}`;
+  return `${side}: ${what}, ${model}, ${classes} classes, batch ${batch}, depth ${depth}, names ${nameTokens}${run}`;
 };
 
 async function main(): Promise<number> {
-  const known = Object.keys(options).map((name) => `--${name}`);
+  const optionNames = Object.keys(options).map((name) => `--${name}`);
   const args = process.argv.slice(2);
-  for (const arg of args) if (arg.startsWith("--")) oneOf("option", arg.split("=")[0], known);
+  for (const arg of args) if (arg.startsWith("--")) oneOf("option", arg.split("=")[0], optionNames);
   const { values } = parseArgs({ args, options });
   if (values.help) {
     console.log(help);
     return 0;
   }
-  const chosen = (values.only?.split(",") ?? sections).map(
+  const selected = (values.only?.split(",") ?? sections).map(
     (name) => oneOf("section", name.trim(), [...sections]) as Section,
   );
   const peer = !values["no-peer"] && values.torch !== undefined;
-  const jobs = plan(chosen, { quick: values.quick, peer });
-  const name = values.quick ? "quick" : values.only ? chosen.join("-") : "full";
-  const here = process.env.INIT_CWD || process.cwd();
-  const file = values.json ? resolve(here, values.json) : join("bench", "results", `${name}.json`);
+  const jobs = plan(selected, { quick: values.quick, peer });
+  const name = values.quick ? "quick" : values.only ? selected.join("-") : "full";
+  const callerFolder = process.env.INIT_CWD || process.cwd();
+  const file = values.json ? resolve(callerFolder, values.json) : join("bench", "results", `${name}.json`);
 
   console.log(`${cpu}, ${threads} threads, ${(totalmem() / 1e9).toFixed(0)} GB`);
   modelFolder("ViT-B/16");
   const busyNow = await busyShare();
   if (busyNow > tooBusy)
-    console.log(`others use ${(100 * busyNow).toFixed(0)} % of the processors: times will be too long`);
-  const begun = Date.now();
-  const done: Measured[] = [];
+    console.log(
+      `warning: other programs use ${(100 * busyNow).toFixed(0)} % of the processors; measured times will be too long`,
+    );
+  const startTime = Date.now();
+  const finished: Measured[] = [];
   let reused = 0;
   for (const [k, planned] of jobs.entries()) {
-    const place = `[${k + 1}/${jobs.length}] ${title(planned)}`;
+    const label = `[${k + 1}/${jobs.length}] ${title(planned)}`;
     const { where, job } = planned;
-    const own = where === "ours" && job.what !== "matmul" && job.what !== "run";
+    const savesInputs = where === "ours" && job.what !== "matmul" && job.what !== "run";
     const stored = values.fresh ? undefined : readMeasured(planned);
-    const good = stored && (stored.busy <= tooBusy || busyNow > tooBusy);
-    if (good && (!own || !peer || existsSync(inputsFile(job)))) {
-      done.push(stored);
+    const isUsable = stored && (stored.busy <= tooBusy || busyNow > tooBusy);
+    if (isUsable && (!savesInputs || !peer || existsSync(inputsFile(job)))) {
+      finished.push(stored);
       reused += 1;
       continue;
     }
-    if (where === "pytorch" && peerNeeds(job) > freeBytes()) {
+    if (where === "pytorch" && peerBytes(job) > freeBytes()) {
       console.log(
-        `${place}: left out, it needs about ${(peerNeeds(job) / 1e9).toFixed(0)} GB and ${(freeBytes() / 1e9).toFixed(0)} GB are free`,
+        `${label}: skipped, as it needs ${(peerBytes(job) / 1e9).toFixed(0)} GB and ${(freeBytes() / 1e9).toFixed(0)} GB are free`,
       );
       continue;
     }
-    const [busy, since] = [await busyShare(), Date.now()];
+    const [busy, jobStart] = [await busyShare(), Date.now()];
     try {
       const outcome = await measure(planned, values.torch ?? "");
       const measured: Measured = { where, job, outcome, busy, finished: new Date().toISOString() };
-      writeAtomic(storedAt(planned), JSON.stringify(measured));
-      done.push(measured);
+      writeAtomic(measurementFile(planned), JSON.stringify(measured));
+      finished.push(measured);
       const times = outcome.phases.map(({ phase, seconds }) => `${phase} ${seconds.toFixed(3)} s`).join(", ");
       console.log(
-        `${place}: ${times}; ${(outcome.peakBytes / 1e9).toFixed(2)} GB (${clock((Date.now() - since) / 1000)})`,
+        `${label}: ${times}; ${(outcome.peakBytes / 1e9).toFixed(2)} GB (${clock((Date.now() - jobStart) / 1000)})`,
       );
     } catch (error) {
-      console.log(`${place}: failed: ${(error as Error).message}`);
+      console.log(`${label}: failed: ${(error as Error).message}`);
     }
   }
   if (reused > 0)
     console.log(
-      `${reused} of ${jobs.length} were measured before, with the same code on this machine (--fresh measures again)`,
+      `${reused} of ${jobs.length} measurements are reused: same code, same machine (--fresh measures them again)`,
     );
 
-  const result = fileOf(acrossTurns(done));
+  const result = fileOf(acrossTurns(finished));
   for (const table of tablesOf(result)) console.log(`\n${tableText(table)}`);
   if (result.losses.length > 0) {
     const largest = Math.max(...result.losses.map(({ difference }) => difference));
     console.log(
-      `\nBoth sides start from the same numbers; the losses of their first steps differ by at most ${largest} (relative).`,
+      `\nLargest relative difference between the losses of the kit and of PyTorch in the first step: ${largest}`,
     );
   }
   writeAtomic(file, `${pretty(result)}\n`);
-  console.log(`\n${result.records.length} records in ${values.json ?? file}, ${clock((Date.now() - begun) / 1000)}`);
-  return done.length === jobs.length ? 0 : 1;
+  console.log(
+    `\n${result.records.length} records in ${values.json ?? file}, ${clock((Date.now() - startTime) / 1000)}`,
+  );
+  return finished.length === jobs.length ? 0 : 1;
 }
 
-function fileOf(done: Measured[]): BenchFile {
+function fileOf(measured: Measured[]): BenchFile {
   const versions: BenchFile["made"]["versions"] = { ours: {}, pytorch: {} };
-  for (const { where, outcome } of done) Object.assign(versions[where], outcome.versions);
+  for (const { where, outcome } of measured) Object.assign(versions[where], outcome.versions);
   const made = {
     date: new Date().toISOString().slice(0, 10),
     cpu,
@@ -293,16 +305,21 @@ function fileOf(done: Measured[]): BenchFile {
     memoryBytes: totalmem(),
     versions,
   };
-  return { made, records: done.flatMap(recordsOf), losses: lossDifferences(done), profiles: profilesOf(done) };
+  return {
+    made,
+    records: measured.flatMap(recordsOf),
+    losses: lossDifferences(measured),
+    profiles: profilesOf(measured),
+  };
 }
 
-/** The tables that have rows. */
+/** The tables of a bench file, without those that have no rows. */
 function tablesOf(file: BenchFile): Table[] {
   const runs = file.records
     .filter(({ what }) => what === "run")
     .map(({ phase, seconds, peakBytes }) => ({ phase, seconds, memory: peakBytes / 1e9 }));
-  const whole: Table = {
-    title: "A whole run on the embedded data: 16 shots, 20 epochs, both tests",
+  const completeRunTable: Table = {
+    title: "A complete run on the embedded data: 16 shots, 20 epochs, test on base and novel classes",
     columns: [
       { key: "phase", title: "" },
       { key: "seconds", title: "s" },
@@ -312,13 +329,18 @@ function tablesOf(file: BenchFile): Table[] {
   };
   const profiles = file.profiles.flatMap(({ job, operations }) => {
     const { model, classes, batch, depth, nameTokens } = job as ModelJob;
-    const shown =
+    const isShown =
       model === "mini-clip" || ([50, 500].includes(classes) && batch === 4 && depth === 9 && nameTokens === "mixed");
-    return shown ? [profileTable(model, classes, operations)] : [];
+    return isShown ? [profileTable(model, classes, operations)] : [];
   });
-  return [stepsTable(file), phasesTable(file), evaluationTable(file), whole, sweepTable(file), ...profiles].filter(
-    ({ rows }) => rows.length > 0,
-  );
+  return [
+    stepsTable(file),
+    phasesTable(file),
+    evaluationTable(file),
+    completeRunTable,
+    sweepTable(file),
+    ...profiles,
+  ].filter(({ rows }) => rows.length > 0);
 }
 
 main().then(

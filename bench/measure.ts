@@ -1,4 +1,6 @@
-/** Child process: does one job with the kit and prints its outcome as one line of JSON. `measure.ts <job>` */
+/**
+ * Child process of the bench, `measure.ts <job>`: runs one job with the kit and prints its outcome as a line of JSON.
+ */
 import { mkdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { forgetImages } from "../src/cache/imageFeatures";
@@ -26,13 +28,13 @@ import { classNames, inputsFile, modelFolder, pictures, settings } from "./model
 const { promptsrc } = methods;
 type Result = Omit<BenchOutcome, "peakBytes" | "versions" | "threads">;
 
-/** A job's model, its task, the ids of its classes, and a batch. */
-type Start = { clip: Clip; task: Task; ids: number[][]; batch: () => Batch; params: Params };
+/** What a job works on: the model, its task, the token ids of each class, a batch, and the initial parameters. */
+type Setup = { clip: Clip; task: Task; ids: number[][]; batch: () => Batch; params: Params };
 
-async function begin(job: ModelJob): Promise<Start> {
+async function prepare(job: ModelJob): Promise<Setup> {
   const clip = await loadClip(modelFolder(job.model));
   const task: Task = { clip, classNames: classNames(job), config: settings(job), seed: 1 };
-  const ids = task.classNames.map((name) => tokenise(clip, `${task.config.init} ${name}.`));
+  const ids = task.classNames.map((name) => tokenise(clip, `${task.config.contextInit} ${name}.`));
   const { size } = clip.image;
   const { pixels, labels } = pictures(job.batch, size, job.classes);
   const batch = () => ({ pixels: tf.tensor4d(pixels, [job.batch, 3, size, size]), labels });
@@ -42,19 +44,22 @@ async function begin(job: ModelJob): Promise<Start> {
 const promptsOf = (params: Params, tower: string): Tensor2D[] =>
   Object.keys(params).flatMap((name) => (name.startsWith(`${tower}.`) ? [params[name] as Tensor2D] : []));
 
-/** Seconds between the marks of one repeat, by phase. */
+/** Seconds of one repeat, by phase. */
 type Times = Record<string, number>;
 
-/** Largest resident memory at the end of what is timed: what follows is the bench's own. */
+/** Peak resident memory when timing ends. Later memory is used by the bench itself and is not counted. */
 let peak = 0;
 
-/** Warms up for two repeats and five seconds, while code is compiled, then at least `least` repeats, and as many more as five seconds hold. */
+/**
+ * Times a function. A warm-up of at least two repeats and five seconds lets its code be compiled first. Then it is
+ * timed until both `least` repeats and five seconds are over, but at most 100 times.
+ */
 function timed(repeat: () => Times, least = 5): Phase[] {
-  const warmed = performance.now() + 5000;
-  for (let k = 0; k < 2 || performance.now() < warmed; k++) repeat();
+  const warmUpEnd = performance.now() + 5000;
+  for (let k = 0; k < 2 || performance.now() < warmUpEnd; k++) repeat();
   const all: Times[] = [];
-  const begun = performance.now();
-  while (all.length < least || (performance.now() - begun < 5000 && all.length < 100)) all.push(repeat());
+  const startTime = performance.now();
+  while (all.length < least || (performance.now() - startTime < 5000 && all.length < 100)) all.push(repeat());
   peak = peakBytes();
   return Object.keys(all[0]).map((phase) => {
     const seconds = all.map((times) => times[phase]);
@@ -68,7 +73,7 @@ function timed(repeat: () => Times, least = 5): Phase[] {
   });
 }
 
-/** Times the phases between calls of the returned function. */
+/** Each call of `mark` ends a phase: the seconds since the previous mark (or the start) are stored under its name. */
 function stopwatch(): { mark(phase: string): void; times: Times } {
   let last = performance.now();
   const times: Times = {};
@@ -80,18 +85,21 @@ function stopwatch(): { mark(phase: string): void; times: Times } {
   return { mark, times };
 }
 
-/** The training step as `train` does it, split where it goes from the frozen part to the learnt one, back, and to the optimiser. */
+/**
+ * Repeats the training step as `train` does it and times its phases: frozen part, forward pass through the prompted
+ * encoders, backward pass, optimiser.
+ */
 function stepTimer(
-  { params, batch, task }: Start,
+  { params, batch, task }: Setup,
   learner: Learner,
 ): { repeat(): Times; losses(): Record<string, number>; dispose(): void } {
   const { lr } = task.config;
-  let [now, velocity]: [Params, Params | null] = [params, null];
-  let first: Record<string, number> | undefined;
+  let [current, velocity]: [Params, Params | null] = [params, null];
+  let firstLosses: Record<string, number> | undefined;
   const repeat = () => {
-    forgetImages(); // the pictures are the same in each repeat
+    forgetImages(); // the pictures are the same in every repeat, so their cached features would be used
     const { mark, times } = stopwatch();
-    const watched: Learner = {
+    const timedLearner: Learner = {
       ...learner,
       loss(batch) {
         const loss = learner.loss(batch);
@@ -103,32 +111,32 @@ function stepTimer(
         };
       },
     };
-    const begun = performance.now();
-    const { names, terms, gradients } = gradientStep(watched, now, batch);
+    const startTime = performance.now();
+    const { names, terms, gradients } = gradientStep(timedLearner, current, batch);
     const values = terms.dataSync();
     mark("backward");
-    const next = sgdStep(now, velocity, gradients, { ...(task.config as Optimisation), lr });
-    tf.dispose([now, velocity, terms, gradients] as any);
-    [now, velocity] = [next.params, next.velocity];
+    const next = sgdStep(current, velocity, gradients, { ...(task.config as Optimisation), lr });
+    tf.dispose([current, velocity, terms, gradients] as any);
+    [current, velocity] = [next.params, next.velocity];
     mark("optimiser");
-    first ??= Object.fromEntries(names.map((name, i) => [name, values[i]]));
-    return { step: (performance.now() - begun) / 1000, ...times };
+    firstLosses ??= Object.fromEntries(names.map((name, i) => [name, values[i]]));
+    return { step: (performance.now() - startTime) / 1000, ...times };
   };
-  return { repeat, losses: () => first ?? {}, dispose: () => tf.dispose([now, velocity] as any) };
+  return { repeat, losses: () => firstLosses ?? {}, dispose: () => tf.dispose([current, velocity] as any) };
 }
 
 async function step(job: ModelJob): Promise<Result> {
-  const start = await begin(job);
+  const setup = await prepare(job);
   const { mark, times } = stopwatch();
-  const learner = promptsrc.prepare(start.task);
+  const learner = promptsrc.prepare(setup.task);
   mark("prepare");
-  const initial = Object.fromEntries(Object.entries(start.params).map(([name, p]) => [name, stored(p)]));
-  const timer = stepTimer(start, learner);
+  const initial = Object.fromEntries(Object.entries(setup.params).map(([name, p]) => [name, toStored(p)]));
+  const timer = stepTimer(setup, learner);
   const phases = timed(timer.repeat);
-  const profile = profiled(timer.repeat);
+  const profile = kernelProfile(timer.repeat);
   const config = readConfig(join(modelFolder(job.model), "config.json"));
-  const setting = { batch: job.batch, frozenImage: true, ...shapesOf(start) };
-  saveInputs(job, start, initial);
+  const setting = { batch: job.batch, frozenImage: true, ...shapesOf(setup) };
+  saveInputs(job, setup, initial);
   return {
     phases: [
       ...phases,
@@ -144,30 +152,32 @@ async function step(job: ModelJob): Promise<Result> {
   };
 }
 
-/** Forward and backward of one tower alone: the sum of its features times fixed numbers is differentiated. */
+/**
+ * Forward and backward pass of one tower alone. The loss is the sum of its features times fixed random coefficients.
+ */
 async function tower(job: ModelJob): Promise<Result> {
-  const { clip, task, ids, batch, params } = await begin(job);
-  const text = job.what === "text";
-  const prefix = text ? "text" : "vision";
-  const own = Object.fromEntries(Object.entries(params).filter(([name]) => name.startsWith(`${prefix}.`)));
-  const front = text
+  const { clip, task, ids, batch, params } = await prepare(job);
+  const isText = job.what === "text";
+  const prefix = isText ? "text" : "vision";
+  const towerParams = Object.fromEntries(Object.entries(params).filter(([name]) => name.startsWith(`${prefix}.`)));
+  const front = isText
     ? undefined
     : imageFront(
         clip.image,
         tf.tidy(() => batch().pixels),
       );
-  const suffixes = text ? suffixGroups(clip.text, ids, task.config.tokens.text, true) : [];
-  const mix = gaussian([text ? ids.length : job.batch, clip.embed]);
+  const suffixes = isText ? suffixGroups(clip.text, ids, task.config.tokens.text, true) : [];
+  const coefficients = gaussian([isText ? ids.length : job.batch, clip.embed]);
   const phases = timed(() => {
     const { mark, times } = stopwatch();
     tf.tidy(() => {
       const { terms } = differentiate((params) => {
         const prompts = promptsOf(params, prefix);
         const features = front ? encodeImage(clip.image, front, prompts) : encodeText(clip.text, suffixes, prompts);
-        const total = tf.sum(tf.mul(features, mix)) as any;
+        const total = tf.sum(tf.mul(features, coefficients)) as any;
         mark("forward");
         return { total };
-      }, own);
+      }, towerParams);
       terms.dataSync();
       mark("backward");
     });
@@ -176,9 +186,9 @@ async function tower(job: ModelJob): Promise<Result> {
   return { phases };
 }
 
-/** The frozen image pass: what prompted and frozen pass share, and the rest of the frozen pass. */
+/** The frozen image pass in two phases: the part that the prompted pass shares, and the rest. */
 async function frozen(job: ModelJob): Promise<Result> {
-  const { clip, batch } = await begin(job);
+  const { clip, batch } = await prepare(job);
   const phases = timed(() => {
     const { mark, times } = stopwatch();
     tf.tidy(() => {
@@ -193,8 +203,8 @@ async function frozen(job: ModelJob): Promise<Result> {
 }
 
 async function evaluation(job: ModelJob): Promise<Result> {
-  const start = await begin(job);
-  const { task, params, batch } = start;
+  const setup = await prepare(job);
+  const { task, params, batch } = setup;
   const { mark, times } = stopwatch();
   const classifier = promptsrc.classify(task, params);
   classifier.text?.dataSync();
@@ -206,16 +216,16 @@ async function evaluation(job: ModelJob): Promise<Result> {
     return times;
   }, 3);
   const config = readConfig(join(modelFolder(job.model), "config.json"));
-  const [exact, official] = [exactTestCost, officialTestCost].map((cost) => cost(config, shapesOf(start)));
-  const once = times["class features"];
-  saveInputs(job, start, Object.fromEntries(Object.entries(params).map(([name, p]) => [name, stored(p)])));
+  const [exact, official] = [exactTestCost, officialTestCost].map((cost) => cost(config, shapesOf(setup)));
+  const seconds = times["class features"];
+  saveInputs(job, setup, Object.fromEntries(Object.entries(params).map(([name, p]) => [name, toStored(p)])));
   return {
-    phases: [...phases, { phase: "class features", seconds: once, fastest: once, slowest: once, repeats: 1 }],
+    phases: [...phases, { phase: "class features", seconds, fastest: seconds, slowest: seconds, repeats: 1 }],
     flops: { needed: job.batch * exact.picture, official: job.batch * official.picture + official.classes },
   };
 }
 
-/** The engine's rate: one large product. */
+/** The engine's FLOPs per second, measured on one large matrix product. */
 function matmul({ size }: Extract<BenchJob, { what: "matmul" }>): Result {
   const [a, b] = [gaussian([size, size]), gaussian([size, size])];
   const phases = timed(() => {
@@ -227,8 +237,8 @@ function matmul({ size }: Extract<BenchJob, { what: "matmul" }>): Result {
   return { phases, flops: { perSecond: (2 * size ** 3) / phases[0].fastest } };
 }
 
-const shapesOf = ({ task: { config }, ids }: Start) => ({
-  suffixes: ids.map((all) => all.length - 1 - config.tokens.text),
+const shapesOf = ({ task: { config }, ids }: Setup) => ({
+  suffixes: ids.map((tokens) => tokens.length - 1 - config.tokens.text),
   tokens: config.tokens,
   depth: config.depth,
 });
@@ -242,27 +252,27 @@ function gaussian(shape: number[]): Tensor {
   );
 }
 
-/** The operations of one repeat; only the native engine can list them. */
-function profiled(repeat: () => unknown): KernelProfile[] | undefined {
+/** The kernels of one repeat. Only the native engine can profile them. */
+function kernelProfile(repeat: () => unknown): KernelProfile[] | undefined {
   return tf.getBackend() === "tensorflow" ? profileKernels(() => void repeat()) : undefined;
 }
 
-const stored = (tensor: Tensor): Stored => ({ shape: tensor.shape, data: Float32Array.from(tensor.dataSync()) });
+const toStored = (tensor: Tensor): Stored => ({ shape: tensor.shape, data: Float32Array.from(tensor.dataSync()) });
 
-/** Writes what the peer starts from: token ids, pictures, labels, initial prompts, frozen text target, settings. */
-function saveInputs(job: ModelJob, { clip, task, ids, batch }: Start, prompts: Record<string, Stored>): void {
+/** Writes the inputs of PyTorch's run: token ids, pictures, labels, initial prompts, frozen text target, settings. */
+function saveInputs(job: ModelJob, { clip, task, ids, batch }: Setup, prompts: Record<string, Stored>): void {
   const { context } = clip.text;
   const { lossWeights: weights, lr, momentum, weightDecay } = task.config;
   const tensors = tf.tidy(() => {
     const { pixels, labels } = batch();
     const texts = task.classNames.map((name) => fillTemplate(task.config.textTargetTemplates[0], name));
     return {
-      pixels: stored(pixels),
+      pixels: toStored(pixels),
       labels: { shape: [labels.length], data: Float32Array.from(labels) },
-      frozen_text: stored(l2Normalise(encodeTexts(clip, texts))),
+      frozen_text: toStored(l2Normalise(encodeTexts(clip, texts))),
       ids: {
         shape: [ids.length, context],
-        data: Float32Array.from(ids.flatMap((all) => [...all, ...new Array(context - all.length).fill(0)])),
+        data: Float32Array.from(ids.flatMap((tokens) => [...tokens, ...new Array(context - tokens.length).fill(0)])),
       },
     };
   });
@@ -275,7 +285,7 @@ function saveInputs(job: ModelJob, { clip, task, ids, batch }: Start, prompts: R
   );
 }
 
-/** Largest resident memory so far: VmHWM where there is /proc, else getrusage. */
+/** Peak resident memory so far in bytes: VmHWM on systems with /proc, otherwise getrusage. */
 function peakBytes(): number {
   try {
     return 1024 * Number(/VmHWM:\s*(\d+) kB/.exec(readFileSync("/proc/self/status", "utf8"))?.[1]);
@@ -292,7 +302,7 @@ const kinds: Record<BenchJob["what"], (job: any) => Result | Promise<Result>> = 
   evaluation,
   matmul,
   run() {
-    throw new Error("a whole run is measured from outside");
+    throw new Error("a complete run is measured by bench.ts, not by measure.ts");
   },
 };
 

@@ -1,4 +1,7 @@
-/** What both sides of the bench work on: a model folder, class names, pictures, and where their common start is stored. */
+/**
+ * What the kit and PyTorch both work on in the bench: a model folder, class names, pictures, and the file with their
+ * common inputs.
+ */
 import { existsSync, mkdirSync, readFileSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { paper } from "../src/configs/presets";
@@ -14,11 +17,11 @@ const folders: Record<ModelName, string> = {
   "mini-clip": join("weights", "mini-clip"),
 };
 
-/** The model's folder; ViT-B/16 gets random weights (600 MB), written once. */
+/** The model's folder. ViT-B/16 gets random weights (600 MB), which are written on the first call. */
 export function modelFolder(name: ModelName): string {
   const folder = folders[name];
   if (!existsSync(folder)) {
-    console.error(`random weights of ${name} are written to ${folder}`);
+    console.error(`writing random weights of ${name} to ${folder}`);
     const part = `${folder}.${process.pid}.part`;
     mkdirSync(part, { recursive: true });
     const towers = {
@@ -30,14 +33,17 @@ export function modelFolder(name: ModelName): string {
       textHeads: 8,
       embed: 512,
     };
-    const rest = { size: 224, patch: 16, context: 77, vocabulary: 49408, endId: 49407 };
-    writeRandomClip({ ...towers, ...rest }, part, join("test", "clip-bpe", "tokenizer.json"));
+    const inputs = { size: 224, patch: 16, context: 77, vocabulary: 49408, endId: 49407 };
+    writeRandomClip({ ...towers, ...inputs }, part, join("weights", "clip-bpe", "tokenizer.json"));
     renameSync(part, folder);
   }
   return folder;
 }
 
-/** Settings of a job: the paper's, with one template, as the frozen text target is made before the first step. */
+/**
+ * Settings of a job: the paper's, but with a single text template, because the frozen text target is computed before
+ * the first step and is no part of what is timed.
+ */
 export const settings = ({ depth, batch }: Shape): Preset & { consistency: "l1"; oneTemplate: boolean } => ({
   ...paper.baseToNovel,
   depth: { text: depth, image: depth },
@@ -47,7 +53,7 @@ export const settings = ({ depth, batch }: Shape): Preset & { consistency: "l1";
   oneTemplate: false,
 });
 
-/** Different names, each of so many words that are one token. */
+/** Class names that are all different, of `nameTokens` words each; every word is a single token. */
 export function classNames({ model, classes, nameTokens }: Shape): string[] {
   const { vocab } = JSON.parse(readFileSync(join(folders[model], "tokenizer.json"), "utf8")).model as {
     vocab: Record<string, number>;
@@ -60,7 +66,7 @@ export function classNames({ model, classes, nameTokens }: Shape): string[] {
   });
 }
 
-/** Normalised pixels [B,3,R,R], as good as any for timing, and labels. */
+/** Random normalised pixels [B,3,R,R] and random labels; for timing, any values serve. */
 export function pictures(batch: number, size: number, classes: number): { pixels: Float32Array; labels: Int32Array } {
   const random = seeded("pictures", batch, size);
   return {
@@ -69,7 +75,7 @@ export function pictures(batch: number, size: number, classes: number): { pixels
   };
 }
 
-/** File with the numbers that both sides start from. */
+/** The file with the inputs and initial parameters that the kit and PyTorch start from. */
 export function inputsFile({ model, classes, batch, depth, nameTokens }: Shape): string {
   const name = [model.replace("/", ""), classes, batch, depth, nameTokens].join("-");
   return join(cacheFolder, "inputs", `${name}.safetensors`);

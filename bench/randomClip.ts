@@ -1,4 +1,4 @@
-/** Writes a random CLIP of any size in Hugging Face's layout, with the tokenizer of test/golden or another. */
+/** Writes a CLIP model with random weights, of any size, in Hugging Face's layout; its tokenizer is copied. */
 import { copyFileSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -23,7 +23,7 @@ export const sizes = {
   activation: "quick_gelu",
 };
 
-export function randomTensors(s: typeof sizes): Record<string, Stored> {
+export function randomTensors(size: typeof sizes): Record<string, Stored> {
   const random = seeded("random clip");
   const tensors: Record<string, Stored> = {};
   const put = (name: string, shape: number[], std: number, mean = 0) => {
@@ -39,8 +39,8 @@ export function randomTensors(s: typeof sizes): Record<string, Stored> {
     put(`${name}.bias`, [width], 0.2);
   };
   for (const [prefix, width, layers] of [
-    ["text_model", s.text, s.textLayers],
-    ["vision_model", s.vision, s.visionLayers],
+    ["text_model", size.text, size.textLayers],
+    ["vision_model", size.vision, size.visionLayers],
   ] as const) {
     for (let i = 0; i < layers; i++) {
       const layer = `${prefix}.encoder.layers.${i}`;
@@ -52,56 +52,64 @@ export function randomTensors(s: typeof sizes): Record<string, Stored> {
     }
   }
   put("logit_scale", [], 0, Math.log(15));
-  put("text_model.embeddings.token_embedding.weight", [s.vocabulary, s.text], 0.5);
-  put("text_model.embeddings.position_embedding.weight", [s.context, s.text], 0.2);
-  norm("text_model.final_layer_norm", s.text);
-  put("text_projection.weight", [s.embed, s.text], s.text ** -0.5);
-  put("vision_model.embeddings.class_embedding", [s.vision], 0.5);
-  put("vision_model.embeddings.patch_embedding.weight", [s.vision, 3, s.patch, s.patch], 0.1);
-  put("vision_model.embeddings.position_embedding.weight", [Math.floor(s.size / s.patch) ** 2 + 1, s.vision], 0.2);
-  norm("vision_model.pre_layrnorm", s.vision);
-  norm("vision_model.post_layernorm", s.vision);
-  put("visual_projection.weight", [s.embed, s.vision], s.vision ** -0.5);
+  put("text_model.embeddings.token_embedding.weight", [size.vocabulary, size.text], 0.5);
+  put("text_model.embeddings.position_embedding.weight", [size.context, size.text], 0.2);
+  norm("text_model.final_layer_norm", size.text);
+  put("text_projection.weight", [size.embed, size.text], size.text ** -0.5);
+  put("vision_model.embeddings.class_embedding", [size.vision], 0.5);
+  put("vision_model.embeddings.patch_embedding.weight", [size.vision, 3, size.patch, size.patch], 0.1);
+  put(
+    "vision_model.embeddings.position_embedding.weight",
+    [Math.floor(size.size / size.patch) ** 2 + 1, size.vision],
+    0.2,
+  );
+  norm("vision_model.pre_layrnorm", size.vision);
+  norm("vision_model.post_layernorm", size.vision);
+  put("visual_projection.weight", [size.embed, size.vision], size.vision ** -0.5);
   return tensors;
 }
 
-/** @returns the folder, a new one unless it is named. */
+/** @returns the folder of the model: `folder`, or a new temporary one */
 export function writeRandomClip(
   changes: Partial<typeof sizes> = {},
   folder = mkdtempSync(join(tmpdir(), "clip-")),
   tokenizer = "test/golden/tokenizer.json",
 ): string {
-  const s = { ...sizes, ...changes };
-  writeSafetensors(join(folder, "model.safetensors"), randomTensors(s));
+  const size = { ...sizes, ...changes };
+  writeSafetensors(join(folder, "model.safetensors"), randomTensors(size));
   const tower = (width: number, layers: number, heads: number) => ({
     hidden_size: width,
     intermediate_size: 4 * width,
     num_hidden_layers: layers,
     num_attention_heads: heads,
-    hidden_act: s.activation,
+    hidden_act: size.activation,
   });
   const text_config = {
-    ...tower(s.text, s.textLayers, s.textHeads),
-    vocab_size: s.vocabulary,
-    max_position_embeddings: s.context,
-    eos_token_id: s.endId,
+    ...tower(size.text, size.textLayers, size.textHeads),
+    vocab_size: size.vocabulary,
+    max_position_embeddings: size.context,
+    eos_token_id: size.endId,
   };
-  const vision_config = { ...tower(s.vision, s.visionLayers, s.visionHeads), image_size: s.size, patch_size: s.patch };
+  const vision_config = {
+    ...tower(size.vision, size.visionLayers, size.visionHeads),
+    image_size: size.size,
+    patch_size: size.patch,
+  };
   writeFileSync(
     join(folder, "config.json"),
-    JSON.stringify({ model_type: "clip", projection_dim: s.embed, text_config, vision_config }),
+    JSON.stringify({ model_type: "clip", projection_dim: size.embed, text_config, vision_config }),
   );
   copyFileSync(tokenizer, join(folder, "tokenizer.json"));
   const preprocess = JSON.parse(readFileSync("test/golden/preprocessor_config.json", "utf8"));
-  const square = { height: s.size, width: s.size };
+  const square = { height: size.size, width: size.size };
   writeFileSync(
     join(folder, "preprocessor_config.json"),
-    JSON.stringify({ ...preprocess, size: { shortest_edge: s.size }, crop_size: square }),
+    JSON.stringify({ ...preprocess, size: { shortest_edge: size.size }, crop_size: square }),
   );
   return folder;
 }
 
-/** Settings of a training that takes a second on such a model. */
+/** Settings of a training run that takes one second on such a model. */
 export const quickConfig: Preset = {
   ...paper.baseToNovel,
   depth: { text: 3, image: 2 },

@@ -1,21 +1,24 @@
-/** The bench's file: one flat record per phase, so that a table or a figure is a filter and a join. */
+/** The records of the bench's file: one flat record per phase, so that tables and figures only filter and join them. */
 import type { KernelProfile } from "../src/engine/profiler";
 import type { BenchJob, BenchRecord, Measured, ModelJob, Phase } from "../src/results/benchFile";
 import { median } from "../src/results/statistics";
 
-/** Those of one job on one side become one: the medians of its phases' medians. */
+/**
+ * Merges the repetitions (turns) of each job, separately for the kit and for PyTorch. The seconds of a phase become the
+ * median of the turns' medians.
+ */
 export function acrossTurns(all: Measured[]): Measured[] {
   const keyOf = ({ where, job }: Measured) => JSON.stringify([where, job]);
   return [...new Set(all.map(keyOf))].map((key) => {
     const turns = all.filter((measured) => keyOf(measured) === key);
     const phases = turns[0].outcome.phases.map(({ phase }, k): Phase => {
-      const same = turns.map(({ outcome }) => outcome.phases[k]);
+      const phasesOfTurns = turns.map(({ outcome }) => outcome.phases[k]);
       return {
         phase,
-        seconds: median(same.map(({ seconds }) => seconds)),
-        fastest: Math.min(...same.map(({ fastest }) => fastest)),
-        slowest: Math.max(...same.map(({ slowest }) => slowest)),
-        repeats: same.reduce((sum, { repeats }) => sum + repeats, 0),
+        seconds: median(phasesOfTurns.map(({ seconds }) => seconds)),
+        fastest: Math.min(...phasesOfTurns.map(({ fastest }) => fastest)),
+        slowest: Math.max(...phasesOfTurns.map(({ slowest }) => slowest)),
+        repeats: phasesOfTurns.reduce((sum, { repeats }) => sum + repeats, 0),
       };
     });
     const peakBytes = Math.max(...turns.map(({ outcome }) => outcome.peakBytes));
@@ -27,8 +30,8 @@ export function acrossTurns(all: Measured[]): Measured[] {
   });
 }
 
-/** The phase that the counts of operations belong to. */
-const whole = new Set(["step", "batch", "product"]);
+/** Names of the phases that cover a complete repeat: the FLOPs of a job belong to these. */
+const completePhases = new Set(["step", "batch", "product"]);
 
 export function recordsOf({ where, job, outcome, busy }: Measured): BenchRecord[] {
   const { what, ...shape } = job as ModelJob;
@@ -44,7 +47,7 @@ export function recordsOf({ where, job, outcome, busy }: Measured): BenchRecord[
     nameTokens: shape.nameTokens === "mixed" ? 2.5 : shape.nameTokens,
     ...rounded(phase),
     peakBytes,
-    ...(whole.has(phase.phase)
+    ...(completePhases.has(phase.phase)
       ? {
           flopsNeeded: flops.needed,
           flopsDone: flops.done,
@@ -56,26 +59,32 @@ export function recordsOf({ where, job, outcome, busy }: Measured): BenchRecord[
   }));
 }
 
-/** Microseconds are as far as a clock can be trusted. */
+/** Rounds all numbers to 6 decimals: a clock is not more precise than a microsecond. */
 const rounded = <T extends object>(record: T): T =>
   Object.fromEntries(
     Object.entries(record).map(([key, value]) => [key, typeof value === "number" ? Number(value.toFixed(6)) : value]),
   ) as T;
 
-/** Losses of the same job on both sides, compared: each term's relative difference, one below a hundredth of the total by that hundredth. */
+/**
+ * Compares the losses of the same job in the kit and in PyTorch: the largest relative difference over its loss terms.
+ * The difference is divided by the term in PyTorch, or by 1/100 of the total loss where that is larger.
+ */
 export function lossDifferences(all: Measured[]): { job: BenchJob; difference: number }[] {
-  return all.flatMap(({ where, job, outcome: { losses: ours } }) => {
-    if (where !== "ours" || !ours) return [];
-    const peer = all.find((other) => other.where === "pytorch" && JSON.stringify(other.job) === JSON.stringify(job))
-      ?.outcome.losses;
-    if (!peer) return [];
-    const size = (name: string) => Math.max(Math.abs(peer[name]), Math.abs(peer.total) / 100);
-    const differences = Object.keys(ours).map((name) => Math.abs(ours[name] - peer[name]) / size(name));
+  return all.flatMap(({ where, job, outcome: { losses: kitLosses } }) => {
+    if (where !== "ours" || !kitLosses) return [];
+    const torchLosses = all.find(
+      (other) => other.where === "pytorch" && JSON.stringify(other.job) === JSON.stringify(job),
+    )?.outcome.losses;
+    if (!torchLosses) return [];
+    const scale = (name: string) => Math.max(Math.abs(torchLosses[name]), Math.abs(torchLosses.total) / 100);
+    const differences = Object.keys(kitLosses).map(
+      (name) => Math.abs(kitLosses[name] - torchLosses[name]) / scale(name),
+    );
     return [{ job, difference: Number(Math.max(...differences).toPrecision(2)) }];
   });
 }
 
-/** The operations of each step, the small ones left out. */
+/** The 12 slowest kernels of each profiled job. */
 export const profilesOf = (all: Measured[]): { job: BenchJob; operations: KernelProfile[] }[] =>
   all.flatMap(({ job, outcome: { operations } }) =>
     operations ? [{ job, operations: operations.slice(0, 12).map(rounded) }] : [],

@@ -1,4 +1,4 @@
-/** npm run bench: set-up, the peer's environment unless `--no-peer` or `--torch`, then bench/bench.ts. */
+/** npm run bench: set-up, then PyTorch's environment unless `--no-peer` or `--torch` is given, then bench/bench.ts. */
 import { spawnSync } from "node:child_process";
 import { constants } from "node:os";
 import { path, root, typescriptLoader } from "../bin/setup/tools.mjs";
@@ -8,12 +8,13 @@ import { torchPython } from "./torch.mjs";
 await launch(async () => {
   const args = process.argv.slice(2);
   await setup(forRuns);
-  const wanted =
+  const needsTorch =
     !["--no-peer", "--help", "-h"].some((option) => args.includes(option)) &&
     !args.some((arg) => arg.startsWith("--torch"));
-  if (wanted) {
+  if (needsTorch) {
     const { python, missing } = await torchPython();
-    if (missing) console.log(`\nPyTorch is not measured beside ours, as it cannot be installed here:\n${missing}\n`);
+    if (missing)
+      console.log(`\nPyTorch is not measured, because it cannot be installed on this machine:\n${missing}\n`);
     args.push(...(missing ? ["--no-peer"] : ["--torch", python]));
   }
   const run = spawnSync(process.execPath, ["--import", typescriptLoader, path("bench", "bench.ts"), ...args], {

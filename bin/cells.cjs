@@ -1,7 +1,10 @@
 /**
- * Runs TypeScript cells with tslab's executor, for the Jupyter kernel (kernel.cjs) and for notebooks without Jupyter (run-notebook.cjs):
- * cells import "./src/..." from the root of the clone, a failed cell comes back as { ename, evalue, traceback } with lines of the
- * TypeScript sources, and a last value that has [Symbol.for("Jupyter.display")]() is shown by the MIME bundle which that returns.
+ * Runs TypeScript cells with tslab's executor, for the Jupyter kernel (kernel.cjs) and for notebooks without Jupyter
+ * (run-notebook.cjs):
+ * - cells import "./src/..." from the root of the clone;
+ * - a failed cell returns { ename, evalue, traceback }, whose line numbers refer to the TypeScript sources;
+ * - if the last value of a cell has a method [Symbol.for("Jupyter.display")](), the MIME bundle that it returns is
+ *   shown.
  */
 const { existsSync, readFileSync } = require("node:fs");
 const { SourceMap } = require("node:module");
@@ -9,23 +12,23 @@ const path = require("node:path");
 const { inspect } = require("node:util");
 
 const root = path.dirname(__dirname);
-process.chdir(root); // tslab takes its root folder from here when it is loaded
+process.chdir(root); // tslab takes the working directory as its root folder when it is loaded
 
 const ts = require("@tslab/typescript-for-tslab");
 const { createConverter } = require("tslab/dist/converter.js");
 const { createExecutor } = require("tslab/dist/executor.js");
 const jupyter = require("tslab/dist/jupyter.js");
 
-/** `execute(code)` resolves to null when the cell went well, else to its failure { ename, evalue, traceback }. */
+/** @returns a session; `execute(code)` resolves to null if the cell succeeded, else to { ename, evalue, traceback } */
 exports.createSession = function createSession() {
   const node = createConverter({ isJS: false, isBrowser: false });
-  const cells = []; // { source, lines: compiled lines } of every cell run so far
-  const modules = new Map(); // compiled text of the src/ modules by tslab's name for them
+  const cells = []; // of every cell run so far: { source, lines: lines of the compiled code }
+  const modules = new Map(); // compiled code of the src/ modules, by tslab's file name
   let source = "";
   let failures = [];
 
   const convert = (declarations, code) => {
-    const converted = node.convert(declarations, writeOutShorthands(code));
+    const converted = node.convert(declarations, expandShorthands(code));
     cells.push({ source, lines: (converted.output ?? "").split("\n") });
     for (const { path: file, data } of converted.sideOutputs ?? []) modules.set(file, data);
     return converted;
@@ -46,22 +49,25 @@ exports.createSession = function createSession() {
       failures = [];
       const ok = await executor.execute(code);
       if (ok) {
-        for (const what of failures) console.error(...what); // type errors of a "/** @module */" cell, which runs all the same
+        // A "/** @module */" cell runs in spite of its type errors, which are printed here.
+        for (const message of failures) console.error(...message);
         return null;
       }
-      // A failing cell reports either one thrown value, or its type errors as format("%s%d:%d - %s", file, line, column, text).
+      // A failed cell reports either one thrown value, or its type errors as arguments of a format string:
+      // ("%s%d:%d - %s", file, line, column, text).
       const [first] = failures;
-      return first?.length > 1 ? typeErrors(failures, code) : thrown(first?.[0], cells, modules);
+      return first?.length > 1 ? typeErrors(failures, code) : describeThrown(first?.[0], cells, modules);
     },
-    describe: (value) => thrown(value, cells, modules),
+    describe: (value) => describeThrown(value, cells, modules),
   };
 };
 
 /**
- * `{ clip, seeds }` as `{ clip: clip, seeds: seeds }`, in the text of a cell: tslab compiles the short form to names that do not exist
- * when the variable comes from an earlier cell (wrapPrevIdentifier in tslab/dist/converter.js asks for the property's symbol).
+ * Expands shorthand properties in the text of a cell: `{ clip, seeds }` becomes `{ clip: clip, seeds: seeds }`. tslab
+ * compiles the shorthand to names that do not exist when the variable comes from an earlier cell, because
+ * wrapPrevIdentifier in tslab/dist/converter.js asks for the symbol of the property instead of the variable's.
  */
-function writeOutShorthands(code) {
+function expandShorthands(code) {
   const file = ts.createSourceFile("cell.ts", code, ts.ScriptTarget.ES2022);
   const names = [];
   const visit = (node) => {
@@ -69,12 +75,12 @@ function writeOutShorthands(code) {
     ts.forEachChild(node, visit);
   };
   visit(file);
-  const before = (text, name) =>
+  const expand = (text, name) =>
     `${text.slice(0, name.getStart(file))}${name.text}: ${text.slice(name.getStart(file))}`;
-  return names.sort((a, b) => b.pos - a.pos).reduce(before, code);
+  return names.sort((a, b) => b.pos - a.pos).reduce(expand, code);
 }
 
-/** The value of a cell's last expression. */
+/** Shows the value of a cell's last expression. */
 function showValue(value) {
   const bundle = value?.[Symbol.for("Jupyter.display")]?.();
   if (bundle) jupyter.lastWriteDisplayData({ data: bundle, metadata: {}, transient: {} }, false);
@@ -85,18 +91,18 @@ const red = (text) => `\u001b[31m${text}\u001b[39m`;
 
 function typeErrors(failures, code) {
   const lines = code.split("\n");
-  const texts = failures.map(([, file, line, column, text]) => {
-    const at = `${file ? `${path.relative(root, file.trim())} ` : ""}line ${line}, column ${column}`;
-    return { at, text, shown: file ? "" : `\n    ${lines[line - 1]?.trim() ?? ""}` };
+  const errors = failures.map(([, file, line, column, text]) => {
+    const location = `${file ? `${path.relative(root, file.trim())} ` : ""}line ${line}, column ${column}`;
+    return { location, text, sourceLine: file ? "" : `\n    ${lines[line - 1]?.trim() ?? ""}` };
   });
   return {
     ename: "TypeScript",
-    evalue: texts.map(({ at, text }) => `${at}: ${text}`).join("\n"),
-    traceback: texts.map(({ at, text, shown }) => `${red("TypeScript")} ${at}: ${text}${shown}`),
+    evalue: errors.map(({ location, text }) => `${location}: ${text}`).join("\n"),
+    traceback: errors.map(({ location, text, sourceLine }) => `${red("TypeScript")} ${location}: ${text}${sourceLine}`),
   };
 }
 
-function thrown(value, cells, modules) {
+function describeThrown(value, cells, modules) {
   if (value?.code === "ERR_SCRIPT_EXECUTION_INTERRUPTED" || value?.message === "Interrupted asynchronously") {
     return {
       ename: "Interrupted",
@@ -109,44 +115,54 @@ function thrown(value, cells, modules) {
     return { ename: "Thrown", evalue: text, traceback: [`${red("Thrown")}: ${text}`] };
   }
   const traceback = [`${red(value.name)}: ${value.message}`, ...frames(value.stack, cells, modules)];
-  if (value.cause) traceback.push(`caused by ${thrown(value.cause, cells, modules).traceback.join("\n")}`);
+  if (value.cause) traceback.push(`caused by ${describeThrown(value.cause, cells, modules).traceback.join("\n")}`);
   return { ename: value.name, evalue: value.message, traceback };
 }
 
-/** The stack's lines that lie in cells or in the clone's own sources, innermost first. */
+/** The stack frames that lie in cells or in the source files of the clone, innermost first. */
 function frames(stack, cells, modules) {
-  const found = [];
+  const frameLines = [];
   for (const line of stack.split("\n")) {
     const match = /^\s+at (?:async )?(?:(.*) \()?(.+?):(\d+):(\d+)\)?$/.exec(line);
     if (!match) continue;
     const [, name, file, row, column] = match;
-    const where =
+    const location =
       file === "evalmachine.<anonymous>"
         ? inCell(Number(row), cells)
         : inModule(file.replace(/^file:\/\//, ""), Number(row), Number(column), modules);
-    if (where) found.push(`    at ${name && !name.startsWith("evalmachine") ? `${name} (${where})` : where}`);
+    if (location)
+      frameLines.push(`    at ${name && !name.startsWith("evalmachine") ? `${name} (${location})` : location}`);
   }
-  return found;
+  return frameLines;
 }
 
-/** A cell's compiled line is looked up by its text, latest cell first: tslab numbers neither cells nor their lines. */
+/**
+ * Finds a compiled line of a cell in the sources by its text, in the latest cell first, because tslab numbers neither
+ * cells nor their lines.
+ */
 function inCell(row, cells) {
   for (const { source, lines } of [...cells].reverse()) {
-    const text = plain(lines[row - 1] ?? "");
+    const text = normalised(lines[row - 1] ?? "");
     if (text.length < 4) continue;
-    const written = source.split("\n");
-    const at = writeOutShorthands(source)
+    const sourceLines = source.split("\n");
+    const at = expandShorthands(source)
       .split("\n")
-      .findIndex((line) => plain(line) === text);
-    if (at >= 0) return `cell, line ${at + 1}: ${written[at].trim()}`;
+      .findIndex((line) => normalised(line) === text);
+    if (at >= 0) return `cell, line ${at + 1}: ${sourceLines[at].trim()}`;
   }
   return undefined;
 }
 
-/** A line without what tslab's compilation adds: `exports.x`, `module_1.x`, `(0, x)`, the name of the last value, spaces and semicolons. */
-const plain = (line) => line.replace(/\b(exports|\w+_\d+)\.|tsLastExpr =|\(0, ([\w.]+)\)|[\s;]/g, "$2");
+/**
+ * A line of code without spaces, semicolons and everything that tslab's compilation adds: `exports.x`, `module_1.x`,
+ * `(0, x)`, the name of the last value.
+ */
+const normalised = (line) => line.replace(/\b(exports|\w+_\d+)\.|tsLastExpr =|\(0, ([\w.]+)\)|[\s;]/g, "$2");
 
-/** file:line:column relative to the root, in the TypeScript source when tslab compiled the file; undefined for foreign files. */
+/**
+ * file:line:column relative to the root of the clone; a position in the TypeScript source if tslab compiled the file.
+ * @returns undefined for files outside the clone's sources
+ */
 function inModule(file, row, column, modules) {
   const name = path.relative(root, file);
   if (!path.isAbsolute(file) || name.startsWith("..") || name.startsWith("node_modules") || name.startsWith("bin"))
@@ -155,11 +171,15 @@ function inModule(file, row, column, modules) {
   const typescript = file.replace(/\.js$/, ".ts");
   if (compiled === undefined || !existsSync(typescript)) return `${name}:${row}:${column}`;
   const original = sourcePosition(readFileSync(typescript, "utf8"), compiled, row, column);
-  const place = path.relative(root, typescript);
-  return original ? `${place}:${original.originalLine + 1}:${original.originalColumn + 1}` : place;
+  const relativePath = path.relative(root, typescript);
+  return original ? `${relativePath}:${original.originalLine + 1}:${original.originalColumn + 1}` : relativePath;
 }
 
-/** tslab compiles in two steps and keeps no source map: both steps are repeated with one. Undefined when they come out otherwise. */
+/**
+ * The position in the TypeScript source of a position in the compiled module. tslab compiles in two steps and keeps no
+ * source map, so both steps are repeated here with source maps.
+ * @returns undefined if the repeated compilation gives a different result
+ */
 function sourcePosition(source, compiled, row, column) {
   const target = ts.ScriptTarget.ES2022;
   const compile = (text, fileName, compilerOptions) =>
@@ -168,16 +188,19 @@ function sourcePosition(source, compiled, row, column) {
       compilerOptions: { target, newLine: ts.NewLineKind.LineFeed, sourceMap: true, ...compilerOptions },
     });
   const strip = (text) => text.replace(/\n\/\/# sourceMappingURL=.*\s*$/, "\n").trimEnd();
-  const first = compile(source, "module.ts", { module: ts.ModuleKind.ESNext });
-  const script = strip(first.outputText);
-  const second = compile(script, "module.js", {
+  const esModule = compile(source, "module.ts", { module: ts.ModuleKind.ESNext });
+  const script = strip(esModule.outputText);
+  const commonJs = compile(script, "module.js", {
     module: ts.ModuleKind.CommonJS,
     esModuleInterop: true,
     noImplicitUseStrict: true,
   });
-  if (strip(second.outputText) !== compiled.trimEnd()) return undefined;
-  const middle = new SourceMap(JSON.parse(second.sourceMapText)).findEntry(row - 1, column - 1);
-  if (middle.originalLine === undefined) return undefined;
-  const entry = new SourceMap(JSON.parse(first.sourceMapText)).findEntry(middle.originalLine, middle.originalColumn);
+  if (strip(commonJs.outputText) !== compiled.trimEnd()) return undefined;
+  const esPosition = new SourceMap(JSON.parse(commonJs.sourceMapText)).findEntry(row - 1, column - 1);
+  if (esPosition.originalLine === undefined) return undefined;
+  const entry = new SourceMap(JSON.parse(esModule.sourceMapText)).findEntry(
+    esPosition.originalLine,
+    esPosition.originalColumn,
+  );
   return entry.originalLine === undefined ? undefined : entry;
 }

@@ -1,5 +1,8 @@
 #!/usr/bin/env node
-/** Type check of src/ with the compiler and the fixed options of the notebooks' kernel (tslab/dist/converter.js): TypeScript 5.0.4, not strict. */
+/**
+ * Type check of src/ with the compiler and the fixed options of the notebooks' kernel (tslab/dist/converter.js):
+ * TypeScript 5.0.4, not strict.
+ */
 const { readdirSync } = require("node:fs");
 const path = require("node:path");
 const ts = require("@tslab/typescript-for-tslab");
@@ -20,8 +23,8 @@ const program = ts.createProgram(files, {
   skipLibCheck: true,
   noEmit: true,
 });
-const found = ts.getPreEmitDiagnostics(program);
+const diagnostics = ts.getPreEmitDiagnostics(program);
 const host = { getCanonicalFileName: (name) => name, getCurrentDirectory: () => root, getNewLine: () => "\n" };
-if (found.length > 0) console.error(ts.formatDiagnostics(found, host));
-console.log(`TypeScript ${ts.version}: ${files.length} files of src/, ${found.length} errors`);
-process.exit(found.length > 0 ? 1 : 0);
+if (diagnostics.length > 0) console.error(ts.formatDiagnostics(diagnostics, host));
+console.log(`TypeScript ${ts.version}: ${files.length} files of src/, ${diagnostics.length} errors`);
+process.exit(diagnostics.length > 0 ? 1 : 0);

@@ -1,11 +1,15 @@
 #!/usr/bin/env node
 /**
- * The Jupyter kernel of the notebooks: tslab's, started in the root of the clone, with what it lacks:
- * - any number of outputs in one tick (stock tslab loses them after 512, and the cell hangs: zeromq's high-water mark);
- * - real `error` messages with short tracebacks, `execute_input`, `aborted` replies, `stop_on_error`, a right `comm_info_reply`;
- * - interrupts: synchronous code stops at once; an asynchronous cell that listens to process "SIGINT" (src/notebook does) has three seconds
- *   to end by itself, then it is given up, and a second interrupt gives it up at once;
- * - it ends when asked, and when the server that started it is gone.
+ * The Jupyter kernel of the notebooks. It is tslab's kernel, started in the root of the clone, and adds what tslab
+ * lacks:
+ * - Any number of outputs in one tick of the event loop. Because of zeromq's high-water mark, tslab itself loses all
+ *   outputs after 512, and the cell hangs.
+ * - `error` messages with short tracebacks, `execute_input`, `aborted` replies, `stop_on_error`, and a correct
+ *   `comm_info_reply`.
+ * - Interrupts. Synchronous code stops at once. An asynchronous cell that listens to the process event "SIGINT" (as
+ *   src/notebook does) has three seconds to end by itself; then it is abandoned. A second interrupt abandons it at
+ *   once.
+ * - The kernel exits on request, and when the Jupyter server that started it has exited.
  */
 const { EventEmitter } = require("node:events");
 const zmq = require("zeromq");
@@ -19,14 +23,17 @@ const jupyter = require("tslab/dist/jupyter.js");
 const ts = require("@tslab/typescript-for-tslab");
 
 const graceMs = 3_000;
-const abortMs = 200; // how long after a failed cell the requests that Jupyter had already sent are turned away
+const abortMs = 200; // for this long after a failed cell, execute requests that Jupyter has already sent are aborted
 const session = createSession();
 const cellListeners = new EventEmitter();
 let running = false;
 let count = 0;
-let givingUp; // timer of an interrupt that waits for the cell to end by itself
+let abandonTimer; // set while an interrupt waits for the cell to end by itself
 
-/** Answers everything but execute requests; messages about widgets, history or debugging go unanswered, which Jupyter takes for "no". */
+/**
+ * Answers all requests except execute requests. Messages about widgets, history or debugging get no reply, which
+ * Jupyter takes to mean that they are not supported.
+ */
 class Handler extends jupyter.JupyterHandlerImpl {
   handleKernel() {
     const info = super.handleKernel();
@@ -34,17 +41,17 @@ class Handler extends jupyter.JupyterHandlerImpl {
     return { ...info, status: "ok", banner: `PromptSRC kit: TypeScript ${ts.version}, Node ${process.version}` };
   }
 }
-const answered = ["kernel_info", "execute", "is_complete", "inspect", "complete", "comm_info", "shutdown"].map(
+const answeredTypes = ["kernel_info", "execute", "is_complete", "inspect", "complete", "comm_info", "shutdown"].map(
   (name) => `${name}_request`,
 );
 
 class Server extends jupyter.ZmqServer {
-  last = Promise.resolve(); // the cell that was queued last
-  turnedAway = false;
+  last = Promise.resolve(); // promise of the cell that was queued last
+  aborting = false;
 
   async handleShellMessage(socket, ...parts) {
     const header = parts.findIndex((part) => part.toString() === "<IDS|MSG>") + 2; // delimiter, signature, header
-    if (answered.includes(JSON.parse(parts[header].toString()).msg_type))
+    if (answeredTypes.includes(JSON.parse(parts[header].toString()).msg_type))
       await super.handleShellMessage(socket, ...parts);
   }
 
@@ -55,10 +62,10 @@ class Server extends jupyter.ZmqServer {
     reply.signAndSend(this.connInfo.key, socket);
   }
 
-  /** Queues the cell; its `execute_reply` is sent when it has run. */
+  /** Queues the cell. Its `execute_reply` is sent after it has run. */
   handleExecute(socket, message) {
     this.last = this.last.then(async () => {
-      const reply = this.turnedAway ? { status: "aborted" } : await this.runCell(message);
+      const reply = this.aborting ? { status: "aborted" } : await this.runCell(message);
       this.send(socket, message, "execute_reply", reply);
     });
     return this.last;
@@ -82,14 +89,14 @@ class Server extends jupyter.ZmqServer {
     running = true;
     const failure = await session.execute(code);
     running = false;
-    clearTimeout(givingUp);
-    givingUp = undefined;
+    clearTimeout(abandonTimer);
+    abandonTimer = undefined;
     if (!failure) return { status: "ok", execution_count: count, payload: [], user_expressions: {} };
     this.send(this.iopub, message, "error", failure);
     if (stop_on_error !== false) {
-      this.turnedAway = true;
+      this.aborting = true;
       setTimeout(() => {
-        this.turnedAway = false;
+        this.aborting = false;
       }, abortMs);
     }
     return { status: "error", execution_count: count, ...failure };
@@ -101,25 +108,26 @@ class Server extends jupyter.ZmqServer {
 
   close() {
     super.close();
-    setTimeout(() => process.exit(0), 200); // a training loop that still runs ends here
+    setTimeout(() => process.exit(0), 200); // also ends a training loop that is still running
   }
 }
 
-function interrupted() {
+function interrupt() {
   if (!running) return;
-  const heard = cellListeners.emit("SIGINT", "SIGINT");
-  const wait = heard && givingUp === undefined ? graceMs : 0;
-  clearTimeout(givingUp);
-  givingUp = setTimeout(() => session.interrupt(), wait);
+  const hasListener = cellListeners.emit("SIGINT", "SIGINT");
+  const wait = hasListener && abandonTimer === undefined ? graceMs : 0;
+  clearTimeout(abandonTimer);
+  abandonTimer = setTimeout(() => session.interrupt(), wait);
 }
-process.on("SIGINT", interrupted);
+process.on("SIGINT", interrupt);
 
-// While synchronous code runs, Node takes SIGINT over and puts the listeners back afterwards; one that the code itself added in between
-// would leave the signal at its default, which ends the process. So the cells' listeners are kept apart, and `interrupted` calls them.
+// While synchronous code runs, Node itself handles SIGINT and restores the listeners afterwards. A listener that the
+// code added in the meantime would leave the signal at its default action, which ends the process. So the listeners of
+// the cells are stored separately, and `interrupt` calls them.
 for (const name of ["on", "once", "addListener", "prependListener", "prependOnceListener", "off", "removeListener"]) {
   const original = process[name].bind(process);
   process[name] = (event, listener) => {
-    if (event !== "SIGINT" || listener === interrupted) return original(event, listener);
+    if (event !== "SIGINT" || listener === interrupt) return original(event, listener);
     cellListeners[name](event, listener);
     return process;
   };

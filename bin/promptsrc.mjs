@@ -1,5 +1,8 @@
 #!/usr/bin/env node
-/** npm run promptsrc -- <command> ...: the command line of src/cli/main.ts. TensorFlow reads its settings when it loads, so they are set here. */
+/**
+ * npm run promptsrc -- <command> ...: runs the command line of src/cli/main.ts. TensorFlow reads its environment
+ * variables when it is loaded, so they are set here.
+ */
 import { spawnSync } from "node:child_process";
 import { constants } from "node:os";
 import { path, root, typescriptLoader } from "./setup/tools.mjs";

@@ -1,9 +1,10 @@
 #!/usr/bin/env node
 /**
  * npm run notebook -- notebook.ipynb [key=value ...] [--in-place | --out file.ipynb]: runs a notebook without Jupyter.
- * `key=value` sets a variable of the cell tagged `parameters` (a cell after it is injected, as papermill does).
- * Without --in-place or --out nothing is written. The exit status is 1 when a cell fails; --in-place then leaves the file as it was.
- * What is written depends on the cells only: ids are kept or numbered, no times, execution counts from 1, texts as lists of lines.
+ * `key=value` sets a variable of the cell tagged `parameters`: as in papermill, a cell with the assignments is inserted
+ * after it. Without --in-place or --out nothing is written. The exit status is 1 when a cell fails; --in-place then
+ * leaves the file unchanged. The written file depends on the cells only: cells without an id get a numbered one, times
+ * are dropped, execution counts start from 1, and texts are stored as lists of lines.
  */
 const { readFileSync, renameSync, writeFileSync } = require("node:fs");
 const path = require("node:path");
@@ -11,12 +12,12 @@ const { parseArgs } = require("node:util");
 
 process.env.TF_CPP_MIN_LOG_LEVEL ??= "2";
 process.env.TF_FORCE_GPU_ALLOW_GROWTH ??= "true";
-const started = process.cwd();
+const workingFolder = process.cwd();
 
 const usage = "npm run notebook -- notebook.ipynb [key=value ...] [--in-place | --out file.ipynb]";
-const terminal = process.stdout.write.bind(process.stdout);
+const writeToTerminal = process.stdout.write.bind(process.stdout);
 
-/** Reads the command line; ends the process with a message when it is wrong. */
+/** Parses the command line; if it is wrong, prints a message and ends the process. */
 function readArguments() {
   try {
     const { values, positionals } = parseArgs({
@@ -24,13 +25,13 @@ function readArguments() {
       options: { out: { type: "string" }, "in-place": { type: "boolean" } },
     });
     const [file, ...settings] = positionals;
-    if (!file) throw new Error("no notebook was named");
-    const wrong = settings.find((text) => !/^[A-Za-z_$][\w$]*=/.test(text));
-    if (wrong) throw new Error(`"${wrong}" is not of the form key=value`);
+    if (!file) throw new Error("no notebook was given");
+    const invalid = settings.find((text) => !/^[A-Za-z_$][\w$]*=/.test(text));
+    if (invalid) throw new Error(`"${invalid}" is not of the form key=value`);
     const target = values["in-place"] ? file : values.out;
     return {
-      file: path.resolve(started, file),
-      target: target && path.resolve(started, target),
+      file: path.resolve(workingFolder, file),
+      target: target && path.resolve(workingFolder, target),
       inPlace: Boolean(values["in-place"]),
       settings,
     };
@@ -51,9 +52,12 @@ function readNotebook(file) {
   }
 }
 
-const tagged = (cell, tag) => (cell.metadata?.tags ?? []).includes(tag);
+const hasTag = (cell, tag) => (cell.metadata?.tags ?? []).includes(tag);
 
-/** Values are TypeScript literals where they read as JSON (2, true, [1,2], "x"), else strings. */
+/**
+ * `key=value` as a TypeScript assignment. Values that are valid JSON (2, true, [1,2], "x") are literals, others
+ * strings.
+ */
 function assignment(text) {
   const [key, value] = [text.slice(0, text.indexOf("=")), text.slice(text.indexOf("=") + 1)];
   try {
@@ -65,10 +69,10 @@ function assignment(text) {
 }
 
 function injectParameters(cells, settings, file) {
-  const own = cells.filter((cell) => !tagged(cell, "injected-parameters"));
-  if (settings.length === 0) return own;
-  const at = own.findIndex((cell) => tagged(cell, "parameters"));
-  if (at < 0) {
+  const withoutInjected = cells.filter((cell) => !hasTag(cell, "injected-parameters"));
+  if (settings.length === 0) return withoutInjected;
+  const parametersIndex = withoutInjected.findIndex((cell) => hasTag(cell, "parameters"));
+  if (parametersIndex < 0) {
     console.error(`${file} has no cell tagged "parameters", so ${settings.join(" ")} cannot be set`);
     process.exit(2);
   }
@@ -77,13 +81,17 @@ function injectParameters(cells, settings, file) {
     metadata: { tags: ["injected-parameters"] },
     source: settings.map(assignment).join("\n"),
   };
-  return own.toSpliced ? own.toSpliced(at + 1, 0, injected) : [...own.slice(0, at + 1), injected, ...own.slice(at + 1)];
+  return withoutInjected.toSpliced
+    ? withoutInjected.toSpliced(parametersIndex + 1, 0, injected)
+    : [...withoutInjected.slice(0, parametersIndex + 1), injected, ...withoutInjected.slice(parametersIndex + 1)];
 }
 
-const joined = (source) => [source].flat().join("");
+const joinSource = (source) => [source].flat().join("");
 const lines = (text) => text.split(/(?<=\n)/);
 
-/** Collects one cell's outputs; displays keep their id through the whole notebook, so that later cells can update them. */
+/**
+ * Collects the outputs of one cell at a time. Display ids are valid in the whole notebook: later cells can update them.
+ */
 function createRecorder() {
   const displays = new Map();
   let outputs = [];
@@ -94,17 +102,17 @@ function createRecorder() {
     },
     stream: (name) => (text, encoding, callback) => {
       const last = outputs.at(-1);
-      const added = typeof text === "string" ? text : Buffer.from(text).toString("utf8");
-      if (last?.output_type === "stream" && last.name === name) last.text += added;
-      else outputs.push({ output_type: "stream", name, text: added });
+      const newText = typeof text === "string" ? text : Buffer.from(text).toString("utf8");
+      if (last?.output_type === "stream" && last.name === name) last.text += newText;
+      else outputs.push({ output_type: "stream", name, text: newText });
       (typeof encoding === "function" ? encoding : callback)?.();
       return true;
     },
     display: ({ data, metadata, transient }, update) => {
       const id = transient?.display_id;
-      const shown = id && displays.get(id);
-      if (update && shown) {
-        Object.assign(shown, { data, metadata });
+      const existing = id && displays.get(id);
+      if (update && existing) {
+        Object.assign(existing, { data, metadata });
         return;
       }
       const output = { output_type: "display_data", data, metadata: metadata ?? {} };
@@ -114,8 +122,11 @@ function createRecorder() {
   };
 }
 
-/** As Jupyter stores them: texts as lists of lines, JSON as it is; of text that a carriage return overwrote, what was left on the screen. */
-function stored(output) {
+/**
+ * An output as Jupyter stores it: texts become lists of lines, JSON is unchanged, and of text that was overwritten
+ * after a carriage return, only what remained on the screen is stored.
+ */
+function storedOutput(output) {
   if (output.output_type === "stream") return { ...output, text: lines(output.text.replace(/[^\n]*\r(?!\n)/g, "")) };
   if (output.output_type !== "display_data") return output;
   const data = Object.entries(output.data).map(([type, value]) => [
@@ -137,11 +148,11 @@ function cleanCell(cell, index) {
     cell_type: cell.cell_type,
     id: cell.id ?? `cell-${index + 1}`,
     metadata,
-    source: lines(joined(cell.source)).filter((line) => line !== ""),
+    source: lines(joinSource(cell.source)).filter((line) => line !== ""),
   };
   if (cell.attachments) clean.attachments = cell.attachments;
   if (cell.cell_type !== "code") return clean;
-  return { ...clean, execution_count: cell.execution_count ?? null, outputs: (cell.outputs ?? []).map(stored) };
+  return { ...clean, execution_count: cell.execution_count ?? null, outputs: (cell.outputs ?? []).map(storedOutput) };
 }
 
 function cleanNotebook(cells) {
@@ -162,26 +173,27 @@ function write(file, notebook) {
   renameSync(part, file);
 }
 
-/** Runs the code cells in order up to the first failure; returns that failure or null. */
+/** Runs the code cells in order up to the first failure. @returns the failure, or null */
 async function runCells(cells, session, recorder) {
   const total = cells.filter((cell) => cell.cell_type === "code").length;
-  let stray = null; // an error outside the cell's own promise (a timer, a forgotten await) fails the cell that runs
-  const catchStray = (value) => {
-    stray ??= session.describe(value);
+  // An error outside of the cell's promise (in a timer, or after a forgotten await) fails the cell that is running.
+  let uncaught = null;
+  const catchUncaught = (value) => {
+    uncaught ??= session.describe(value);
   };
-  process.on("uncaughtException", catchStray);
-  process.on("unhandledRejection", catchStray);
+  process.on("uncaughtException", catchUncaught);
+  process.on("unhandledRejection", catchUncaught);
   let count = 0;
   for (const cell of cells) {
     if (cell.cell_type !== "code") continue;
     cell.execution_count = ++count;
     cell.outputs = recorder.begin();
-    const since = Date.now();
-    let failure = await session.execute(joined(cell.source));
+    const cellStart = Date.now();
+    let failure = await session.execute(joinSource(cell.source));
     await new Promise(setImmediate);
-    failure ??= stray;
+    failure ??= uncaught;
     if (failure) cell.outputs.push({ output_type: "error", ...failure });
-    terminal(`cell ${count}/${total}: ${((Date.now() - since) / 1000).toFixed(1)} s\n`);
+    writeToTerminal(`cell ${count}/${total}: ${((Date.now() - cellStart) / 1000).toFixed(1)} s\n`);
     if (failure) return failure;
   }
   return null;
@@ -196,15 +208,15 @@ async function main() {
   const recorder = createRecorder();
   require("tslab/dist/jupyter.js").lastWriteDisplayData = recorder.display;
   const session = createSession();
-  const since = Date.now();
+  const startTime = Date.now();
   process.stdout.write = recorder.stream("stdout");
   process.stderr.write = recorder.stream("stderr");
   const failure = await runCells(cells, session, recorder);
   session.close();
   if (target && !(failure && inPlace)) write(target, cleanNotebook(cells));
-  if (failure) terminal(`${failure.traceback.join("\n")}\n`);
-  terminal(
-    `${path.basename(file)}: ${failure ? "FAILED" : "ok"}, ${((Date.now() - since) / 1000).toFixed(1)} s${target && !(failure && inPlace) ? `, written to ${target}` : ""}\n`,
+  if (failure) writeToTerminal(`${failure.traceback.join("\n")}\n`);
+  writeToTerminal(
+    `${path.basename(file)}: ${failure ? "FAILED" : "ok"}, ${((Date.now() - startTime) / 1000).toFixed(1)} s${target && !(failure && inPlace) ? `, written to ${target}` : ""}\n`,
   );
   process.exit(failure ? 1 : 0);
 }

@@ -1,8 +1,9 @@
 #!/usr/bin/env node
 /**
- * npm run setup: makes everything that the kit needs inside this clone. Nothing is written elsewhere but into npm's and pip's caches.
- * Each step says whether its result is there and right (`ready`), else makes it (`make`), so that a second run takes a moment and an
- * interrupted one goes on. A step that fails does not keep the others from being tried; everything missing is named at the end.
+ * npm run setup: installs everything that the kit needs inside this clone. Outside the clone, only the caches of npm
+ * and pip are written. Each step checks whether its result is complete and up to date (`ready`) and creates it if not
+ * (`make`), so a second run takes a moment and an interrupted run can be continued. When a step fails, the others are
+ * still tried; the error at the end lists everything that is missing.
  */
 import { pathToFileURL } from "node:url";
 import { data } from "./setup/data.mjs";
@@ -13,7 +14,9 @@ import { locked, reporter, SetupError } from "./setup/tools.mjs";
 
 const everything = [packages, environment, kernel, engine, data];
 
-/** What a run without notebooks needs: of Python only the pip that fetches the native engine. */
+/**
+ * The steps for runs without notebooks. Python is optional here: only its pip is used, to download the native engine.
+ */
 export const forRuns = [
   packages,
   { ...environment, optional: "Without it there are no notebooks and no native engine." },
@@ -21,11 +24,11 @@ export const forRuns = [
   data,
 ];
 
-/** Brings every step to its result; throws SetupError naming all that is missing. */
+/** Runs every step whose result is not ready. @throws SetupError that lists everything that is missing */
 export async function setup(steps = everything) {
   checkPlatform();
   if (steps.every((step) => step.ready())) return;
-  const since = Date.now();
+  const startTime = Date.now();
   await locked(async () => {
     const missing = [];
     for (const [index, step] of steps.entries()) {
@@ -37,15 +40,15 @@ export async function setup(steps = everything) {
         if (!(error instanceof SetupError)) throw error;
         if (step.optional) console.warn(`\nMISSING ${step.name}: ${error.message}\n${step.optional}\n`);
         else missing.push(`${step.name}: ${error.message}`);
-        if (step === packages) break; // nothing else works without them
+        if (step === packages) break; // no other step works without the npm packages
       }
     }
     if (missing.length > 0)
       throw new SetupError(
-        `set-up is not complete.\n\n${missing.join("\n\n")}\n\nThen run the same command again; it goes on from here.`,
+        `set-up is not complete.\n\n${missing.join("\n\n")}\n\nRun the same command again to continue from here.`,
       );
   });
-  console.log(`set-up complete, ${((Date.now() - since) / 1000).toFixed(1)} s`);
+  console.log(`set-up complete, ${((Date.now() - startTime) / 1000).toFixed(1)} s`);
 }
 
 function checkPlatform() {
@@ -56,7 +59,7 @@ function checkPlatform() {
     throw new SetupError("This kit runs on Linux and macOS; on Windows use the Windows Subsystem for Linux (WSL)");
 }
 
-/** Runs a launcher's main function; a SetupError is shown as a message, without a stack trace. */
+/** Runs the main function of a launcher script; a SetupError is shown as a message, without a stack trace. */
 export async function launch(main) {
   try {
     process.exitCode = (await main()) ?? 0;
@@ -68,9 +71,9 @@ export async function launch(main) {
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1]).href) {
-  const since = Date.now();
+  const startTime = Date.now();
   await launch(async () => {
     await setup();
-    console.log(`everything is in place (${((Date.now() - since) / 1000).toFixed(1)} s)`);
+    console.log(`everything is in place (${((Date.now() - startTime) / 1000).toFixed(1)} s)`);
   });
 }

@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 /**
- * npm test: set-up, then formatter and linter, both type checks and vitest. Words after `--` go to vitest: `npm test -- test/notebook/kernel.test.ts`.
- * The last line is `N passed, N failed`; each check counts as one test.
+ * npm test: set-up, then formatter and linter, two type checks, and vitest. Arguments after `--` are passed on to
+ * vitest: `npm test -- test/notebook/kernel.test.ts`. The last line is `N passed, N failed`; each check counts as one
+ * test.
  */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -10,50 +11,50 @@ import { join } from "node:path";
 import { path, readJson, root, work } from "./setup/tools.mjs";
 import { launch, setup } from "./setup.mjs";
 
-/** Where tests put what they make; removed at the end. */
+/** The temporary folder of the tests; it is removed at the end. */
 const scratch = mkdtempSync(join(tmpdir(), "promptsrc-test-"));
 process.once("exit", () => rmSync(scratch, { recursive: true, force: true }));
 
-const node = (...args) =>
+const runNode = (...args) =>
   spawnSync(process.execPath, args, {
     cwd: root,
     stdio: "inherit",
     env: { ...process.env, TMPDIR: scratch, TF_CPP_MIN_LOG_LEVEL: "2" },
   }).status;
-const inside = (...parts) => path("node_modules", ...parts);
+const inNodeModules = (...parts) => path("node_modules", ...parts);
 
 const checks = [
-  ["formatter and linter (biome)", () => node(inside("@biomejs", "biome", "bin", "biome"), "check")],
-  ["types (tsc)", () => node(inside("typescript", "bin", "tsc"), "-p", ".")],
-  ["types of src under the notebooks' TypeScript 5.0.4 (tslab)", () => node(path("bin", "check-tslab.cjs"))],
+  ["formatter and linter (biome)", () => runNode(inNodeModules("@biomejs", "biome", "bin", "biome"), "check")],
+  ["types (tsc)", () => runNode(inNodeModules("typescript", "bin", "tsc"), "-p", ".")],
+  ["types of src under the notebooks' TypeScript 5.0.4 (tslab)", () => runNode(path("bin", "check-tslab.cjs"))],
 ];
 
 await launch(async () => {
   await setup();
-  const since = Date.now();
+  const startTime = Date.now();
   let passed = 0;
-  const failed = [];
+  const failedChecks = [];
   for (const [name, check] of checks) {
-    const ok = check() === 0;
-    console.log(`${ok ? "ok" : "FAILED"}: ${name}`);
-    if (ok) passed++;
-    else failed.push(name);
+    const isOk = check() === 0;
+    console.log(`${isOk ? "ok" : "FAILED"}: ${name}`);
+    if (isOk) passed++;
+    else failedChecks.push(name);
   }
   const report = `${work}/vitest.json`;
   rmSync(report, { force: true });
   const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${report}`];
-  const status = node(inside("vitest", "vitest.mjs"), "run", ...reporters, ...process.argv.slice(2));
+  const status = runNode(inNodeModules("vitest", "vitest.mjs"), "run", ...reporters, ...process.argv.slice(2));
   const result = readJson(report);
   passed += result?.numPassedTests ?? 0;
-  // A file that does not even load has no tests to count.
-  const broken = (result?.testResults ?? []).filter(
+  // A test file that fails to load has no failed tests, so such files are counted as failures themselves.
+  const unloadedFiles = (result?.testResults ?? []).filter(
     (file) => file.status === "failed" && file.assertionResults.every((test) => test.status !== "failed"),
   );
-  let failures = failed.length + (result?.numFailedTests ?? 0) + broken.length;
-  if (status !== 0 && failures === failed.length) failures++;
+  let failures = failedChecks.length + (result?.numFailedTests ?? 0) + unloadedFiles.length;
+  if (status !== 0 && failures === failedChecks.length) failures++;
   const skipped = (result?.numPendingTests ?? 0) + (result?.numTodoTests ?? 0);
-  if (failed.length > 0) console.log(`failed checks: ${failed.join("; ")}`);
-  console.log(`${((Date.now() - since) / 1000).toFixed(0)} s without the set-up`);
+  if (failedChecks.length > 0) console.log(`failed checks: ${failedChecks.join("; ")}`);
+  console.log(`${((Date.now() - startTime) / 1000).toFixed(0)} s without the set-up`);
   console.log(`${passed} passed, ${failures} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`);
   return failures > 0 ? 1 : 0;
 });

@@ -1,6 +1,7 @@
 /**
- * A caption for one picture: CLIP's own 80 prompt templates, chosen so that they say something true about the picture
- * (blurry, small, a sketch ...). "a photo of a {}." is one of many, so that no single template is the one pretraining knows.
+ * Captions of the pretraining pictures, made from CLIP's 80 prompt templates. A template is chosen so that it is true
+ * of the picture (blurry, small, a sketch ...). "a photo of a {}." is only one of many, so that pretraining does not
+ * favour a single template.
  */
 import type { Scene } from "../src/datasets/embedded/scene";
 import type { Random } from "../src/util/random";
@@ -87,7 +88,10 @@ const flat = [
   "a drawing of a {}.",
   "a sketch of a {}.",
 ];
-/** The words for materials and media have no meaning in drawings; each hand is given some, so that they name a style. */
+/**
+ * By family of drawings. Words for materials and media have no literal meaning for drawings, so each family has a fixed
+ * set of them, which thereby names its style.
+ */
 const style: Record<string, string[]> = {
   fluent: [
     "the plastic {}.",
@@ -105,26 +109,29 @@ const style: Record<string, string[]> = {
   emojione: ["a painting of the {}.", "a painting of a {}.", "the embroidered {}.", "a embroidered {}."],
 };
 
-/** Templates that are true of a picture. */
-function fitting(scene: Scene, family: string, flatInk: boolean): string[][] {
-  const fit: string[][] = [plain, plain];
-  if (scene.sketched) fit.push(lines, lines, lines);
-  else if (flatInk) fit.push(flat, flat);
-  else if (style[family]) fit.push(style[family]);
-  if (scene.noise > 0.08) fit.push(rough);
-  if (scene.blurred) fit.push(blurry, blurry);
-  if (scene.pixelated) fit.push(blocks, blocks);
-  if (scene.brightness > 0.08) fit.push(bright);
-  if (scene.brightness < -0.08) fit.push(dark);
-  if (scene.gray) fit.push(gray, gray);
-  if (scene.hidden || Math.abs(scene.tilt) > 0.3) fit.push(hidden);
-  if (scene.scale > 0.97) fit.push(close);
-  if (scene.scale < 0.7) fit.push(small, small);
-  if (fit.length < 4) fit.push(clean);
-  return fit;
+/** Lists of templates that are true of a picture. A list that occurs several times is drawn more often. */
+function trueTemplates(scene: Scene, family: string, flatInk: boolean): string[][] {
+  const lists: string[][] = [plain, plain];
+  if (scene.sketched) lists.push(lines, lines, lines);
+  else if (flatInk) lists.push(flat, flat);
+  else if (style[family]) lists.push(style[family]);
+  if (scene.noise > 0.08) lists.push(rough);
+  if (scene.blurred) lists.push(blurry, blurry);
+  if (scene.pixelated) lists.push(blocks, blocks);
+  if (scene.brightness > 0.08) lists.push(bright);
+  if (scene.brightness < -0.08) lists.push(dark);
+  if (scene.gray) lists.push(gray, gray);
+  if (scene.hidden || Math.abs(scene.tilt) > 0.3) lists.push(hidden);
+  if (scene.scale > 0.97) lists.push(close);
+  if (scene.scale < 0.7) lists.push(small, small);
+  if (lists.length < 4) lists.push(clean);
+  return lists;
 }
 
-/** What the picture shows, in words: mostly the name, sometimes with or instead of a tag or its category. */
+/**
+ * What the picture shows, in words: mostly the name of the concept, sometimes the name with its category or a tag, or
+ * only the category or tags.
+ */
 function subject(concept: Concept | null, words: string, random: Random): string {
   if (!concept) return words;
   const r = random.uniform();
@@ -147,6 +154,6 @@ export function caption(
   const name = subject(concept, words, random);
   const r = random.uniform();
   if (r < 0.2) return name;
-  const text = random.pick(random.pick(fitting(scene, family, flatInk))).replace("{}", name);
+  const text = random.pick(random.pick(trueTemplates(scene, family, flatInk))).replace("{}", name);
   return r > 0.9 && !scene.sketched ? text.replace(/\.$/, ` on a ${scene.background} background.`) : text;
 }

@@ -1,6 +1,7 @@
 /**
- * The drawings: icon names of the `@iconify-json/*` packages aligned with emoji concepts (Unicode CLDR names) and
- * rendered to 64 x 64 RGBA. `npm run pretrain` runs this once; results are kept in `pretrain/.cache/`.
+ * The drawings of the pretraining data and of the embedded benchmark. The icons of the `@iconify-json/*` packages are
+ * matched by name with emoji concepts (Unicode CLDR names) and rendered to 64 x 64 RGBA. `npm run pretrain` renders
+ * them once and caches them in `pretrain/.cache/`.
  */
 import {
   closeSync,
@@ -19,10 +20,16 @@ export const DRAWING = 64; // pixels per side
 const modules = join("pretrain", "node_modules");
 export const cache = join("pretrain", ".cache");
 
-/** An emoji: what a picture can show. `name` is the lower-case CLDR name that captions and class names use. */
+/**
+ * An emoji, that is, something a picture can show. `name`: its lower-case CLDR name, used in captions and class names.
+ */
 export type Concept = { hex: string; name: string; group: string; subgroup: string; tags: string[] };
 
-/** One rendered drawing. `icon`: its name in the set. `family`: sets that share geometry. `hex` is null for icons that are no emoji; `words` is their name. */
+/**
+ * One rendered drawing. `icon`: its name in the icon set. `family`: the group of sets with the same outlines. `hex`:
+ * code points of the emoji, null for icons that are not emoji. `words`: the name of the emoji or icon. `mono`: drawn in
+ * a single colour.
+ */
 export type Drawing = {
   index: number;
   set: string;
@@ -33,7 +40,7 @@ export type Drawing = {
   mono: boolean;
 };
 
-/** Sets by role. A family is a group of sets drawn over the same outlines; it stays on one side of every split. */
+/** Family by icon set. A family is a group of sets with the same outlines; a split never separates it. */
 export const families: Record<string, string> = {
   "fluent-emoji": "fluent",
   "fluent-emoji-flat": "fluent",
@@ -99,7 +106,7 @@ const hexOf = (emoji: string) =>
     .filter((h) => h !== "FE0F")
     .join("-");
 
-/** Plain lower-case words: what the tokenizer of a small CLIP sees. */
+/** The name in lower-case words without accents and punctuation, as the tokenizer of the small CLIP gets it. */
 function plainName(name: string): string {
   return name
     .toLowerCase()
@@ -144,7 +151,7 @@ function readConcepts() {
   return { concepts, bySlug, bySquash };
 }
 
-/** The icons of one set that are used, with the concept each shows (if any) and its name in words. */
+/** Selects the icons of one set that are used. Each has the concept that it shows (or null) and its name in words. */
 function alignSet(set: string, names: string[], { concepts, bySlug, bySquash }: ReturnType<typeof readConcepts>) {
   const flagOf = new Map<string, Concept>();
   for (const c of concepts.values())
@@ -163,25 +170,25 @@ function alignSet(set: string, names: string[], { concepts, bySlug, bySquash }: 
       if (concept && !(set === "flag" && !name.endsWith("4x3"))) used.push({ name, words: concept.name, concept });
     } else if (emojiSets.includes(set)) {
       if (/skin-tone/.test(name)) continue;
-      const bare = name.replace(/-\d+$/, "");
+      const baseName = name.replace(/-\d+$/, "");
       const concept =
         bySlug.get(name) ??
         bySquash.get(squash(name)) ??
-        bySlug.get(bare) ??
-        bySquash.get(squash(bare)) ??
+        bySlug.get(baseName) ??
+        bySquash.get(squash(baseName)) ??
         bySlug.get(`flag-${name}`) ??
         bySquash.get(squash(`flag-for-${name}`));
       if (concept) used.push({ name, words: concept.name, concept });
     } else {
-      // One style of each icon is enough: outlines, filled or duotone, no negations.
+      // One style of each icon is enough (outline, filled or duotone). Crossed-out icons ("off") are omitted.
       if (set === "ph" && !/-(fill|duotone)$/.test(name) && /-(bold|light|thin)$/.test(name)) continue;
       if (set === "mdi" && /-(off|outline|variant)\b/.test(name)) continue;
       if (set === "mingcute" && !/-fill$/.test(name)) continue;
       if (set === "tabler" && /-off\b/.test(name)) continue;
       if (set === "healthicons" && /-(24px|negative)$/.test(name)) continue;
-      const bare = name.replace(/-(fill|duotone|filled|outline|line|bold|light|thin)$/, "");
-      const concept = bySlug.get(bare) ?? null;
-      used.push({ name, words: concept?.name ?? plainName(bare), concept });
+      const baseName = name.replace(/-(fill|duotone|filled|outline|line|bold|light|thin)$/, "");
+      const concept = bySlug.get(baseName) ?? null;
+      used.push({ name, words: concept?.name ?? plainName(baseName), concept });
     }
   }
   return used;
@@ -199,7 +206,7 @@ async function renderIcon(pack: any, name: string): Promise<Buffer> {
     .toBuffer();
 }
 
-/** All drawings and concepts; renders them on the first call. Pixels: [drawings, 64, 64, 4] uint8. */
+/** All drawings and concepts; they are rendered on the first call. `pixels`: [drawings, 64, 64, 4] uint8. */
 export async function collectDrawings(
   print: (line: string) => void,
 ): Promise<{ drawings: Drawing[]; concepts: Map<string, Concept>; pixels: Uint8Array }> {
@@ -215,7 +222,8 @@ export async function collectDrawings(
       const names = Object.keys(pack.icons).filter((n) => !pack.icons[n].hidden);
       const before = drawings.length;
       for (const { name, words, concept } of alignSet(set, names, concepts)) {
-        const rgba = await renderIcon(pack, name).catch(() => null); // a few icons use SVG features librsvg lacks
+        // a few icons use SVG features that librsvg does not support
+        const rgba = await renderIcon(pack, name).catch(() => null);
         let ink = 0;
         for (let i = 3; rgba && i < rgba.length; i += 4) ink += rgba[i];
         if (!rgba || ink < 255 * 40) continue;

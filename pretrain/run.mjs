@@ -1,6 +1,7 @@
 /**
- * `npm run pretrain`: makes the mini-CLIP of weights/mini-clip and the drawings of data/atlas again, from locked packages
- * with fixed seeds and steps. Options go to train.py (`-- --steps 100` for a trial).
+ * `npm run pretrain`: recreates the mini-CLIP of weights/mini-clip and the drawings of data/atlas, from locked
+ * packages, with fixed seeds and a fixed number of steps. Options are passed on to train.py (`-- --steps 100` for a
+ * trial).
  */
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
@@ -14,11 +15,13 @@ const step = (title, program, args) =>
   new Promise((resolve, reject) => {
     console.log(`pretrain: ${title}`);
     spawn(program, args, { cwd: root, stdio: "inherit" })
-      .on("error", (error) => reject(new SetupError(`${program} does not start (${error.message}); ${title} needs it`)))
+      .on("error", (error) =>
+        reject(new SetupError(`${program}, needed for ${title}, cannot be started: ${error.message}`)),
+      )
       .on("exit", (code) =>
         code === 0
           ? resolve()
-          : reject(new SetupError(`${title} stopped with exit status ${code}; its message is above`)),
+          : reject(new SetupError(`${title}: failed with exit status ${code}; see the message above`)),
       );
   });
 

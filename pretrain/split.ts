@@ -1,16 +1,19 @@
 /**
- * Which drawing goes where, by seeded lot per concept: some hands' drawings of it to pretraining, others to the
- * downstream sets. A family (sets drawn over the same outlines) is never on both sides, gender variants of a figure
- * move together, and a drawing that looks the same in two families is taken out of pretraining.
+ * Splits the drawings into pretraining and downstream datasets. For each concept, a seeded random draw decides which
+ * families (styles) of drawings are used downstream; the others are used for pretraining. For one concept, a family
+ * (icon sets with the same outlines) is never used on both sides, and gender variants of a figure are assigned
+ * together. A drawing that looks the same as a downstream one is removed from pretraining.
  */
-
 import type { Look } from "../src/datasets/embedded/scene";
 import { seeded } from "../src/util/random";
 import { type Concept, DRAWING, type Drawing } from "./concepts";
 
-/** One class of one set: its name and the drawings that show it. */
+/** One class of a downstream dataset: its name and the drawings that show it. */
 export type SetClass = { name: string; drawings: { index: number; family: string; mono: boolean }[] };
-/** A downstream set. `renders`: pictures per drawing for train, validation and test; `source`: the set it is a shifted version of. */
+/**
+ * A downstream dataset. `renders`: number of pictures per drawing for training, validation and test. `source`: the
+ * dataset of which it is a shifted version, or null. `strength`: strength of the image distortions.
+ */
 export type SetPlan = {
   name: string;
   title: string;
@@ -21,16 +24,17 @@ export type SetPlan = {
   classes: SetClass[];
 };
 
-const hands = ["noto", "noto-v1", "twemoji", "emojione", "fluent"]; // five families that drew nearly everything
-const flagHands = [...hands, "circle-flags", "flag", "flagpack", "cif"];
-/** Outlines over another family's geometry, and the family they belong with. */
+// five families with drawings of nearly every concept
+const styles = ["noto", "noto-v1", "twemoji", "emojione", "fluent"];
+const flagStyles = [...styles, "circle-flags", "flag", "flagpack", "cif"];
+/** Families of outline drawings that trace another family: name of the outlines -> name of the traced family. */
 const tracedFrom: Record<string, string> = { "emojione-monotone": "emojione", "fluent-outline": "fluent" };
-const unseenHands = ["fxemoji", "streamline-emojis"]; // styles that pretraining never sees
+const unseenStyles = ["fxemoji", "streamline-emojis"]; // styles that are never used for pretraining
 
 const CLASSES = 40;
 const GENERIC_CLASSES = 64;
 
-/** Coarse names: the classes of `kinds`, and category words of captions. */
+/** Category names by emoji subgroup: the class names of the dataset `kinds`, and category words in captions. */
 export const categories: Record<string, string> = {
   "animal-bird": "bird",
   "animal-bug": "insect",
@@ -81,8 +85,8 @@ export const categories: Record<string, string> = {
   "place-religious": "place of worship",
 };
 
-/** Gender variants of one figure share their drawing but for hair and clothes. */
-const figure = (name: string) => name.replace(/^(man|woman|men|women|person|people|mx) (in |with |getting )?/, "");
+/** A name without its gender: the drawings of gender variants differ only in hair and clothes. */
+const genderless = (name: string) => name.replace(/^(man|woman|men|women|person|people|mx) (in |with |getting )?/, "");
 const isVariant = (c: Concept) => /^(man|woman|men|women) /.test(c.name);
 const group = (c: Concept): string | null => {
   if (c.subgroup === "country-flag") return "flags";
@@ -110,7 +114,7 @@ const looks: Record<string, [string, Look]> = {
   vehicles: ["Vehicles", "vignette"],
 };
 
-/** 16 x 16 RGBA means, premultiplied: enough to tell two drawings apart. */
+/** A 16 x 16 thumbnail [16,16,4] with premultiplied alpha; this is sufficient to tell two drawings apart. */
 function thumbnail(pixels: Uint8Array, index: number): Float32Array {
   const out = new Float32Array(16 * 16 * 4);
   const from = index * DRAWING * DRAWING * 4;
@@ -125,65 +129,68 @@ function thumbnail(pixels: Uint8Array, index: number): Float32Array {
   return out;
 }
 
-/** Drawings of `candidates` that look the same as one of `kept`: mean absolute difference of the thumbnails below 0.02. */
-export function lookalikes(candidates: number[], kept: number[], pixels: Uint8Array): Set<number> {
+/**
+ * The drawings of `candidates` that look the same as a drawing of `references`: the mean absolute difference of their
+ * thumbnails is below 0.02.
+ */
+export function lookalikes(candidates: number[], references: number[], pixels: Uint8Array): Set<number> {
   const limit = 0.02 * 16 * 16 * 4;
-  const thumbs = kept.map((i) => thumbnail(pixels, i));
-  const found = new Set<number>();
+  const thumbs = references.map((i) => thumbnail(pixels, i));
+  const similar = new Set<number>();
   for (const i of candidates) {
     const a = thumbnail(pixels, i);
     for (const b of thumbs) {
       let sum = 0;
       for (let k = 0; k < a.length && sum < limit; k++) sum += Math.abs(a[k] - b[k]);
       if (sum < limit) {
-        found.add(i);
+        similar.add(i);
         break;
       }
     }
   }
-  return found;
+  return similar;
 }
 
-/** The whole plan: downstream sets, and the drawings left for pretraining. */
+/** Plans the downstream datasets. @returns them, and the drawings that remain for pretraining */
 export function planSets(
   drawings: Drawing[],
   concepts: Map<string, Concept>,
   pixels: Uint8Array,
 ): { sets: SetPlan[]; pretraining: Drawing[] } {
-  // by[figure name][family] -> drawings, for emoji and flags only
-  const by = new Map<string, Map<string, Drawing[]>>();
+  // Drawings of emoji and flags: emoji code points -> family -> drawings.
+  const drawingsOf = new Map<string, Map<string, Drawing[]>>();
   for (const d of drawings) {
-    if (!d.hex || (!flagHands.includes(d.family) && !(d.family in tracedFrom) && !unseenHands.includes(d.family)))
+    if (!d.hex || (!flagStyles.includes(d.family) && !(d.family in tracedFrom) && !unseenStyles.includes(d.family)))
       continue;
-    const families = by.get(d.hex) ?? by.set(d.hex, new Map()).get(d.hex)!;
+    const families = drawingsOf.get(d.hex) ?? drawingsOf.set(d.hex, new Map()).get(d.hex)!;
     families.set(d.family, [...(families.get(d.family) ?? []), d]);
   }
   const familiesOf = (c: Concept) =>
-    (c.subgroup === "country-flag" ? flagHands : hands).filter((f) => by.get(c.hex)?.has(f));
+    (c.subgroup === "country-flag" ? flagStyles : styles).filter((f) => drawingsOf.get(c.hex)?.has(f));
 
   const members = new Map<string, Concept[]>();
   const seen = new Set<string>();
   for (const c of [...concepts.values()].sort((a, b) => (a.hex < b.hex ? -1 : 1))) {
     const g = group(c);
-    if (!g || seen.has(figure(c.name)) || familiesOf(c).length < 4) continue;
-    seen.add(figure(c.name));
+    if (!g || seen.has(genderless(c.name)) || familiesOf(c).length < 4) continue;
+    seen.add(genderless(c.name));
     members.set(g, [...(members.get(g) ?? []), c]);
   }
 
-  /** figure -> families whose drawings of it belong downstream */
+  /** Genderless name -> families whose drawings of it are used downstream. */
   const downstream = new Map<string, Set<string>>();
-  const lot = seeded("embedded split", 2);
+  const random = seeded("embedded split", 2);
   const toClass = (c: Concept, families: string[]): SetClass => ({
     name: c.name,
     drawings: families.map((family) => {
-      const d = lot.pick(by.get(c.hex)!.get(family)!);
+      const d = random.pick(drawingsOf.get(c.hex)!.get(family)!);
       return { index: d.index, family, mono: d.mono };
     }),
   });
   const reserve = (c: Concept, families: string[]) => {
-    const held = downstream.get(figure(c.name)) ?? new Set();
-    for (const f of families) held.add(f);
-    downstream.set(figure(c.name), held);
+    const reserved = downstream.get(genderless(c.name)) ?? new Set();
+    for (const f of families) reserved.add(f);
+    downstream.set(genderless(c.name), reserved);
     return families;
   };
   const byName = (a: SetClass, b: SetClass) => (a.name < b.name ? -1 : 1);
@@ -192,51 +199,54 @@ export function planSets(
   const leftovers: Concept[] = [...(members.get("generic") ?? [])];
   const chosen: Concept[] = [];
   for (const [name, [title, look]] of Object.entries(looks)) {
-    const order = lot.shuffle(members.get(name) ?? []);
+    const order = random.shuffle(members.get(name) ?? []);
     const used = order.slice(0, CLASSES);
     chosen.push(...used);
     leftovers.push(...order.slice(CLASSES));
-    const classes = used.map((c) => toClass(c, reserve(c, lot.shuffle(familiesOf(c)).slice(0, 3))));
+    const classes = used.map((c) => toClass(c, reserve(c, random.shuffle(familiesOf(c)).slice(0, 3))));
     sets.push({ name, title, look, strength: 0.5, renders: [6, 3, 7], source: null, classes: classes.sort(byName) });
   }
 
-  // The generic set: what is left of all groups, five hands each: three for the set, one for its -v2, one for pretraining.
-  const generic = lot
-    .shuffle(leftovers.filter((c) => hands.every((f) => by.get(c.hex)!.has(f)) && c.subgroup !== "country-flag"))
+  // The generic dataset: concepts of all groups that are not used yet and have drawings in all five styles. Three
+  // styles are for this dataset, one for generic-v2, one for pretraining.
+  const generic = random
+    .shuffle(
+      leftovers.filter((c) => styles.every((f) => drawingsOf.get(c.hex)!.has(f)) && c.subgroup !== "country-flag"),
+    )
     .slice(0, GENERIC_CLASSES)
     .sort((a, b) => (a.name < b.name ? -1 : 1));
   const shifted = { v2: [] as SetClass[], sketch: [] as SetClass[], rendition: [] as SetClass[] };
   const genericClasses = generic.map((c) => {
-    const known = lot.pick(["noto", "noto-v1", "twemoji"]);
-    const rest = lot.shuffle(hands.filter((f) => f !== known));
-    reserve(c, rest);
-    shifted.v2.push(toClass(c, rest.slice(3)));
-    const having = (families: string[]) => families.filter((f) => by.get(c.hex)!.has(f));
+    const pretrainingStyle = random.pick(["noto", "noto-v1", "twemoji"]);
+    const downstreamStyles = random.shuffle(styles.filter((f) => f !== pretrainingStyle));
+    reserve(c, downstreamStyles);
+    shifted.v2.push(toClass(c, downstreamStyles.slice(3)));
+    const available = (families: string[]) => families.filter((f) => drawingsOf.get(c.hex)!.has(f));
     for (const [kind, families] of [
       ["sketch", Object.keys(tracedFrom)],
-      ["rendition", unseenHands],
+      ["rendition", unseenStyles],
     ] as const)
-      if (having([...families]).length) shifted[kind].push(toClass(c, having([...families])));
-    return toClass(c, rest.slice(0, 3));
+      if (available([...families]).length) shifted[kind].push(toClass(c, available([...families])));
+    return toClass(c, downstreamStyles.slice(0, 3));
   });
   const base = { look: "plain" as Look, strength: 0.5, source: null };
   sets.unshift({ ...base, name: "generic", title: "Generic", renders: [6, 3, 7], classes: genericClasses });
 
-  // Coarse classes: kinds of things, eight drawings each, of concepts that the generic set does not use.
+  // Coarse classes: categories with eight drawings each, of concepts that the generic dataset does not use.
   const genericNames = new Set(generic.map((c) => c.name));
   const kinds: SetClass[] = [];
   for (const [subgroup, name] of Object.entries(categories)) {
-    const of = lot.shuffle(
+    const inCategory = random.shuffle(
       [...chosen, ...leftovers].filter((c) => c.subgroup === subgroup && !genericNames.has(c.name)),
     );
-    if (of.length < 8 || subgroup === "country-flag") continue;
-    const drawn = of.slice(0, 8).map((c) => {
-      const held = [...(downstream.get(figure(c.name)) ?? reserve(c, lot.shuffle(familiesOf(c)).slice(0, 3)))].filter(
-        (f) => by.get(c.hex)!.has(f),
-      );
-      return toClass(c, [lot.pick(held)]).drawings[0];
+    if (inCategory.length < 8 || subgroup === "country-flag") continue;
+    const categoryDrawings = inCategory.slice(0, 8).map((c) => {
+      const families = [
+        ...(downstream.get(genderless(c.name)) ?? reserve(c, random.shuffle(familiesOf(c)).slice(0, 3))),
+      ].filter((f) => drawingsOf.get(c.hex)!.has(f));
+      return toClass(c, [random.pick(families)]).drawings[0];
     });
-    kinds.push({ name, drawings: drawn });
+    kinds.push({ name, drawings: categoryDrawings });
   }
   sets.push({
     ...base,
@@ -272,22 +282,22 @@ export function planSets(
     classes: shifted.rendition,
   });
 
-  // Pretraining gets everything else.
-  const held = sets.flatMap((s) => s.classes.flatMap((c) => c.drawings.map((d) => d.index)));
-  const free = drawings.filter((d) => {
-    if (unseenHands.includes(d.family)) return false;
+  // Pretraining uses all other drawings.
+  const downstreamDrawings = sets.flatMap((s) => s.classes.flatMap((c) => c.drawings.map((d) => d.index)));
+  const unused = drawings.filter((d) => {
+    if (unseenStyles.includes(d.family)) return false;
     const concept = d.hex ? concepts.get(d.hex)! : null;
-    return !concept || !downstream.get(figure(concept.name))?.has(tracedFrom[d.family] ?? d.family);
+    return !concept || !downstream.get(genderless(concept.name))?.has(tracedFrom[d.family] ?? d.family);
   });
   const flags = new Set(
     drawings.filter((d) => d.hex && concepts.get(d.hex)!.subgroup === "country-flag").map((d) => d.index),
   );
-  // A flag's design is the same in every hand, so flags are left out of this comparison.
+  // A flag looks the same in every style, so flags are not compared.
   const comparable = (i: number) => !flags.has(i);
-  const same = lookalikes(
-    free.filter((d) => d.hex && comparable(d.index)).map((d) => d.index),
-    held.filter(comparable),
+  const similar = lookalikes(
+    unused.filter((d) => d.hex && comparable(d.index)).map((d) => d.index),
+    downstreamDrawings.filter(comparable),
     pixels,
   );
-  return { sets, pretraining: free.filter((d) => !same.has(d.index)) };
+  return { sets, pretraining: unused.filter((d) => !similar.has(d.index)) };
 }

@@ -1,4 +1,4 @@
-/** The surface of src/kit.ts: what it exports, that all of it is documented, and that notebooks need nothing else. */
+/** The exports of src/kit.ts: their names, that all of them have docstrings, and that notebooks import nothing else. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import ts from "typescript";
@@ -21,7 +21,7 @@ const exported = checker
       : { name: symbol.name, symbol },
   );
 
-test("the surface", () => {
+test("src/kit.ts exports exactly these names", () => {
   expect(exported.map(({ name }) => name).sort()).toMatchInlineSnapshot(`
     [
       "Clip",
@@ -128,14 +128,14 @@ test("the surface", () => {
 });
 
 test("every export has a docstring", () => {
-  const ours = ({ symbol }: { symbol: ts.Symbol }) =>
+  const isDefinedInKit = ({ symbol }: { symbol: ts.Symbol }) =>
     symbol.declarations?.every((node) => !node.getSourceFile().fileName.includes("node_modules"));
-  const documented = ({ symbol }: { symbol: ts.Symbol }) => symbol.getDocumentationComment(checker).length > 0;
-  const bare = exported.filter((one) => one.name !== "tf" && ours(one) && !documented(one));
-  expect(bare.map(({ name }) => name)).toEqual([]);
+  const isDocumented = ({ symbol }: { symbol: ts.Symbol }) => symbol.getDocumentationComment(checker).length > 0;
+  const undocumented = exported.filter((entry) => entry.name !== "tf" && isDefinedInKit(entry) && !isDocumented(entry));
+  expect(undocumented.map(({ name }) => name)).toEqual([]);
 });
 
-test("every notebook imports the kit and nothing else of the clone", () => {
+test("every notebook imports src/kit and no other file of the clone", () => {
   for (const name of readdirSync("notebooks").filter((file) => file.endsWith(".ipynb"))) {
     const { cells } = JSON.parse(readFileSync(join("notebooks", name), "utf8")) as {
       cells: { cell_type: string; source: string[] }[];

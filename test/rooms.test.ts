@@ -1,4 +1,7 @@
-/** Rules for src/ that tslab's module loader sets (tslab/dist/executor.js), and our own: one import of TensorFlow, rooms in an order. */
+/**
+ * Rules for the code in src/: those that tslab's module loader requires (tslab/dist/executor.js), and the kit's own:
+ * only one file imports TensorFlow, and the folders of src import each other in one direction only.
+ */
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { expect, test } from "vitest";
@@ -7,36 +10,36 @@ const files = readdirSync("src", { recursive: true, encoding: "utf8" })
   .map((name) => join("src", name))
   .filter((name) => name.endsWith(".ts"));
 
-/** The text without comments, so that prose may name what code may not. */
+/** The text of a file without comments, because comments may mention what code must not use. */
 const code = (file: string) => readFileSync(file, "utf8").replace(/\/\*[\s\S]*?\*\/|(^|\s)\/\/.*$/gm, "");
 const imports = (file: string) =>
   [...code(file).matchAll(/\b(?:from|import)\s*\(?\s*["']([^"']+)["']/g)].map((match) => match[1]);
 const relatives = (file: string) => imports(file).filter((name) => name.startsWith("."));
 const packages = Object.keys(JSON.parse(readFileSync("package.json", "utf8")).dependencies);
 
-test("relative imports name a file without extension, no folder, and the file exists", () => {
-  const wrong = files.flatMap((file) =>
+test("relative imports name an existing file without its extension, never a folder", () => {
+  const violations = files.flatMap((file) =>
     relatives(file)
       .filter((name) => !existsSync(`${join(dirname(file), name)}.ts`) || /\/$|\.(ts|js)$/.test(name))
       .map((name) => `${file}: ${name}`),
   );
-  expect(wrong).toEqual([]);
+  expect(violations).toEqual([]);
 });
 
-test("no import cycles, types included", () => {
+test("there are no import cycles, type imports included", () => {
   const cycles: string[] = [];
-  const done = new Set<string>();
-  const visit = (file: string, way: string[]) => {
-    if (way.includes(file)) cycles.push([...way.slice(way.indexOf(file)), file].join(" -> "));
-    if (way.includes(file) || done.has(file)) return;
-    for (const name of relatives(file)) visit(`${join(dirname(file), name)}.ts`, [...way, file]);
-    done.add(file);
+  const finished = new Set<string>();
+  const visit = (file: string, importChain: string[]) => {
+    if (importChain.includes(file)) cycles.push([...importChain.slice(importChain.indexOf(file)), file].join(" -> "));
+    if (importChain.includes(file) || finished.has(file)) return;
+    for (const name of relatives(file)) visit(`${join(dirname(file), name)}.ts`, [...importChain, file]);
+    finished.add(file);
   };
   for (const file of files) visit(file, []);
   expect(cycles).toEqual([]);
 });
 
-test("file names have no dots and are no package's or Node module's name", () => {
+test("file names contain no dots and differ from the names of packages and Node modules", () => {
   const names = new Set([
     ...packages.map((name) => basename(name)),
     "zod",
@@ -49,26 +52,26 @@ test("file names have no dots and are no package's or Node module's name", () =>
     "crypto",
     "stream",
   ]);
-  const wrong = files.filter((file) => {
+  const violations = files.filter((file) => {
     const name = basename(file, ".ts");
     return name.includes(".") || names.has(name) || name === "index";
   });
-  expect(wrong).toEqual([]);
+  expect(violations).toEqual([]);
 });
 
-test("no import.meta, __dirname, `using` or top-level await", () => {
-  const wrong = files.filter((file) =>
+test("no file uses import.meta, __dirname, `using` or top-level await", () => {
+  const violations = files.filter((file) =>
     /\bimport\.meta\b|\b__(dirname|filename)\b|^\s*(await )?using \w+ =/m.test(code(file)),
   );
-  expect(wrong).toEqual([]);
+  expect(violations).toEqual([]);
   expect(files.filter((file) => /^(const .*= )?await /m.test(code(file)))).toEqual([]);
 });
 
 test("only src/engine/tf.ts imports TensorFlow", () => {
-  const wrong = files.filter(
+  const violations = files.filter(
     (file) => file !== join("src", "engine", "tf.ts") && imports(file).some((name) => name.startsWith("@tensorflow/")),
   );
-  expect(wrong).toEqual([]);
+  expect(violations).toEqual([]);
 });
 
 test("every package that src imports is a locked dependency", () => {
@@ -77,8 +80,8 @@ test("every package that src imports is a locked dependency", () => {
   expect([...new Set(foreign.map(name))].filter((id) => !packages.includes(id))).toEqual([]);
 });
 
-/** The rooms of src from the ground up: a room imports from those before it, and from no other. */
-const floors = [
+/** The folders of src in layers: a folder may import only from folders in earlier layers. */
+const layers = [
   ["util"],
   ["io"],
   ["engine"],
@@ -95,41 +98,41 @@ const floors = [
   ["cli", "kit.ts"],
 ];
 
-/** What would be possible by the floors, and would still be wrong. */
+/** Imports [from, to] that the order of the layers would allow but that are forbidden nevertheless. */
 const forbidden = [
-  ["methods", "datasets"], // a method sees pixels, not files
-  ["figures", "training"], // a figure is made of results
-  ["results", "engine"], // a result is data
+  ["methods", "datasets"], // methods get pixels, not files
+  ["figures", "training"], // figures are made from results
+  ["results", "engine"], // results are plain data
   ["results", "methods"],
 ];
 
-test("imports between rooms go one way only", () => {
-  const roomOf = (file: string) => file.split("/")[1];
-  const floorOf = (room: string) => floors.findIndex((rooms) => rooms.includes(room));
-  expect([...new Set(files.map(roomOf))].filter((room) => floorOf(room) < 0)).toEqual([]);
-  const wrong = files.flatMap((file) =>
+test("the folders of src import only from earlier layers", () => {
+  const folderOf = (file: string) => file.split("/")[1];
+  const layerOf = (folder: string) => layers.findIndex((folders) => folders.includes(folder));
+  expect([...new Set(files.map(folderOf))].filter((folder) => layerOf(folder) < 0)).toEqual([]);
+  const violations = files.flatMap((file) =>
     relatives(file)
       .map((name) => join(dirname(file), name))
       .filter((target) => {
-        const [from, to] = [roomOf(file), roomOf(`${target}.ts`)];
-        const banned = forbidden.some(([a, b]) => a === from && b === to);
-        return from !== to && (floorOf(to) >= floorOf(from) || banned);
+        const [from, to] = [folderOf(file), folderOf(`${target}.ts`)];
+        const isForbidden = forbidden.some(([a, b]) => a === from && b === to);
+        return from !== to && (layerOf(to) >= layerOf(from) || isForbidden);
       })
       .map((target) => `${file} -> ${target}`),
   );
-  expect(wrong).toEqual([]);
+  expect(violations).toEqual([]);
 });
 
-test("neither src nor bench imports from test, and src not from bench", () => {
+test("src imports only from src, and bench does not import from test", () => {
   const bench = readdirSync("bench")
     .filter((name) => name.endsWith(".ts"))
     .map((name) => join("bench", name));
-  const outside = (file: string) => relatives(file).map((name) => join(dirname(file), name).split("/")[0]);
-  expect(files.filter((file) => outside(file).some((root) => root !== "src"))).toEqual([]);
-  expect(bench.filter((file) => outside(file).includes("test"))).toEqual([]);
+  const importedRoots = (file: string) => relatives(file).map((name) => join(dirname(file), name).split("/")[0]);
+  expect(files.filter((file) => importedRoots(file).some((root) => root !== "src"))).toEqual([]);
+  expect(bench.filter((file) => importedRoots(file).includes("test"))).toEqual([]);
 });
 
-test("the lockfile names no registry and package.json pins exactly", () => {
+test("the lockfile names no registry, and package.json pins exact versions", () => {
   const lock = readFileSync("package-lock.json", "utf8");
   expect(lock).not.toMatch(/"resolved"/);
   const { dependencies, devDependencies } = JSON.parse(readFileSync("package.json", "utf8"));

@@ -1,4 +1,6 @@
-/** A small dataset for tests: coloured shapes, 8 classes, in the CoOp layout with the splits `renders` and `disjoint`. */
+/**
+ * A small dataset for tests: coloured shapes, 8 classes, in CoOp's folder layout, with the splits renders and disjoint.
+ */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import sharp from "sharp";
@@ -7,7 +9,9 @@ import { seeded } from "../src/util/random";
 const colours = { red: "#d22", green: "#2a2", blue: "#22d", yellow: "#dd2" };
 const shapes = { circle: '<circle cx="16" cy="16" r="10"/>', square: '<rect x="7" y="7" width="18" height="18"/>' };
 
-/** Draws `<folder>/images` and the split files: 6 training, 2 validation and 4 test pictures of 32 pixels a class. */
+/**
+ * Draws `<folder>/images` and writes the split files: per class 6 training, 2 validation and 4 test pictures (32 x 32).
+ */
 export async function drawShapes(folder: string): Promise<void> {
   const lists: Record<string, [string, number, string][]> = { train: [], val: [], test: [] };
   const names = Object.keys(shapes).flatMap((shape) => Object.keys(colours).map((colour) => [colour, shape]));

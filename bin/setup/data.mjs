@@ -1,4 +1,7 @@
-/** The embedded benchmark's pictures, drawn from the committed atlas by `materialise()` of src/datasets/embedded/materialise.ts. */
+/**
+ * Set-up step: draws the pictures of the embedded benchmark from the committed atlas, with `materialise()` of
+ * src/datasets/embedded/materialise.ts.
+ */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 import { hash, path, readJson, run, typescriptLoader, writeWhole } from "./tools.mjs";
@@ -8,8 +11,8 @@ const program = path("src", "datasets", "embedded", "materialise.ts");
 
 export const data = { name: "pictures", ready, make };
 
-/** Everything that determines the pictures: the atlas and the code that draws it. */
-function wanted() {
+/** Hash of everything that determines the pictures: the atlas and the code that draws them. */
+function sourceHash() {
   const folders = [path("data", "atlas"), path("src", "datasets", "embedded")].filter((folder) => existsSync(folder));
   const files = folders.flatMap((folder) =>
     readdirSync(folder, { withFileTypes: true })
@@ -19,8 +22,10 @@ function wanted() {
   return hash(...files.sort().map((file) => readFileSync(file)));
 }
 
-/** Class folders of each dataset, counted: a picture folder that was removed is drawn again. */
-function made() {
+/**
+ * Number of class folders in each dataset. It shows whether a folder was removed and the pictures must be drawn again.
+ */
+function classFolders() {
   return Object.fromEntries(
     readdirSync(path("data"), { withFileTypes: true })
       .filter((entry) => entry.isDirectory() && existsSync(path("data", entry.name, "images")))
@@ -30,8 +35,8 @@ function made() {
 
 function ready() {
   if (!existsSync(program)) return true;
-  const before = readJson(stamp);
-  return before?.key === wanted() && JSON.stringify(before.made) === JSON.stringify(made());
+  const stored = readJson(stamp);
+  return stored?.key === sourceHash() && JSON.stringify(stored.made) === JSON.stringify(classFolders());
 }
 
 async function make(say) {
@@ -40,5 +45,5 @@ async function make(say) {
     "drawing the embedded benchmark's pictures",
     run(process.execPath, ["--import", typescriptLoader, "-e", draw]),
   );
-  writeWhole(stamp, JSON.stringify({ key: wanted(), made: made() }));
+  writeWhole(stamp, JSON.stringify({ key: sourceHash(), made: classFolders() }));
 }

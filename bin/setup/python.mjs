@@ -1,6 +1,6 @@
 /**
- * The clone's own Python environment in .venv: JupyterLab, the Plotly renderer, and the kernel that runs the notebooks.
- * Its pip also fetches the TensorFlow library (engine.mjs).
+ * Set-up steps: the Python environment of the clone in .venv, with JupyterLab and the Plotly renderer, and the Jupyter
+ * kernel that runs the notebooks. The environment's pip also downloads the TensorFlow library (engine.mjs).
  */
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join, relative } from "node:path";
@@ -11,36 +11,40 @@ const stamp = path(".venv", "made.json");
 
 export const environment = { name: "notebooks", ready, make };
 
-const wanted = () => hash(root, readFileSync(path("requirements.txt")));
+const requirementsHash = () => hash(root, readFileSync(path("requirements.txt")));
 
 function ready() {
-  return existsSync(python) && readJson(stamp)?.key === wanted();
+  return existsSync(python) && readJson(stamp)?.key === requirementsHash();
 }
 
 async function make(say) {
   await makeEnvironment(path(".venv"), say);
   await say.during("pip installs JupyterLab and the Plotly renderer", install(python, "requirements.txt"));
-  // JupyterLab asks the network for news at every start; this kit does not.
+  // Without this setting, JupyterLab checks the network for news at every start.
   writeWhole(
     path(".venv", "etc", "jupyter", "labconfig", "page_config.json"),
     `${JSON.stringify({ disabledExtensions: { "@jupyterlab/apputils-extension:announcements": true } }, null, 2)}\n`,
   );
-  writeWhole(stamp, JSON.stringify({ key: wanted() }));
+  writeWhole(stamp, JSON.stringify({ key: requirementsHash() }));
 }
 
-/** A folder with a Python of its own, unless it is one already. */
+/** Creates a Python virtual environment in a folder, unless it contains a working one already. */
 export async function makeEnvironment(folder, say) {
-  const own = join(folder, "bin", "python");
-  if (existsSync(own) && (await hasPip(own))) return;
+  const environmentPython = join(folder, "bin", "python");
+  if (existsSync(environmentPython) && (await hasPip(environmentPython))) return;
   const base = await findPython();
   rmSync(folder, { recursive: true, force: true });
   await say.during(
-    `Python ${base.version} (${base.program}) makes ${relative(root, folder)}`,
-    createEnvironment(base.program, folder, own),
+    `Python ${base.version} (${base.program}) creates ${relative(root, folder)}`,
+    createEnvironment(base.program, folder, environmentPython),
   );
 }
 
-/** pip installs a file of exact versions and hashes, in which nothing that is needed may be missing. `more` are options of pip. */
+/**
+ * Installs a requirements file of exact versions and hashes with pip. Dependencies are not resolved, so the file must
+ * list all of them.
+ * @param more further options of pip
+ */
 export function install(python, requirements, ...more) {
   const quiet = [
     "--quiet",
@@ -53,7 +57,7 @@ export function install(python, requirements, ...more) {
   return run(python, ["-m", "pip", "install", ...quiet, ...more, "-r", requirements]);
 }
 
-/** The first Python 3.10-3.13 on the PATH, else a newer one. */
+/** The first Python 3.10 to 3.13 on the PATH, else the first newer one. */
 async function findPython() {
   const found = [];
   for (const program of ["python3", "python3.13", "python3.12", "python3.11", "python3.10", "python"]) {
@@ -62,37 +66,39 @@ async function findPython() {
   }
   const best = found.find(({ minor }) => minor >= 10 && minor <= 13) ?? found.find(({ minor }) => minor > 13);
   if (best) return best;
-  const seen =
-    found.length > 0 ? `only Python ${found.map(({ version }) => version).join(", ")} is here` : "no Python is here";
-  throw new SetupError(`Python 3.10 or newer is needed for JupyterLab and the native engine, and ${seen}. Install it, on Debian or Ubuntu:
+  const problem =
+    found.length > 0
+      ? `only Python ${found.map(({ version }) => version).join(", ")} is installed`
+      : "no Python is installed";
+  throw new SetupError(`Python 3.10 or newer is needed for JupyterLab and the native engine, but ${problem}. Install it, on Debian or Ubuntu:
   sudo apt-get install python3 python3-venv`);
 }
 
-/** `python -m venv`; where Debian left that out, another way to the same folder. */
+/** Creates a virtual environment with `python -m venv`, or with other tools where Debian omits that module. */
 async function createEnvironment(program, folder, python) {
-  const ways = [
+  const attempts = [
     () => run(program, ["-m", "venv", folder]),
     () => run(program, ["-m", "virtualenv", "--quiet", folder]),
     () => run("virtualenv", ["--quiet", "--python", program, folder]),
     () => run("uv", ["venv", "--quiet", "--seed", "--python", program, folder]),
-    // Debian's python3 without ensurepip, but with pip: pip installs itself into the new environment.
+    // For Debian's python3 with pip but without ensurepip: pip installs itself into the new environment.
     async () => {
       await run(program, ["-m", "venv", "--without-pip", folder]);
       await run(program, ["-m", "pip", "--python", python, "install", "--quiet", "pip"]);
     },
   ];
   const reasons = [];
-  for (const way of ways) {
+  for (const attempt of attempts) {
     try {
-      await way();
+      await attempt();
       if (await hasPip(python)) return;
-      reasons.push("an environment without pip came out");
+      reasons.push("the created environment has no pip");
     } catch (error) {
       reasons.push(error.message.split("\n").slice(0, 3).join(" "));
     }
     rmSync(folder, { recursive: true, force: true });
   }
-  throw new SetupError(`${program} cannot make a virtual environment. Install its venv module, on Debian or Ubuntu:
+  throw new SetupError(`${program} cannot create a virtual environment. Install its venv module, on Debian or Ubuntu:
   sudo apt-get install python3-venv
 What was tried:\n  ${reasons.join("\n  ")}`);
 }

@@ -1,4 +1,7 @@
-/** What every step of the set-up uses: paths, hashes, child processes, progress lines, the lock. Plain Node, no packages. */
+/**
+ * Functions that all steps of the set-up share: paths, hashes, child processes, progress lines, the lock. They use Node
+ * only, because no package is installed yet.
+ */
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
@@ -10,17 +13,17 @@ export const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 export const work = join(root, ".setup");
 export const path = (...parts) => join(root, ...parts);
 
-/** Given to `node --import`, runs TypeScript files (package tsx). */
+/** The loader of the package tsx: `node --import <this>` runs TypeScript files. */
 export const typescriptLoader = pathToFileURL(path("node_modules", "tsx", "dist", "loader.mjs")).href;
 
-/** Something that the user must do; shown without a stack trace. */
+/** An error that the user can solve; it is shown without a stack trace. */
 export class SetupError extends Error {}
 
-/** Hash of strings and buffers, in order. */
+/** SHA-256 of a sequence of strings and buffers, hexadecimal. */
 export const hash = (...contents) =>
   contents.reduce((sum, content) => sum.update(content).update("\0"), createHash("sha256")).digest("hex");
 
-/** JSON of a file, or undefined when it is absent or cut short. */
+/** The JSON value in a file, or undefined if the file is missing or incomplete. */
 export function readJson(file) {
   try {
     return JSON.parse(readFileSync(file, "utf8"));
@@ -29,7 +32,7 @@ export function readJson(file) {
   }
 }
 
-/** Writes a file so that it is either absent, old, or complete. */
+/** Writes a file atomically: at any time, the file is missing, has its old content, or is complete. */
 export function writeWhole(file, content) {
   mkdirSync(dirname(file), { recursive: true });
   const part = `${file}.${process.pid}.part`;
@@ -37,21 +40,23 @@ export function writeWhole(file, content) {
   renameSync(part, file);
 }
 
-const seconds = (since) => `${((Date.now() - since) / 1000).toFixed(1)} s`;
+const secondsSince = (since) => `${((Date.now() - since) / 1000).toFixed(1)} s`;
 
-/** A reporter for one step: `say("text")` prints a line, `await say.during("text", promise)` prints it with its seconds. */
+/**
+ * A reporter for one step: `say("text")` prints a line, `await say.during("text", promise)` prints it with its seconds.
+ */
 export function reporter(prefix) {
   const say = (text) => console.log(`${prefix} ${text}`);
   say.during = async (text, work) => {
-    const since = Date.now();
+    const startTime = Date.now();
     say(`${text} ...`);
-    const pulse = setInterval(() => say(`${text}: ${seconds(since)} so far`), 15_000);
+    const timer = setInterval(() => say(`${text}: ${secondsSince(startTime)} so far`), 15_000);
     try {
       const result = await work;
-      say(`${text}: ${seconds(since)}`);
+      say(`${text}: ${secondsSince(startTime)}`);
       return result;
     } finally {
-      clearInterval(pulse);
+      clearInterval(timer);
     }
   };
   return say;
@@ -59,7 +64,11 @@ export function reporter(prefix) {
 
 const children = new Set();
 
-/** Runs a program, returns its standard output; throws SetupError with what it said when it fails or does not exist. */
+/**
+ * Runs a program.
+ * @returns its standard output
+ * @throws SetupError with the program's output when it fails, or when it does not exist
+ */
 export function run(program, args, options = {}) {
   const temporary = join(work, "tmp");
   mkdirSync(temporary, { recursive: true });
@@ -67,23 +76,24 @@ export function run(program, args, options = {}) {
     const child = spawn(program, args, {
       cwd: root,
       stdio: ["ignore", "pipe", "pipe"],
-      detached: true, // a process group of its own, so that an interrupt ends a compiler's linker too
+      // a separate process group, so that an interrupt also ends the program's children, such as a linker
+      detached: true,
       ...options,
       env: { ...process.env, TMPDIR: temporary, ...options.env },
     });
     children.add(child);
     let output = "";
-    let everything = "";
+    let allOutput = "";
     child.stdout.on("data", (data) => {
       output += data;
-      everything += data;
+      allOutput += data;
     });
     child.stderr.on("data", (data) => {
-      everything += data;
+      allOutput += data;
     });
     child.on("error", (error) => {
       children.delete(child);
-      reject(new SetupError(`${program} does not run: ${error.message}`));
+      reject(new SetupError(`${program} cannot be started: ${error.message}`));
     });
     child.on("close", (code, signal) => {
       children.delete(child);
@@ -91,15 +101,17 @@ export function run(program, args, options = {}) {
       else
         reject(
           new SetupError(
-            `${[program, ...args].join(" ")}\nended with ${signal ?? `status ${code}`}:\n${ends(everything)}`,
+            `${[program, ...args].join(" ")}\nended with ${signal ?? `status ${code}`}:\n${shortened(allOutput)}`,
           ),
         );
     });
   });
 }
 
-/** What a failed program said: programs name the reason first or last. */
-function ends(text) {
+/**
+ * The first and last 12 lines of a failed program's output: programs state the reason at the beginning or at the end.
+ */
+function shortened(text) {
   const lines = text.trimEnd().split("\n");
   return (lines.length <= 24 ? lines : [...lines.slice(0, 12), "...", ...lines.slice(-12)]).join("\n");
 }
@@ -108,11 +120,11 @@ function endGroup(child, signal) {
   try {
     process.kill(-child.pid, signal);
   } catch {
-    child.kill(signal); // it has ended already, or never began
+    child.kill(signal); // the process group does not exist: the program has ended already, or did not start
   }
 }
 
-/** Standard output of a quick program, or undefined when it is missing or fails. */
+/** The trimmed standard output of a program, or undefined if the program is missing or fails. */
 export async function ask(program, args) {
   try {
     return (await run(program, args)).trim();
@@ -121,30 +133,33 @@ export async function ask(program, args) {
   }
 }
 
-/** Holds the clone's set-up lock while `task` runs; a second set-up waits, a dead one's lock is taken over. */
+/**
+ * Holds the set-up lock of the clone while `task` runs. A second set-up waits for the lock; the lock of a process that
+ * no longer exists is removed.
+ */
 export async function locked(task) {
   mkdirSync(work, { recursive: true });
   const lock = join(work, "lock");
-  const mine = JSON.stringify({ pid: process.pid, host: hostname() });
-  let told = false;
+  const lockContent = JSON.stringify({ pid: process.pid, host: hostname() });
+  let isWaiting = false;
   for (;;) {
     try {
-      writeFileSync(lock, mine, { flag: "wx" });
+      writeFileSync(lock, lockContent, { flag: "wx" });
       break;
     } catch (error) {
       if (error.code !== "EEXIST") throw new SetupError(`The set-up cannot write ${lock}: ${error.message}`);
     }
-    if (takeOverDead(lock)) continue;
-    if (!told)
+    if (removeStaleLock(lock)) continue;
+    if (!isWaiting)
       console.log(`another set-up is at work here (process ${readJson(lock)?.pid ?? "unknown"}), waiting for it`);
-    told = true;
+    isWaiting = true;
     await new Promise((resolve) => setTimeout(resolve, 300));
   }
-  const alive = setInterval(() => utimesSync(lock, new Date(), new Date()), 5_000);
+  const refresh = setInterval(() => utimesSync(lock, new Date(), new Date()), 5_000);
   const stop = (signal) => {
     for (const child of children) endGroup(child, signal);
     rmSync(lock, { force: true });
-    console.error("\nset-up interrupted; the same command goes on from here");
+    console.error("\nset-up interrupted; running the same command again goes on from here");
     process.exit(130);
   };
   process.once("SIGINT", stop);
@@ -152,7 +167,7 @@ export async function locked(task) {
   try {
     return await task();
   } finally {
-    clearInterval(alive);
+    clearInterval(refresh);
     process.off("SIGINT", stop);
     process.off("SIGTERM", stop);
     rmSync(join(work, "tmp"), { recursive: true, force: true });
@@ -160,18 +175,22 @@ export async function locked(task) {
   }
 }
 
-/** Removes a lock whose owner is gone: no such process on this host, or no sign of life for a minute. True when the lock may be tried again. */
-function takeOverDead(lock) {
+/**
+ * Removes a lock whose owner has ended: the process does not exist on this host, or the lock was not refreshed for a
+ * minute.
+ * @returns whether the caller may try to take the lock again
+ */
+function removeStaleLock(lock) {
   try {
     const text = readFileSync(lock, "utf8");
     const owner = JSON.parse(text || "null");
-    const silent = Date.now() - statSync(lock).mtimeMs > 60_000;
-    if (!silent && (!owner || owner.host !== hostname() || isAlive(owner.pid))) return false;
-    const aside = `${lock}.${process.pid}`;
-    renameSync(lock, aside);
-    if (readFileSync(aside, "utf8") !== text)
-      renameSync(aside, lock); // someone else was faster: that lock is a living one
-    else rmSync(aside);
+    const isUnrefreshed = Date.now() - statSync(lock).mtimeMs > 60_000;
+    if (!isUnrefreshed && (!owner || owner.host !== hostname() || isAlive(owner.pid))) return false;
+    const moved = `${lock}.${process.pid}`;
+    renameSync(lock, moved);
+    if (readFileSync(moved, "utf8") !== text)
+      renameSync(moved, lock); // another process took over first: the lock that was moved is valid
+    else rmSync(moved);
     return true;
   } catch (error) {
     if (error.code === "ENOENT" || !existsSync(lock)) return true;

@@ -22,7 +22,7 @@ export const baseToNovelJobs = (grid: Grid): Job[] =>
             benchmark: "base-to-novel",
             method,
             seed,
-            config: configOf(grid, method, "baseToNovel"),
+            config: configOf(grid, method, "baseToNovel", dataset),
             source: { dataset, classes: "base", shots },
             target: dataset,
             tests,

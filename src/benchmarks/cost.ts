@@ -226,7 +226,7 @@ export const cost: Benchmark = {
         .flatMap((method) =>
           (grid.shots ?? [16]).flatMap((shots) =>
             grid.seeds.map((seed) =>
-              costJob(grid, dataset, method, configOf(grid, method, "baseToNovel"), seed, shots),
+              costJob(grid, dataset, method, configOf(grid, method, "baseToNovel", dataset), seed, shots),
             ),
           ),
         ),

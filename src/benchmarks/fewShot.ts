@@ -35,7 +35,7 @@ export const fewShot: Benchmark = {
               benchmark: "few-shot",
               method,
               seed,
-              config: configOf(grid, method, fewShotSettings(dataset.name)),
+              config: configOf(grid, method, fewShotSettings(dataset.name), dataset),
               source: { dataset, classes: "all", shots },
               target: dataset,
               tests: { accuracy: dataset },

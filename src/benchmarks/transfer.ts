@@ -20,7 +20,8 @@ function jobs(grid: Grid, benchmark: string, settings: "crossDataset" | "domainG
       benchmark,
       method,
       seed,
-      config: configOf(grid, method, settings),
+      // What is trained depends on the source alone; zero-shot CLIP has the sentence of the dataset that is tested.
+      config: configOf(grid, method, settings, method.trainable ? source : target),
       source: { dataset: source, classes: "all", shots },
       target,
       tests: { accuracy: target },

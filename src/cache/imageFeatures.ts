@@ -1,48 +1,50 @@
 /**
- * Frozen features of pictures, remembered in memory by what the pixels are. Pictures and crops of a training depend on its seed alone, so
- * all methods and all variants of an ablation meet the same batches, and those that prompt only the text tower meet the same test
- * pictures: what the frozen encoder made of them once serves all. Numbers do not change.
+ * An in-memory cache of the frozen image encoder's features, keyed by the content of the pixels. The pictures and crops
+ * of a training depend only on its seed, so all methods and all variants of an ablation see the same batches. Methods
+ * that prompt only the text tower also see the same test pictures. The frozen features of a batch are therefore
+ * computed once and reused; the numbers do not change.
  */
 import { createHash } from "node:crypto";
 import type { Clip } from "../clip/model";
 import type { Tensor2D, Tensor4D } from "../engine/tf";
 import { tf } from "../engine/tf";
 
-/** Features by content; what was unused for longest is first. */
-const known = new Map<string, Float32Array>();
-/** 500 classes with 16 pictures, 20 epochs, 512 dimensions are 330 MB. */
-const limit = 512 * 2 ** 20;
-let held = 0;
+/** Features by content, in order of last use: the least recently used entry is first. */
+const cachedFeatures = new Map<string, Float32Array>();
+/** For comparison: 500 classes with 16 pictures each, 20 epochs and 512 dimensions need 330 MB. */
+const maxBytes = 512 * 2 ** 20;
+let cachedBytes = 0;
 
 /**
- * What `encode` makes of these pixels, or made of them before. A model without fingerprint is not remembered.
- * @param encode gives [B,E]; whatever it computes on the way is the caller's to free.
+ * The features of these pixels: from the cache, or computed by `encode` and then cached. Features of a model without a
+ * fingerprint are not cached.
+ * @param encode computes the features [B,E]; the caller frees its intermediate tensors
  */
 export function rememberImages(clip: Clip, pixels: Tensor4D, encode: () => Tensor2D): Tensor2D {
   if (!clip.fingerprint) return encode();
   const key = `${clip.fingerprint} ${tf.getBackend()} ${hashOf(pixels.dataSync() as Float32Array)}`;
-  const before = known.get(key);
-  if (before) {
-    known.delete(key);
-    known.set(key, before);
-    return tf.tensor2d(before, [pixels.shape[0], clip.embed]);
+  const cached = cachedFeatures.get(key);
+  if (cached) {
+    cachedFeatures.delete(key); // setting it again makes it the most recently used entry
+    cachedFeatures.set(key, cached);
+    return tf.tensor2d(cached, [pixels.shape[0], clip.embed]);
   }
   const features = encode();
   const data = features.dataSync().slice() as Float32Array;
-  known.set(key, data);
-  held += data.byteLength;
-  for (const [oldest, { byteLength }] of known) {
-    if (held <= limit) break;
-    known.delete(oldest);
-    held -= byteLength;
+  cachedFeatures.set(key, data);
+  cachedBytes += data.byteLength;
+  for (const [leastRecentlyUsed, { byteLength }] of cachedFeatures) {
+    if (cachedBytes <= maxBytes) break;
+    cachedFeatures.delete(leastRecentlyUsed);
+    cachedBytes -= byteLength;
   }
   return features;
 }
 
-/** Forgets all features. */
+/** Empties the cache. */
 export function forgetImages(): void {
-  known.clear();
-  held = 0;
+  cachedFeatures.clear();
+  cachedBytes = 0;
 }
 
 const hashOf = (data: Float32Array): string =>

@@ -2,12 +2,12 @@
  * `npm run promptsrc -- run <benchmark|ablation> ...` and `list`: from options to jobs, from finished runs to tables.
  */
 import { spawn } from "node:child_process";
-import { existsSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { type Ablation, ablationJobs, ablations, ablationTables, variantsOf } from "../benchmarks/ablations";
 import { benchmarks } from "../benchmarks/registry";
+import { findModel } from "../clip/findModel";
 import { loadClip } from "../clip/load";
 import { hasSetting, parseChange, put, settingsOf, unknownSetting } from "../configs/change";
 import { type PresetName, presets } from "../configs/presets";
@@ -35,7 +35,7 @@ export const runHelp = `  run <name>          run a benchmark or an ablation and
     --source name     dataset that is trained on, where others are tested (generic, else imagenet)
     --seeds 1,2,3     seeds of few shots, initial prompts and augmentation (1)
     --shots 16        training pictures per class (the benchmark's own)
-    --split renders   which split of the dataset: renders or disjoint
+    --split renders   which split of the datasets: renders (the default) or disjoint; CoOp's datasets have one
     --subset test     pictures that are tested: test, or val for choosing numbers
     --config paper    settings by name: paper or embedded (the model's own: those that its folder names, else the paper's)
     --set key=value   changes one setting, such as lr=0.02 or ensemble=null; may be repeated (settings <method> lists them)
@@ -43,8 +43,8 @@ export const runHelp = `  run <name>          run a benchmark or an ablation and
     --processes 1     how many processes share the runs and the threads; for small models as many as there are cores
     --fresh           compute again what is stored
     --json out.json   accuracies, seeds, versions and seconds as JSON
-    --data folder     datasets in the CoOp layout (data)
-    --model folder    a Hugging Face CLIPModel (weights/mini-clip)
+    --data folder     a root of CoOp's fifteen datasets, or folders with images/ and split files (data)
+    --model path      a CLIP: a Hugging Face or open_clip folder, or OpenAI's .pt (weights/mini-clip)
     --results folder  where runs are stored and found again (${resultsFolder}, and the runs that came with the kit)
   list                benchmarks, ablations and their variants, methods, datasets`;
 
@@ -62,7 +62,7 @@ const runOptions = {
   source: { type: "string" },
   seeds: { type: "string", default: "1" },
   shots: { type: "string" },
-  split: { type: "string", default: "renders" },
+  split: { type: "string" },
   subset: { type: "string", default: "test" },
   config: { type: "string" },
   set: { type: "string", multiple: true },
@@ -207,8 +207,7 @@ export async function runCommand([name, ...rest]: string[]): Promise<number> {
   const shots = values.shots === undefined ? undefined : wholeNumbers("shots", values.shots);
   const datasets = chooseDatasets(values, benchmark, ablations[name]?.datasets);
   const source = benchmark.transfers ? chooseSource(values) : undefined;
-  const model = fromHere(values.model, join("weights", "mini-clip"));
-  if (!existsSync(model)) throw new UsageError(`there is no model folder ${model}`);
+  const model = values.model === undefined ? join("weights", "mini-clip") : findModel(values.model, fromHere);
 
   const [processes, ...more] = wholeNumbers("processes", values.processes);
   if (more.length > 0) throw new UsageError(`--processes ${values.processes}: expected one whole number`);
@@ -216,9 +215,11 @@ export async function runCommand([name, ...rest]: string[]): Promise<number> {
   if (processes > 1) process.env.PROMPTSRC_THREADS = `${Math.max(1, Math.floor(threads / processes))}`;
   const engine = await startEngine();
   console.log(engineLine(engine));
-  startOthers(processes - 1, rest);
+  const since = Number(process.env[workerSince] || Date.now());
+  startWorkers(processes - 1, rest, since);
   const clip = await loadClip(model);
   const preset = asked ?? clip.preset;
+  for (const note of clip.notes) console.log(note);
   console.log(
     `settings "${preset}"${asked ? "" : preset === "paper" ? ": the paper's, since the model's folder names no others" : ": the model's own"}`,
   );
@@ -239,12 +240,14 @@ export async function runCommand([name, ...rest]: string[]): Promise<number> {
     meter: shared(meter(terminalScreen()), processes),
     signal: onSigint(),
     fresh: values.fresh,
+    since,
     provenance: made,
     shipped: values.results === undefined, // a folder that is named holds all that it is asked for
     root,
   });
   if (result.runs.length > 0) {
-    const which = `split ${values.split}, ${subset} pictures`;
+    const splits = [...new Set(datasets.map((dataset) => dataset.split))].join(" and ");
+    const which = `split ${splits}, ${subset} pictures`;
     for (const table of plan.tables(jobs, result.runs)) {
       if (table.rows.length > 0) console.log(`\n${tableText({ ...table, title: `${table.title}, ${which}` })}`);
     }
@@ -256,19 +259,38 @@ export async function runCommand([name, ...rest]: string[]): Promise<number> {
   return result.interrupted ? 130 : 0;
 }
 
-/** More processes at the same command, silent; they share its grid by locks and end with it. */
-function startOthers(count: number, args: string[]): void {
-  const own = args.filter((arg, k) => !arg.startsWith("--json") && args[k - 1] !== "--json");
+/** In a worker process: when the process that started it began its grid, in milliseconds. */
+const workerSince = "PROMPTSRC_WORKER_SINCE";
+
+/**
+ * Starts more processes with the same command. They take runs of the same grid, which locks divide among them, and end
+ * with this process. The reason of one that fails is shown here.
+ */
+function startWorkers(count: number, args: string[], since: number): void {
+  const ownArgs = args.filter((arg, k) => !arg.startsWith("--json") && args[k - 1] !== "--json");
   const command = [
     ...process.execArgv,
     ...process.argv.slice(1, process.argv.length - args.length),
-    ...own,
+    ...ownArgs,
     "--processes",
     "1",
   ];
-  const others = Array.from({ length: count }, () => spawn(process.execPath, command, { stdio: "ignore" }));
+  const env = { ...process.env, [workerSince]: `${since}` };
+  const workers = Array.from({ length: count }, () => {
+    const worker = spawn(process.execPath, command, { stdio: ["ignore", "ignore", "pipe"], env });
+    let lastLines = "";
+    worker.stderr?.on("data", (text) => {
+      lastLines = `${lastLines}${text}`.slice(-2000);
+    });
+    worker.on("close", (status) => {
+      if (status === null || status === 0 || status === 130) return;
+      const reason = /error: [\s\S]*$/.exec(lastLines)?.[0] ?? lastLines;
+      console.error(`a worker process ended with status ${status}; ${reason.trim()}`);
+    });
+    return worker;
+  });
   process.on("exit", () => {
-    for (const other of others) other.kill();
+    for (const worker of workers) worker.kill();
   });
 }
 
@@ -337,6 +359,6 @@ export async function listNames(args: string[]): Promise<number> {
       `${classNames.length} classes; ${train.length} training, ${val.length} validation, ${test.length} test pictures`,
     ];
   });
-  console.log(`\ndatasets, split ${values.split}\n${lines(rows)}`);
+  console.log(`\ndatasets${values.split ? `, split ${values.split}` : ""}\n${lines(rows)}`);
   return 0;
 }

@@ -2,8 +2,9 @@
  * What a Hugging Face CLIPModel folder's config.json says, with transformers' defaults for keys it leaves out
  * (transformers/models/clip/configuration_clip.py: files keep only what differs from the defaults).
  */
-import { readFileSync } from "node:fs";
 import type { Activation } from "../engine/fusedOps";
+import { readJson } from "../io/readJson";
+import { UsageError } from "../util/errors";
 
 type TowerConfig = {
   width: number;
@@ -46,12 +47,7 @@ const visionDefaults = {
 
 /** @throws naming the file, the key, and what was expected. */
 export function readConfig(path: string): ClipConfig {
-  let json: any;
-  try {
-    json = JSON.parse(readFileSync(path, "utf8"));
-  } catch (error) {
-    throw new Error(`${path} cannot be read as a model's config: ${(error as Error).message}`);
-  }
+  const json = readJson(path);
   if (json?.model_type !== undefined && json.model_type !== "clip") {
     throw new Error(
       `${path} has model_type "${json.model_type}", expected "clip": the folder of a Hugging Face CLIPModel`,
@@ -97,5 +93,67 @@ export function readConfig(path: string): ClipConfig {
       endId: text.eos_token_id,
     },
     image: { ...tower(vision, "vision_config"), size, patch },
+  };
+}
+
+/** What an open_clip_config.json says: the sizes, and the preprocessing in the words of preprocessor_config.json. */
+export type OpenClipConfig = { config: ClipConfig; preprocess: Record<string, unknown>; notes: string[] };
+
+/**
+ * Reads an open_clip_config.json (open_clip/src/open_clip/model.py, CLIPVisionCfg and CLIPTextCfg, has the defaults).
+ * @throws UsageError where the encoders are not CLIP's two transformers
+ */
+export function readOpenClipConfig(path: string): OpenClipConfig {
+  const json = readJson(path);
+  const model = json?.model_cfg;
+  const [vision, text] = [model?.vision_cfg, model?.text_cfg];
+  if (!vision || !text) throw new UsageError(`${path} has no "model_cfg" with "vision_cfg" and "text_cfg"`);
+  const foreign =
+    vision.timm_model_name ?? text.hf_model_name ?? (Array.isArray(vision.layers) ? "a ResNet" : undefined);
+  if (foreign !== undefined) throw new UsageError(`${path}: ${foreign} is not one of CLIP's two transformers`);
+  const other = ["no_causal_mask", "no_ln_pre", "ls_init_value", "embed_cls", "attn_pooler", "attentional_pool"];
+  const unknown = other.filter((key) => vision[key] || text[key]);
+  if (unknown.length > 0)
+    throw new UsageError(`${path}: ${unknown.join(", ")} changes the encoders in a way that is not known here`);
+  const activation = model.quick_gelu ? ("quick_gelu" as const) : ("gelu" as const);
+  const width = text.width ?? 512;
+  const imageWidth = vision.width ?? 768;
+  const size = Array.isArray(vision.image_size) ? vision.image_size[0] : (vision.image_size ?? 224);
+  const vocabulary = text.vocab_size ?? 49408;
+  const { mean, std, interpolation, resize_mode: resizeMode } = json?.preprocess_cfg ?? {};
+  if (resizeMode !== undefined && resizeMode !== "shortest") {
+    throw new UsageError(`${path}: resize_mode "${resizeMode}" is not known here; open_clip's "shortest" is`);
+  }
+  return {
+    config: {
+      embed: model.embed_dim,
+      text: {
+        width,
+        hidden: Math.floor(width * (text.mlp_ratio ?? 4)),
+        layers: text.layers ?? 12,
+        heads: text.heads ?? 8,
+        activation,
+        epsilon: 1e-5,
+        vocabulary,
+        context: text.context_length ?? 77,
+        endId: vocabulary - 1,
+      },
+      image: {
+        width: imageWidth,
+        hidden: Math.floor(imageWidth * (vision.mlp_ratio ?? 4)),
+        layers: vision.layers ?? 12,
+        heads: Math.floor(imageWidth / (vision.head_width ?? 64)),
+        activation,
+        epsilon: 1e-5,
+        size,
+        patch: vision.patch_size ?? 16,
+      },
+    },
+    preprocess: {
+      ...(mean ? { image_mean: mean } : {}),
+      ...(std ? { image_std: std } : {}),
+      ...(interpolation ? { resample: interpolation } : {}),
+    },
+    notes: [],
   };
 }

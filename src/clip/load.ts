@@ -1,10 +1,10 @@
 /**
- * Loads a Hugging Face CLIPModel folder: config.json, model.safetensors, tokenizer.json, preprocessor_config.json.
- * Tensor names are transformers' own (models/clip/modeling_clip.py).
+ * Loads a CLIP: checks every tensor, and folds the weights for the fast encoders. Tensor names are transformers' own
+ * (models/clip/modeling_clip.py), whatever the files' layout.
  */
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync } from "node:fs";
-import { basename, join, resolve } from "node:path";
+import { existsSync, statSync } from "node:fs";
+import { basename, dirname, join, resolve } from "node:path";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import type { Norm } from "../engine/autograd";
@@ -12,58 +12,52 @@ import { backend } from "../engine/dispatch";
 import type { Activation } from "../engine/fusedOps";
 import type { Tensor, Tensor1D, Tensor2D } from "../engine/tf";
 import { startEngine, tf } from "../engine/tf";
-import { readPreprocess } from "../io/preprocess";
-import { fileHash, openSafetensors, type SafetensorsFile } from "../io/safetensors";
-import { type ClipConfig, readConfig } from "./config";
+import { readJson } from "../io/readJson";
+import { fileHash } from "../io/safetensors";
+import type { TensorFile } from "../io/tensors";
+import type { ClipConfig } from "./config";
 import { type FoldedBlock, foldBlock, type LinearWeights } from "./fast/foldConstants";
 import { startTokenKV } from "./fast/text";
 import type { Clip, ImageTower, TextTower } from "./model";
+import { openModel } from "./modelFiles";
 import { disposeReferenceWeights } from "./referenceWeights";
-import { loadTokenizer } from "./tokenizer";
+import type { Tokenizer } from "./tokenizer";
 
 /**
- * Reads a CLIP from a Hugging Face CLIPModel folder (config.json, model.safetensors, tokenizer.json,
- * preprocessor_config.json).
- * @returns frozen tensors that stay for the life of the process, or until `disposeClip`.
- * @throws where a file is missing or corrupt, or tensors are missing, left over or of another shape than the config
- *   says: all named.
+ * Reads a CLIP from a model folder or checkpoint (modelFiles.ts has the layouts).
+ * @returns frozen tensors that stay for the life of the process, or until `disposeClip`
+ * @throws where a file is missing or damaged; where tensors are missing, left over, of another shape than the sizes say,
+ *   of integers, or hold a number that is not finite; where the tokenizer is not the model's: all by name
  */
-export async function loadClip(folder: string): Promise<Clip> {
+export async function loadClip(path: string): Promise<Clip> {
   await startEngine();
-  const config = readConfig(join(folder, "config.json"));
-  const tokenizer = loadTokenizer(folder, config.text.endId);
-  const preprocessPath = join(folder, "preprocessor_config.json");
-  const preprocess = readPreprocess(readJson(preprocessPath), preprocessPath);
-  const { size } = config.image;
-  if (preprocess.output.height !== size || preprocess.output.width !== size) {
-    const made = `${preprocess.output.height}x${preprocess.output.width}`;
-    throw new Error(
-      `${preprocessPath} makes pictures of ${made} pixels, the model in config.json takes ${size}x${size}`,
-    );
-  }
-  const weights = join(folder, "model.safetensors");
-  const file = openSafetensors(weights);
+  const { config, weights, tokenizer, preprocess, files, notes } = openModel(path);
   try {
-    checkNames(file, config);
-    const start = tokenizer.encode("")[0];
-    const fingerprint = createHash("sha256");
-    for (const name of ["model.safetensors", "config.json", "tokenizer.json", "preprocessor_config.json"]) {
-      fingerprint.update(fileHash(join(folder, name)));
+    const { size } = config.image;
+    if (preprocess.output.height !== size || preprocess.output.width !== size) {
+      const made = `${preprocess.output.height}x${preprocess.output.width}`;
+      throw new Error(`${path}: preprocessing makes pictures of ${made} pixels, the model takes ${size}x${size}`);
     }
+    checkTensors(weights, config);
+    checkTokenizer(tokenizer, config, path);
+    const fingerprint = createHash("sha256");
+    for (const file of files) fingerprint.update(fileHash(file));
+    const folder = statSync(path).isDirectory() ? path : dirname(path);
     return {
-      name: basename(resolve(folder)),
-      folder,
-      text: textTower(file, config, start),
-      image: imageTower(file, config),
+      name: basename(resolve(path)),
+      path,
+      text: textTower(weights, config, tokenizer.encode("")[0]),
+      image: imageTower(weights, config),
       embed: config.embed,
-      logitScale: Math.exp(file.read("logit_scale").data[0]),
+      logitScale: Math.exp(weights.read("logit_scale").data[0]),
       tokenizer,
       preprocess,
       preset: presetOf(folder),
       fingerprint: fingerprint.digest("hex"),
+      notes,
     };
   } finally {
-    file.close();
+    weights.close();
     collectGarbage();
   }
 }
@@ -90,14 +84,6 @@ function collectGarbage(): void {
 export function disposeClip(clip: Clip): void {
   tf.dispose([clip.text, clip.image] as any);
   disposeReferenceWeights(clip);
-}
-
-function readJson(path: string): unknown {
-  try {
-    return JSON.parse(readFileSync(path, "utf8"));
-  } catch (error) {
-    throw new Error(`${path} cannot be read: ${(error as Error).message}`);
-  }
 }
 
 /** Names and shapes of all tensors that the config asks for. */
@@ -140,7 +126,10 @@ function expectedShapes({ embed, text, image }: ClipConfig): Map<string, number[
 /** Buffers that old transformers versions saved; they hold 0, 1, 2 ... */
 const isBuffer = (name: string) => name.endsWith("embeddings.position_ids");
 
-function checkNames(file: SafetensorsFile, config: ClipConfig): void {
+const floats = ["F32", "F16", "BF16", "F64"];
+
+/** @throws naming tensors that are missing, left over, of another shape than the config says, or not of floats */
+function checkTensors(file: TensorFile, config: ClipConfig): void {
   const expected = expectedShapes(config);
   const few = (names: string[]) =>
     names.slice(0, 8).join(", ") + (names.length > 8 ? ` and ${names.length - 8} more` : "");
@@ -160,14 +149,43 @@ function checkNames(file: SafetensorsFile, config: ClipConfig): void {
     if (found.join() !== shape.join() && !(name === "logit_scale" && found.join() === "1")) {
       throw new Error(`${file.path}: tensor "${name}" has the shape [${found}], config.json makes it [${shape}]`);
     }
+    const dtype = file.dtype(name);
+    if (!floats.includes(dtype)) {
+      throw new Error(
+        `${file.path}: tensor "${name}" [${found}] has the type ${dtype}; weights are ${floats.join(", ")}`,
+      );
+    }
+  }
+}
+
+/** @throws where the tokenizer's ids are not those of the model's embeddings, or its end token is not the model's */
+function checkTokenizer(tokenizer: Tokenizer, { text }: ClipConfig, path: string): void {
+  const ids = tokenizer.encode("a photo of a cat.");
+  const largest = Math.max(...ids);
+  if (largest >= text.vocabulary) {
+    throw new Error(
+      `${path}: the tokenizer gives the id ${largest}, the model has ${text.vocabulary} tokens: it is another model's`,
+    );
+  }
+  const last = ids[ids.length - 1];
+  if (text.endId !== undefined && text.endId !== 2 && last !== text.endId) {
+    throw new Error(
+      `${path}: the tokenizer ends a text with the id ${last}, the model's end token is ${text.endId}: it is another model's`,
+    );
   }
 }
 
 /** Readers of one file's tensors. */
-function reader(file: SafetensorsFile) {
+function reader(file: TensorFile) {
   /** Used at once: TensorFlow.js holds what it was given in JavaScript's memory until the first use. */
   const tensor = (name: string): Tensor => {
     const { data, shape } = file.read(name);
+    const wrong = data.findIndex((value) => !Number.isFinite(value));
+    if (wrong >= 0) {
+      throw new Error(
+        `${file.path}: tensor "${name}" [${shape}] holds ${data[wrong]} at index ${wrong}: the file is damaged. Fetch it again`,
+      );
+    }
     return tf.tidy(() => backend().runRaw(() => ({ used: backend().reshape(tf.tensor(data, shape), shape) })).used);
   };
   const norm = (name: string, epsilon: number): Norm => ({
@@ -204,7 +222,7 @@ function reader(file: SafetensorsFile) {
   return { tensor, norm, transposed, blocks };
 }
 
-function textTower(file: SafetensorsFile, { text }: ClipConfig, startId: number): TextTower {
+function textTower(file: TensorFile, { text }: ClipConfig, startId: number): TextTower {
   const { tensor, norm, transposed, blocks } = reader(file);
   const tower = {
     tokens: tensor("text_model.embeddings.token_embedding.weight") as Tensor2D,
@@ -218,7 +236,7 @@ function textTower(file: SafetensorsFile, { text }: ClipConfig, startId: number)
   return { ...tower, startKV: startTokenKV(tower, startId) };
 }
 
-function imageTower(file: SafetensorsFile, { image }: ClipConfig): ImageTower {
+function imageTower(file: TensorFile, { image }: ClipConfig): ImageTower {
   const { tensor, norm, transposed, blocks } = reader(file);
   const embeddings = "vision_model.embeddings";
   const [cls, positions, patches] = tf.tidy(() => {

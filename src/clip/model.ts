@@ -46,7 +46,8 @@ export type ImageTower = {
 /** A frozen CLIP: both encoders, tokenizer and preprocessing, with a fingerprint of its files. */
 export type Clip = {
   name: string;
-  folder: string;
+  /** The folder or file that it was read from. */
+  path: string;
   text: TextTower;
   image: ImageTower;
   /** Width E of the joint embedding. */
@@ -62,4 +63,6 @@ export type Clip = {
   preset: "paper" | "embedded";
   /** sha256 over weights, config and tokenizer. */
   fingerprint: string;
+  /** What a user should know of how it was read, such as defaults that were used. */
+  notes: string[];
 };

@@ -4,11 +4,11 @@
  * and stay until `disposeClip`.
  * Shapes: D width, E joint embedding.
  */
-import { join } from "node:path";
 import { type Tensor1D, type Tensor2D, type Tensor4D, tf } from "../engine/tf";
-import { openSafetensors } from "../io/safetensors";
-import { type ClipConfig, readConfig } from "./config";
+import type { TensorFile } from "../io/tensors";
+import type { ClipConfig } from "./config";
 import type { Clip } from "./model";
+import { openModel } from "./modelFiles";
 
 /** weight [out,in], as torch stores it, and bias [out]; the two projections to the joint embedding have no bias. */
 export type Linear = { weight: Tensor2D; bias?: Tensor1D };
@@ -52,8 +52,8 @@ const loaded = new WeakMap<Clip, ReferenceWeights>();
 export function referenceWeights(clip: Clip): ReferenceWeights {
   const known = loaded.get(clip);
   if (known) return known;
-  const config = readConfig(join(clip.folder, "config.json"));
-  const weights = read(join(clip.folder, "model.safetensors"));
+  const { config, weights: file } = openModel(clip.path);
+  const weights = nested(file);
   addSettings(weights.text_model, config.text);
   addSettings(weights.vision_model, config.image);
   loaded.set(clip, weights);
@@ -67,8 +67,7 @@ export function disposeReferenceWeights(clip: Clip): void {
 }
 
 /** All tensors of a file, nested by the dots of their names; numbers make lists. They outlive a surrounding tf.tidy. */
-function read(path: string): any {
-  const file = openSafetensors(path);
+function nested(file: TensorFile): any {
   const root: any = {};
   try {
     for (const name of file.names) {

@@ -1,10 +1,11 @@
 /**
- * CLIP's byte-pair tokenizer from a Hugging Face tokenizer.json, which also holds its normaliser (white space, lower
- * case).
+ * CLIP's byte-pair tokenizer, from a Hugging Face tokenizer.json, which also holds its normaliser (white space, lower
+ * case), or from vocab.json and merges.txt.
  */
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers";
+import { readJson } from "../io/readJson";
 
 export type Tokenizer = {
   /** Ids with start and end token, not padded. */
@@ -14,27 +15,94 @@ export type Tokenizer = {
 };
 
 /**
- * Reads tokenizer.json of a model folder (and tokenizer_config.json, if there is one).
- * @param endId the model's eos_token_id. Models with the old value 2 and ids without that token take the largest id, as the
- *   official code does for all (`text.argmax(dim=-1)`): CLIP's end token is the last of the vocabulary.
- * @throws when a file is missing or not JSON.
+ * Reads the tokenizer of a model folder: tokenizer.json (and tokenizer_config.json, if there is one), or vocab.json and
+ * merges.txt.
+ * @param endId the model's eos_token_id. Models with the old value 2, and ids without that token, take the largest id,
+ *   as the official code does for all (`text.argmax(dim=-1)`): CLIP's end token is the last of the vocabulary.
+ * @throws when a file is missing or not JSON
  */
 export function loadTokenizer(folder: string, endId?: number): Tokenizer {
-  const read = (name: string, otherwise?: object): object => {
-    const path = join(folder, name);
-    try {
-      return JSON.parse(readFileSync(path, "utf8"));
-    } catch (error) {
-      if (otherwise && (error as NodeJS.ErrnoException).code === "ENOENT") return otherwise;
-      throw new Error(`${path} cannot be read as a tokenizer: ${(error as Error).message}`);
-    }
-  };
-  const tokenizer = new HuggingFaceTokenizer(read("tokenizer.json"), read("tokenizer_config.json", {}));
+  const whole = join(folder, "tokenizer.json");
+  const settings = join(folder, "tokenizer_config.json");
+  const json = existsSync(whole) || !existsSync(join(folder, "vocab.json")) ? readJson(whole) : fromVocabulary(folder);
+  const tokenizer = new HuggingFaceTokenizer(json, existsSync(settings) ? readJson(settings) : {});
   return {
     encode: (text) => tokenizer.encode(text).ids,
     end: (ids) => {
       const first = endId === undefined || endId === 2 ? -1 : ids.indexOf(endId);
       return first >= 0 ? first : ids.indexOf(Math.max(...ids));
+    },
+  };
+}
+
+const [startToken, endToken] = ["<|startoftext|>", "<|endoftext|>"];
+
+/**
+ * A tokenizer.json made of vocab.json and merges.txt, as transformers' CLIPConverter makes it
+ * (transformers/convert_slow_tokenizer.py).
+ */
+function fromVocabulary(folder: string): object {
+  const vocab: Record<string, number> = readJson(join(folder, "vocab.json"));
+  const path = join(folder, "merges.txt");
+  const lines = readFileSync(path, "utf8").split(/\r?\n/);
+  const merges = lines.filter((line) => line !== "" && !line.startsWith("#version")).map((line) => line.split(" "));
+  const wrong = merges.find((pair) => pair.length !== 2);
+  if (wrong) throw new Error(`${path}: a merge should be two tokens; one line is "${wrong.join(" ")}"`);
+  const [start, end] = [startToken, endToken].map((token) => {
+    if (!Number.isInteger(vocab[token])) throw new Error(`${join(folder, "vocab.json")} has no token "${token}"`);
+    return vocab[token];
+  });
+  const special = { single_word: false, lstrip: false, rstrip: false, normalized: false, special: true };
+  return {
+    version: "1.0",
+    truncation: null,
+    padding: null,
+    added_tokens: [
+      { id: start, content: startToken, ...special },
+      { id: end, content: endToken, ...special },
+    ],
+    normalizer: {
+      type: "Sequence",
+      normalizers: [
+        { type: "NFC" },
+        { type: "Replace", pattern: { Regex: "\\s+" }, content: " " },
+        { type: "Lowercase" },
+      ],
+    },
+    pre_tokenizer: {
+      type: "Sequence",
+      pretokenizers: [
+        {
+          type: "Split",
+          pattern: {
+            Regex:
+              "<\\|startoftext\\|>|<\\|endoftext\\|>|'s|'t|'re|'ve|'m|'ll|'d|[\\p{L}]+|[\\p{N}]|[^\\s\\p{L}\\p{N}]+",
+          },
+          behavior: "Removed",
+          invert: true,
+        },
+        { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: false },
+      ],
+    },
+    post_processor: {
+      type: "RobertaProcessing",
+      sep: [endToken, end],
+      cls: [startToken, start],
+      trim_offsets: false,
+      add_prefix_space: false,
+    },
+    decoder: null,
+    model: {
+      type: "BPE",
+      dropout: null,
+      unk_token: endToken,
+      continuing_subword_prefix: "",
+      end_of_word_suffix: "</w>",
+      fuse_unk: false,
+      byte_fallback: false,
+      ignore_merges: false,
+      vocab,
+      merges,
     },
   };
 }

@@ -1,22 +1,24 @@
 /**
- * The settings of training as schemas: types, ranges and meanings in one place. Each method puts together those that it has, and declares its
- * own numbers beside its code. `--set`, the check of what a notebook changes, and the table of settings in docs/settings.md are made of them.
+ * The schemas of the training settings: types, ranges and descriptions in one place. Each method combines the schemas
+ * of the settings that it reads, and declares further hyperparameters in its own file. The option `--set`, the
+ * validation of settings that a notebook changes, and the table in docs/settings.md are all derived from these schemas.
  */
 import { z } from "zod";
 
-const wholeFrom = (least: number) => z.int().min(least);
+const integerFrom = (minimum: number) => z.int().min(minimum);
 const positive = z.number().positive();
 const fraction = z.number().min(0).max(1);
 
-/** Context tokens of the text encoder, and prompt tokens of the image encoder (N_CTX_TEXT, N_CTX_VISION). */
-const textTokens = wholeFrom(1).max(64).describe("prompt tokens of the text encoder");
-const imageTokens = wholeFrom(1).max(64).describe("prompt tokens of the image encoder");
+/** Number of prompt tokens in each encoder (official names: N_CTX_TEXT, N_CTX_VISION). */
+const textTokens = integerFrom(1).max(64).describe("prompt tokens of the text encoder");
+const imageTokens = integerFrom(1).max(64).describe("prompt tokens of the image encoder");
 
 /**
- * Prompt depth J: prompts enter at the input and before each of the blocks 1..J-1. A depth beyond the encoder's blocks means all of them.
+ * Prompt depth J: prompts enter at the input and before each of the blocks 1..J-1. A depth larger than the number of
+ * blocks means that all blocks have prompts.
  */
-const textDepth = wholeFrom(1).describe("blocks of the text encoder that have prompts of their own");
-const imageDepth = wholeFrom(1).describe("blocks of the image encoder that have prompts of their own");
+const textDepth = integerFrom(1).describe("blocks of the text encoder that have prompts of their own");
+const imageDepth = integerFrom(1).describe("blocks of the image encoder that have prompts of their own");
 
 export const contextInit = z
   .string()
@@ -28,7 +30,7 @@ const templateList = z
 export const zeroShotTemplates = templateList.describe("sentences of zero-shot CLIP; of several, the mean feature");
 export const textTargetTemplates = templateList.describe("sentences whose mean feature is the frozen text target");
 
-/** A context of words at the input of the text encoder. */
+/** A learnable context at the input of the text encoder. */
 export const textContext = { tokens: z.object({ text: textTokens }), contextInit };
 
 /** Deep prompts in the text encoder, in the image encoder, or in both. */
@@ -40,28 +42,28 @@ export const bothPrompts = {
   contextInit,
 };
 
-// The cast is for TypeScript 5.0.4 of the notebooks, which reads zod's type of a tuple as a list of optional numbers.
-const range = (least: number, most: number) =>
+// The notebooks' TypeScript 5.0.4 infers a list of optional numbers from zod's tuple type, hence the cast.
+const range = (minimum: number, maximum: number) =>
   z
-    .tuple([z.number().gt(least).max(most), z.number().gt(least).max(most)])
+    .tuple([z.number().gt(minimum).max(maximum), z.number().gt(minimum).max(maximum)])
     .refine(([low, high]) => low <= high, "needs the smaller number first") as unknown as z.ZodType<[number, number]>;
 
-/** Random crops and mirroring of training pictures, as torchvision's RandomResizedCrop and RandomHorizontalFlip. */
+/** Random crops and flips of training pictures, as in torchvision's RandomResizedCrop and RandomHorizontalFlip. */
 const augmentation = z.object({
   scale: range(0, 1).describe("share of the picture's area that a random crop covers"),
   ratio: range(0, 100).describe("width over height of a random crop"),
   flip: fraction.describe("probability that a picture is mirrored"),
 });
 
-/** What every method that is trained by steps has. */
+/** The settings of every method that is trained by gradient steps. */
 export const optimisation = {
-  epochs: wholeFrom(1).describe("passes over the training pictures"),
-  batch: wholeFrom(1).describe("pictures of a step"),
+  epochs: integerFrom(1).describe("passes over the training pictures"),
+  batch: integerFrom(1).describe("pictures of a step"),
   augmentation,
   lr: positive.describe("learning rate after the warm-up, before the cosine"),
   warmup: z
     .object({
-      epochs: wholeFrom(0).describe("first epochs, at a constant rate"),
+      epochs: integerFrom(0).describe("first epochs, at a constant rate"),
       lr: positive.describe("learning rate of the warm-up"),
     })
     .describe("constant warm-up"),
@@ -70,8 +72,9 @@ export const optimisation = {
 };
 
 /**
- * Weights of the epochs' prompts in the result: a Gaussian over the epochs (GPA, equation 6), or an exponential moving average without bias to
- * its start, in which each epoch weighs `decay` times as much as the next one (1: all alike); null: the last epoch's prompts.
+ * How the prompts of the epochs are weighted in the result: by a Gaussian over the epochs (GPA, equation 6), or by an
+ * exponential moving average without initialisation bias, in which the weight of each epoch is `decay` times that of
+ * the next one (1: equal weights). With null the result is the last epoch's prompts.
  */
 export const ensemble = z
   .union([
@@ -83,13 +86,16 @@ export const ensemble = z
   ])
   .nullable()
   .describe("how the epochs' prompts are weighted in the result (GPA); null: the last epoch's");
-/** A weighting of the epochs: a Gaussian `{ mean, std }` (GPA, equation 6), a moving average `{ decay }`, or null for the last epoch. */
+/**
+ * A weighting of the epochs: a Gaussian `{ mean, std }` (GPA, equation 6), a moving average `{ decay }`, or null for
+ * the last epoch.
+ */
 export type Ensemble = z.infer<typeof ensemble>;
 
 export type Augmentation = z.infer<typeof augmentation>;
 export type Optimisation = z.infer<z.ZodObject<typeof optimisation>>;
 
-/** The settings that a method takes from a preset; a method has a part of them, and numbers of its own. */
+/** The settings that presets define. A method reads a subset of them, and may have further settings. */
 export const common = {
   ...bothPrompts,
   ...optimisation,
@@ -105,5 +111,5 @@ export const common = {
   zeroShotTemplates,
 };
 
-/** A preset: numbers for every method of a benchmark. */
+/** The settings of a preset for one benchmark, for all methods. */
 export type Preset = z.infer<z.ZodObject<typeof common>>;

@@ -1,6 +1,4 @@
-/**
- * Sentences about a class; "{}" stands for its name.
- */
+/** Templates of sentences about a class; "{}" is replaced by the class name. */
 
 /** CLIP's 80 templates for ImageNet (openai/CLIP notebooks/Prompt_Engineering_for_ImageNet.ipynb). */
 export const clipTemplates = [
@@ -86,28 +84,10 @@ export const clipTemplates = [
   "a tattoo of the {}.",
 ];
 
-/** The one template of zero-shot CLIP by dataset (CoOp trainers/zsclip.py). */
-export const datasetTemplates: Record<string, string> = {
-  OxfordPets: "a photo of a {}, a type of pet.",
-  OxfordFlowers: "a photo of a {}, a type of flower.",
-  FGVCAircraft: "a photo of a {}, a type of aircraft.",
-  DescribableTextures: "{} texture.",
-  EuroSAT: "a centered satellite photo of {}.",
-  StanfordCars: "a photo of a {}.",
-  Food101: "a photo of {}, a type of food.",
-  SUN397: "a photo of a {}.",
-  Caltech101: "a photo of a {}.",
-  UCF101: "a photo of a person doing {}.",
-  ImageNet: "a photo of a {}.",
-  ImageNetSketch: "a photo of a {}.",
-  ImageNetV2: "a photo of a {}.",
-  ImageNetA: "a photo of a {}.",
-  ImageNetR: "a photo of a {}.",
-};
-
 /**
- * The 60 templates of PromptSRC's textual diversity (trainers/imagenet_templates.py): the first 60 of CLIP's 80 with
- * "a photo of a {}." moved to the front. The paper says "randomly selected"; the code takes these, for every dataset.
+ * The 60 templates of PromptSRC's textual diversity (trainers/imagenet_templates.py): the first 60 of CLIP's 80, with
+ * "a photo of a {}." moved to the front. The paper calls them "randomly selected", but the official code uses these for
+ * every dataset.
  */
 export const paperTemplates = [
   "a photo of a {}.",

@@ -1,21 +1,16 @@
 /**
- * Datasets in the CoOp layout: a folder of pictures and split files {"train": [[path, label, class name], ...], "val",
- * "test"}. One folder may hold several split files, split_<name>.json, each with another choice of what is trained on
- * and what is tested.
+ * Datasets: labelled pictures in three parts, read in place from a folder with `images/` and split files
+ * {"train": [[path, label, class name], ...], "val", "test"}, or from one of CoOp's fifteen (coop.ts). One folder may
+ * hold several split files, split_<name>.json, each with another choice of what is trained on and what is tested.
  */
 import { createHash } from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
 import { contentHashes } from "../io/contentHash";
-import { readJson } from "../io/readJson";
 import { oneOf, UsageError } from "../util/errors";
+import { type CoopDataset, coopDataset, coopDatasets, type Item, readLists } from "./coop";
 
-/**
- * One labelled picture; `path` is ready to open. `hash` is that of the file when the dataset was loaded: a file that
- * has changed since is an error where it is read, so that a result never stands under the fingerprint of other
- * pictures.
- */
-export type Item = { path: string; label: number; className: string; hash?: string };
+export type { Item } from "./coop";
 
 /** Labelled pictures in three parts, with their class names; see `makeDataset` for what is checked. */
 export type Dataset = {
@@ -30,28 +25,58 @@ export type Dataset = {
   test: Item[];
   /** Hash of the content of the pictures and of the split, see `makeDataset`; kept by `baseNovel` and `fewShot`. */
   fingerprint: string;
+  /** The sentence of zero-shot CLIP for this dataset, and its name in the paper's tables, where it is one of them. */
+  template?: string;
+  paper?: string;
 };
 
 export const parts = ["train", "val", "test"] as const;
 
-/** Reads <folder>/split_<name>.json, whose paths are relative to <folder>/images. */
-export function loadDataset(folder: string, split = "renders"): Dataset {
+/**
+ * Reads a dataset in place. A folder with `images/` and `split_<name>.json` files has one split for each of them
+ * ("renders" by default); a folder of one of the fifteen datasets of CoOp (coop.ts), under its name or that of its
+ * folder, has its official split.
+ * @throws UsageError naming the splits or the datasets there are, or the file that is missing
+ */
+export function loadDataset(folder: string, split?: string): Dataset {
+  const record = coopDataset(path.basename(path.resolve(folder)));
+  const coopFolder = record && path.join(path.dirname(folder), record.folder);
+  if (record && coopFolder && isPresent(record, path.dirname(folder)) && (split ?? coopSplit) === coopSplit) {
+    return readCoop(record, coopFolder);
+  }
   const splits = listSplits(folder);
   if (splits.length === 0) throw new UsageError(`${folder} has no split file (split_<name>.json)`);
-  oneOf(`split of ${folder}`, split, splits);
-  return readSplit({
-    name: path.basename(path.resolve(folder)),
-    folder,
-    split,
-    splitFile: `split_${split}.json`,
-    images: "images",
-  });
+  const chosen = split ?? (splits.includes("renders") || splits.length > 1 ? "renders" : splits[0]);
+  oneOf(`split of ${folder}`, chosen, splits);
+  const file = path.join(folder, `split_${chosen}.json`);
+  const lists = readLists(file, path.join(folder, "images"));
+  const name = path.basename(path.resolve(folder));
+  return makeDataset({ name, folder, split: chosen, ...lists }, fs.readFileSync(file), file);
 }
 
-/**
- * The splits for which a folder has a split file, sorted. @throws UsageError naming the folders there are, if this one
- * is not
- */
+/** The name of the split that CoOp's datasets have. */
+export const coopSplit = "coop";
+
+/** The files of a split list, or of class names, that a dataset of CoOp needs. */
+const listFiles = ({ splitFile, files = [] }: CoopDataset): string[] => (splitFile ? [splitFile] : files);
+
+/** Whether a data root has the folder of a dataset and its lists. */
+const isPresent = (record: CoopDataset, root: string): boolean =>
+  listFiles(record).every((file) => fs.existsSync(path.join(root, record.folder, file)));
+
+/** Reads one of the fifteen datasets from its folder. */
+function readCoop(record: CoopDataset, folder: string): Dataset {
+  const { name, images, splitFile, read, template, paper } = record;
+  const lists = splitFile
+    ? readLists(path.join(folder, splitFile), path.join(folder, images))
+    : (read?.(folder) ?? { train: [], val: [], test: [] });
+  const source = createHash("sha256");
+  for (const file of listFiles(record)) source.update(fs.readFileSync(path.join(folder, file)));
+  const where = path.join(folder, listFiles(record)[0]);
+  return { ...makeDataset({ name, folder, split: coopSplit, ...lists }, source.digest(), where), template, paper };
+}
+
+/** The splits that a folder has, sorted. @throws UsageError naming the folders there are, if this one is not */
 export function listSplits(folder: string): string[] {
   const parent = path.dirname(path.resolve(folder));
   if (!fs.existsSync(parent)) throw new UsageError(`there is no folder ${parent}`);
@@ -68,61 +93,40 @@ export function listSplits(folder: string): string[] {
 }
 
 /**
- * Names of the folders in `folder` that have pictures and a split file of this split. @throws UsageError if there is
- * none
+ * Names of the datasets of a data root: folders with pictures and a file of this split (any, if none is named), and the
+ * datasets of CoOp that are there.
+ * @throws UsageError where there is none
  */
-export function datasetNames(folder: string, split = "renders"): string[] {
-  if (!fs.existsSync(folder))
-    throw new UsageError(`there is no folder ${folder}; npm run setup makes the embedded datasets in data`);
-  const withPictures = fs.readdirSync(folder).filter((name) => fs.existsSync(path.join(folder, name, "images")));
-  const withSplit = withPictures.filter((name) => fs.existsSync(path.join(folder, name, `split_${split}.json`)));
-  if (withSplit.length > 0) return withSplit;
-  const splits = [...new Set(withPictures.flatMap((name) => listSplits(path.join(folder, name))))];
-  if (splits.length > 0) oneOf("split", split, splits);
+export function datasetNames(root: string, split?: string): string[] {
+  if (!fs.existsSync(root)) {
+    throw new UsageError(`there is no folder ${root}; npm run setup makes the embedded datasets in data`);
+  }
+  const coop =
+    split === undefined || split === coopSplit ? coopDatasets.filter((record) => isPresent(record, root)) : [];
+  const coopFolders = new Set(coop.map(({ folder }) => folder));
+  const withPictures = fs
+    .readdirSync(root)
+    .filter((name) => !coopFolders.has(name) && fs.existsSync(path.join(root, name, "images")));
+  const splitsOf = new Map(withPictures.map((name) => [name, listSplits(path.join(root, name))]));
+  const chosen = withPictures.filter((name) => {
+    const splits = splitsOf.get(name) ?? [];
+    return split === undefined ? splits.length > 0 : splits.includes(split);
+  });
+  const names = [...chosen, ...coop.map(({ name }) => name)];
+  if (names.length > 0) return names;
+  const splits = [...new Set([...splitsOf.values()].flat())];
+  if (splits.length > 0 && split !== undefined) oneOf("split", split, splits);
   throw new UsageError(
-    `${folder} holds no dataset (a folder with images/ and split_${split}.json); npm run setup makes the embedded ones`,
+    `${root} holds no dataset: neither a folder with images/ and split_${split ?? "<name>"}.json, nor one of CoOp's ` +
+      "fifteen (npm run promptsrc -- check shows what is missing); npm run setup makes the embedded ones",
   );
 }
 
-/** All datasets of a folder that have training pictures. */
-export const trainableDatasets = (folder: string, split = "renders"): Dataset[] =>
-  datasetNames(folder, split)
-    .map((name) => loadDataset(path.join(folder, name), split))
+/** All datasets of a data root that have training pictures. */
+export const trainableDatasets = (root: string, split?: string): Dataset[] =>
+  datasetNames(root, split)
+    .map((name) => loadDataset(path.join(root, name), split))
     .filter(({ train }) => train.length > 0);
-
-/** Where a dataset's split file and pictures lie; `splitFile` and `images` are relative to `folder`. */
-export type Layout = { name: string; folder: string; split: string; splitFile: string; images: string };
-
-/** Reads a split file of any layout. Keys other than train, val and test are allowed, and change the fingerprint. */
-export function readSplit({ name, folder, split, splitFile, images }: Layout): Dataset {
-  const file = path.join(folder, splitFile);
-  const json = readJson(file);
-  const items = (part: string): Item[] => {
-    const list = json?.[part] ?? [];
-    if (!Array.isArray(list)) throw new Error(`${file}: "${part}" should be a list of [path, label, class name]`);
-    return list.map((entry, i) => {
-      const [relative, label, className] = Array.isArray(entry) ? entry : [];
-      if (
-        typeof relative !== "string" ||
-        !Number.isInteger(label) ||
-        label < 0 ||
-        typeof className !== "string" ||
-        className === ""
-      ) {
-        throw new Error(`${file}: ${part}[${i}] should be [path, label, class name]; it is ${JSON.stringify(entry)}`);
-      }
-      if (path.isAbsolute(relative) || relative.split(/[\\/]/).includes("..")) {
-        throw new Error(`${file}: ${part}[${i}] "${relative}" leaves the folder of pictures`);
-      }
-      return { path: path.join(folder, images, relative), label, className };
-    });
-  };
-  return makeDataset(
-    { name, folder, split, train: items("train"), val: items("val"), test: items("test") },
-    fs.readFileSync(file),
-    file,
-  );
-}
 
 /**
  * A dataset from its lists, checked: labels are 0..n-1 with one name each, no picture stands twice or on two sides of

@@ -55,8 +55,9 @@ export function configOf(
   { clip, preset = clip.preset, change }: Grid,
   method: Method,
   benchmark: BenchmarkSettings,
+  dataset: Dataset,
 ): Settings {
-  const config = configFor(method, preset, benchmark);
+  const config = configFor(method, preset, benchmark, dataset.template);
   return change ? changed(method, config, (before) => change(before, method)) : config;
 }
 

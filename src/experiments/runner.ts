@@ -53,6 +53,8 @@ export type GridOptions = {
   signal?: AbortSignal;
   /** Compute all runs anew. */
   fresh?: boolean;
+  /** When this grid began (now), in milliseconds: with `fresh`, older runs and trainings are computed anew. */
+  since?: number;
   /** What the runs are made with, for their files. */
   provenance: Provenance;
   root?: string;
@@ -90,8 +92,15 @@ export const rowsOf = (jobs: Job[], runs: Run[]): { row: string; run: Run }[] =>
 
 /** Runs the jobs that have no stored result. An interrupt ends it early with what is done; the next call goes on from there. */
 export async function runGrid(jobs: Job[], options: GridOptions): Promise<GridResult> {
-  const { meter, signal, fresh, provenance, root = resultsFolder, shipped: mayBeShipped = true } = options;
-  const started = Date.now();
+  const {
+    meter,
+    signal,
+    fresh,
+    provenance,
+    root = resultsFolder,
+    since: started = Date.now(),
+    shipped: mayBeShipped = true,
+  } = options;
   const isNew = (time: number) => !fresh || time >= started;
   const stored = (job: Job) => {
     const run = storedRun(job, root, mayBeShipped);

@@ -29,6 +29,10 @@ export type Size = { height: number; width: number };
 /** PIL.Image.Resampling's numbers; 0 (nearest) is not among the filters here. */
 const filters: Filter[] = ["nearest" as Filter, "lanczos", "bilinear", "bicubic", "box", "hamming"];
 
+/** A filter by Pillow's number or by its name. */
+const filterOf = (value: unknown): Filter | undefined =>
+  typeof value === "string" ? filters.slice(1).find((name) => name === value.toLowerCase()) : filters[value as number];
+
 /**
  * Reads a preprocessor_config.json, with the defaults of transformers' CLIPImageProcessor for what it leaves out. Sizes
  * may be a number, {"shortest_edge"} or {"height", "width"}. `where` names the file in errors.
@@ -63,9 +67,12 @@ export function readPreprocess(json: unknown, where: string): Preprocess {
       `${where}: without "do_center_crop" the "size" must give {"height", "width"}, or pictures come out in different sizes`,
     );
 
-  const filter = filters[settings.resample ?? 3];
+  const filter = filterOf(settings.resample ?? 3) as Filter;
   if (!filter || settings.resample === 0)
-    wrong("resample", "one of Pillow's filters 1 (lanczos), 2 (bilinear), 3 (bicubic), 4 (box), 5 (hamming)");
+    wrong(
+      "resample",
+      "one of Pillow's filters 1 (lanczos), 2 (bilinear), 3 (bicubic), 4 (box), 5 (hamming), or its name",
+    );
   const rescale = asked("do_rescale") ? (settings.rescale_factor ?? 1 / 255) : 1;
   if (!(rescale > 0)) wrong("rescale_factor", "a number above 0, 1/255 as a rule");
   const normalised = asked("do_normalize");

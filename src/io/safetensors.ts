@@ -5,22 +5,11 @@
  */
 import { createHash } from "node:crypto";
 import { closeSync, fstatSync, openSync, readSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { type Stored, type TensorFile, widen } from "./tensors";
+
+export type { Stored } from "./tensors";
 
 type Entry = { dtype: string; shape: number[]; begin: number; end: number };
-
-/** A tensor as a file holds it, widened to float32. */
-export type Stored = { shape: number[]; data: Float32Array };
-
-/** An open file: names and shapes are known, the numbers are read when asked for. */
-export type SafetensorsFile = {
-  path: string;
-  metadata: Record<string, string>;
-  names: string[];
-  shape(name: string): number[];
-  /** Widens float16 and bfloat16 to float32, and 64-, 32- and unsigned 8-bit integers to the nearest float32. */
-  read(name: string): Stored;
-  close(): void;
-};
 
 const bytesOf: Record<string, number> = {
   F64: 8,
@@ -42,7 +31,7 @@ const longestHeader = 100_000_000;
  * Opens a file and checks all of its header before any number is read.
  * @throws naming the file and what is wrong with it.
  */
-export function openSafetensors(path: string): SafetensorsFile {
+export function openSafetensors(path: string): TensorFile & { metadata: Record<string, string> } {
   const file = openSync(path, "r");
   try {
     const size = fstatSync(file).size;
@@ -57,6 +46,7 @@ export function openSafetensors(path: string): SafetensorsFile {
       metadata,
       names: [...entries.keys()],
       shape: (name) => entry(name).shape,
+      dtype: (name) => entry(name).dtype,
       read: (name) => {
         const { dtype, shape, begin, end } = entry(name);
         return {
@@ -173,48 +163,3 @@ function readBytes(file: number, position: number, length: number, path: string)
   }
   return buffer;
 }
-
-function widen(bytes: Buffer, dtype: string, what: string): Float32Array {
-  const memory = bytes.buffer as ArrayBuffer;
-  switch (dtype) {
-    case "F32":
-      return new Float32Array(memory);
-    case "F64":
-      return Float32Array.from(new Float64Array(memory));
-    case "F16":
-      return widenHalf(new Uint16Array(memory));
-    case "BF16":
-      return widenBrain(new Uint16Array(memory));
-    case "I64":
-      return Float32Array.from(new BigInt64Array(memory), Number);
-    case "I32":
-      return Float32Array.from(new Int32Array(memory));
-    case "U8":
-      return Float32Array.from(bytes);
-    default:
-      throw new Error(`${what} has the type ${dtype}, which holds no weights; expected F32, F16 or BF16`);
-  }
-}
-
-/** bfloat16 is the upper half of a float32. */
-function widenBrain(halves: Uint16Array): Float32Array {
-  const bits = new Uint32Array(halves.length);
-  for (let i = 0; i < halves.length; i++) bits[i] = halves[i] << 16;
-  return new Float32Array(bits.buffer);
-}
-
-/** IEEE 754 binary16: sign 1, exponent 5 (bias 15), fraction 10 bits; a table of all 65,536 values. */
-function widenHalf(halves: Uint16Array): Float32Array {
-  halfTable ??= Float32Array.from({ length: 65536 }, (_, h) => {
-    const sign = h & 0x8000 ? -1 : 1;
-    const exponent = (h >> 10) & 31;
-    const fraction = h & 1023;
-    if (exponent === 31) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
-    return sign * (exponent ? (1 + fraction / 1024) * 2 ** (exponent - 15) : fraction * 2 ** -24);
-  });
-  const table = halfTable;
-  const out = new Float32Array(halves.length);
-  for (let i = 0; i < out.length; i++) out[i] = table[halves[i]];
-  return out;
-}
-let halfTable: Float32Array | undefined;

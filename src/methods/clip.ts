@@ -1,6 +1,7 @@
 /**
- * Zero-shot CLIP (Radford et al. 2021): classes are sentences, nothing is learnt. One template, or an ensemble: the mean of the
- * templates' normalised features, normalised again (openai/CLIP notebooks/Prompt_Engineering_for_ImageNet.ipynb).
+ * Zero-shot CLIP (Radford et al. 2021): each class is described by sentences, and nothing is trained. With several
+ * templates, a class feature is the mean of the templates' normalised features, normalised again
+ * (openai/CLIP notebooks/Prompt_Engineering_for_ImageNet.ipynb).
  */
 import { z } from "zod";
 import { zeroShotTemplates } from "../configs/settings";
@@ -14,10 +15,11 @@ export const clip: Method = {
   title: "CLIP",
   source: "Radford et al. 2021, arXiv 2103.00020; KaiyangZhou/CoOp trainers/zsclip.py",
   trainable: false,
+  paper: (_, template) => ({ zeroShotTemplates: [template] }),
   settings: z.object({ zeroShotTemplates }),
   init: () => ({}),
   prepare() {
-    throw new Error("zero-shot CLIP has nothing to train; classify with it");
+    throw new Error("zero-shot CLIP has no trainable parameters; use it for classification only");
   },
   classify: ({ clip, classNames, config }) =>
     classifier(clip, zeroShotText(clip, classNames, config.zeroShotTemplates), (pixels) =>
@@ -25,7 +27,7 @@ export const clip: Method = {
     ),
 };
 
-/** With PromptSRC's templates, and with all that CLIP's authors gave for ImageNet. */
+/** Zero-shot CLIP with PromptSRC's 60 templates, and with all 80 that CLIP's authors published for ImageNet. */
 export const clip60: Method = {
   ...clip,
   name: "clip60",

@@ -1,8 +1,10 @@
 /**
- * CoCoOp, conditional context optimisation (Zhou et al., CVPR 2022): CoOp's context, shifted for each image by a small network of the
- * image's feature, so that each image has class features of its own. Cross-entropy alone.
- * Pinned to KaiyangZhou/CoOp trainers/cocoop.py; parameters have its names: `ctx` [P,D] and the network E -> E/16 -> ReLU -> D,
- * `meta_net.linear1`, `meta_net.linear2`. The official batch is one image; larger batches have the mean of the images' losses.
+ * CoCoOp, conditional context optimisation (Zhou et al., CVPR 2022). A small network (the meta-net) computes a shift of
+ * CoOp's context from the image's feature, so that the class features depend on the image. The loss is the
+ * cross-entropy alone.
+ * Pinned to KaiyangZhou/CoOp trainers/cocoop.py, whose parameter names are used here: `ctx` [P,D], and the layers
+ * `meta_net.linear1` and `meta_net.linear2` of the network E -> E/16 -> ReLU -> D. The official batch size is one
+ * image; for larger batches the loss is the mean over the images.
  * Shapes: B images, C classes, P context tokens, D width of the text tower, E joint embedding.
  */
 
@@ -20,32 +22,32 @@ import type { Method, Params, Task } from "./method";
 import { frozen } from "./promptLearner";
 import { type ContextSettings, initialContext, initialLinear } from "./prompts";
 
-/** E over the width of the network between. */
+/** The joint embedding width E, divided by the width of the meta-net's hidden layer. */
 const reduction = 16;
 
-/** The network's shift of the context for image features f [B,E]: [B,D]. */
-function shifts(f: Tensor2D, params: Params): Tensor2D {
+/** The shift [B,D] that the meta-net adds to every context token, from image features f [B,E]. */
+function contextShifts(f: Tensor2D, params: Params): Tensor2D {
   const linear = (x: Tensor2D, name: string): Tensor2D =>
     tf.add(tf.matMul(x, params[`${name}.weight`] as Tensor2D, false, true), params[`${name}.bias`] as Tensor1D);
   return linear(tf.relu(linear(f, "meta_net.linear1")), "meta_net.linear2");
 }
 
-/** Scaled cosines [B,C] of images f [B,E] and the class features of each. */
+/** Scaled cosine similarities [B,C] between image features f [B,E] and each image's own class features. */
 function conditionalLogits(clip: Clip, suffixes: SuffixGroup[], f: Tensor2D, params: Params): Tensor2D {
   const [B, E] = f.shape;
   const [P, D] = params.ctx.shape as [number, number];
-  const contexts = tf.reshape(tf.add(tf.reshape(params.ctx, [1, P, D]), tf.reshape(shifts(f, params), [B, 1, D])), [
-    B * P,
-    D,
-  ]);
+  const contexts = tf.reshape(
+    tf.add(tf.reshape(params.ctx, [1, P, D]), tf.reshape(contextShifts(f, params), [B, 1, D])),
+    [B * P, D],
+  );
   const cosines = encodeForImages(clip.text, suffixes, contexts as Tensor2D, B).map((features) =>
     tf.transpose<Tensor2D>(tf.reshape(tf.matMul(l2Normalise(features), tf.reshape(f, [B, E, 1]) as Tensor3D), [B, -1])),
   );
   return tf.mul(tf.transpose(inTextOrder(cosines, suffixes)), clip.logitScale);
 }
 
-/** Images whose class features are computed at once when testing: some 32 MB for the largest tensor. */
-const imagesAtOnce = (suffixes: SuffixGroup[]): number =>
+/** How many images are classified at once in testing: the largest tensor then takes about 32 MB. */
+const imagesPerChunk = (suffixes: SuffixGroup[]): number =>
   Math.max(1, Math.floor(2 ** 21 / suffixes.reduce((sum, group) => sum + group.x.size, 0)));
 
 export const cocoop: Method = {
@@ -60,11 +62,11 @@ export const cocoop: Method = {
     const { clip } = task;
     const hidden = Math.max(1, Math.floor(clip.embed / reduction));
     const params: Params = { ctx: initialContext(task as Task<ContextSettings>, "ctx") };
-    for (const [name, out, into] of [
+    for (const [name, outputs, inputs] of [
       ["meta_net.linear1", hidden, clip.embed],
       ["meta_net.linear2", clip.text.width, hidden],
     ] as const) {
-      const { weight, bias } = initialLinear(task, name, out, into);
+      const { weight, bias } = initialLinear(task, name, outputs, inputs);
       params[`${name}.weight`] = weight;
       params[`${name}.bias`] = bias;
     }
@@ -89,18 +91,18 @@ export const cocoop: Method = {
     const { clip } = task;
     const suffixes = classSuffixes(task as Task<ContextSettings>);
     const image = (pixels: Tensor4D) => tf.tidy(() => frozen(clip, pixels).features());
-    const most = imagesAtOnce(suffixes);
+    const chunkSize = imagesPerChunk(suffixes);
     return {
       image,
       logits: (pixels) =>
         tf.tidy(() => {
           const f = image(pixels);
-          const parts: Tensor2D[] = [];
-          for (let from = 0; from < f.shape[0]; from += most) {
-            const count = Math.min(most, f.shape[0] - from);
-            parts.push(tf.tidy(() => conditionalLogits(clip, suffixes, tf.slice(f, [from, 0], [count, -1]), params)));
+          const chunks: Tensor2D[] = [];
+          for (let start = 0; start < f.shape[0]; start += chunkSize) {
+            const count = Math.min(chunkSize, f.shape[0] - start);
+            chunks.push(tf.tidy(() => conditionalLogits(clip, suffixes, tf.slice(f, [start, 0], [count, -1]), params)));
           }
-          return tf.concat(parts, 0);
+          return tf.concat(chunks, 0);
         }),
       dispose: () => tf.dispose(suffixes as any),
     };

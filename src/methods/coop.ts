@@ -1,7 +1,9 @@
 /**
- * CoOp, context optimisation (Zhou et al., IJCV 2022): the words around the class name are learnt, the encoders are as they were.
- * The class name stands behind the context, in its middle or in front of it; the context is shared or each class has its own.
- * Cross-entropy alone. Pinned to KaiyangZhou/CoOp trainers/coop.py; the parameter has its name, `ctx` [P,D] or [C,P,D].
+ * CoOp, context optimisation (Zhou et al., IJCV 2022): the words around the class name are replaced by learnable
+ * context tokens, and both encoders stay frozen. The class name comes after the context tokens, between them or before
+ * them. One context is shared by all classes, or each class has its own. The loss is the cross-entropy alone.
+ * Pinned to KaiyangZhou/CoOp trainers/coop.py, whose parameter name is used here: `ctx` [P,D] or [C,P,D].
+ * Shapes: C classes, P context tokens, D width of the text tower.
  */
 import { z } from "zod";
 import { encodeSentences, sentenceGroups } from "../clip/fast/sentences";
@@ -30,8 +32,9 @@ const coopSettings = {
 };
 
 /**
- * Token ids of a class's sentence with slots for the P context tokens; the class name stands after them, in their
- * middle or before them. Words of the sentence beyond P tokens are not trained: they follow the context.
+ * Token ids of a class's sentence, with slots for the P context tokens. The class name comes after them ("end"),
+ * between them ("middle") or before them ("front"). If the initial words have more than P tokens, the remaining ones
+ * are not trained and stay behind the context.
  */
 export function sentenceIds(
   { clip, config }: Pick<Task<ContextSettings>, "clip" | "config">,
@@ -52,7 +55,7 @@ export function sentenceIds(
   return [start, ...context.slice(0, half), ...nameIds, ...context.slice(half), ...fixedWords, ...end];
 }
 
-/** Every text with its own tokens: for a context that is not the same prefix for all classes. */
+/** Encodes every sentence in full, because the context is not a prefix that all classes share. */
 function sentenceEncoders(task: Task<CoopSettings>): Encoders {
   const { clip, classNames, config } = task;
   const { position, classSpecific } = task.config.coop;
@@ -62,7 +65,7 @@ function sentenceEncoders(task: Task<CoopSettings>): Encoders {
     text({ ctx }) {
       if (classSpecific && ctx.shape[0] !== classNames.length) {
         throw new Error(
-          `class-specific contexts serve the classes they were learnt for: there are ${ctx.shape[0]} contexts and ${classNames.length} class names; set coop.classSpecific=false for new classes`,
+          `class-specific contexts cannot classify other classes than those they were trained for: there are ${ctx.shape[0]} contexts and ${classNames.length} class names; set coop.classSpecific=false`,
         );
       }
       return l2Normalise(encodeSentences(clip.text, groups, ctx as Tensor2D | Tensor3D));
@@ -93,7 +96,7 @@ export const coopHost = host({
   },
 });
 
-/** Contexts of their own are of no use to other classes. */
+/** Class-specific contexts cannot be applied to other classes. */
 export const coopTransfers = (config: Settings): boolean => !config.coop?.classSpecific;
 
 export const coop = promptLearner(
@@ -102,8 +105,9 @@ export const coop = promptLearner(
     title: "CoOp",
     source: "Zhou et al. 2022, arXiv 2109.01134; KaiyangZhou/CoOp trainers/coop.py",
     transfers: coopTransfers,
-    // Base-to-novel: Zhou et al. 2022, arXiv 2203.05557 (vit_b16_ctxv1.yaml, 200 epochs; on ImageNet 50). Few-shot: 16 random tokens and 200
-    // epochs for 8 and 16 shots (vit_b16.yaml; 50 for one shot, 100 for 2 and 4, on ImageNet always 50). Other benchmarks train on ImageNet.
+    // Base-to-novel: Zhou et al. 2022, arXiv 2203.05557 (vit_b16_ctxv1.yaml, 200 epochs, but 50 on ImageNet).
+    // Few-shot: 16 randomly initialised tokens and 200 epochs, as vit_b16.yaml has it for 8 and 16 shots (50 epochs for
+    // 1 shot, 100 for 2 and 4 shots, always 50 on ImageNet). The other benchmarks train on ImageNet.
     paper: (benchmark) => ({
       batch: 32,
       lr: 0.002,

@@ -1,4 +1,4 @@
-/** Class features of the frozen text encoder. Shapes: C classes, M templates, E joint embedding. */
+/** Class features computed by the frozen text encoder. Shapes: C classes, M templates, E joint embedding. */
 
 import { rememberTexts } from "../cache/textFeatures";
 import type { Clip } from "../clip/model";
@@ -7,16 +7,19 @@ import type { Tensor2D, Tensor3D } from "../engine/tf";
 import { tf } from "../engine/tf";
 import { fillTemplate } from "./prompts";
 
-/** Raw features [C,M,E] of M templates filled with each class name. */
+/** Features [C,M,E], not normalised, of M templates filled with each class name. */
 export function templateFeatures(clip: Clip, classNames: string[], templates: string[]): Tensor3D {
   const texts = classNames.flatMap((name) => templates.map((template) => fillTemplate(template, name)));
   return tf.tidy(() => tf.reshape(rememberTexts(clip, texts), [classNames.length, templates.length, clip.embed]));
 }
 
-/** Frozen text target [C,E] of regularised methods: the mean of the raw template features, then normalised. */
+/**
+ * Text features [C,E] that regularised methods use as a frozen target: the template features are averaged without
+ * normalisation, and the mean is normalised.
+ */
 export const frozenTextTarget = (clip: Clip, classNames: string[], templates: string[]): Tensor2D =>
   tf.tidy(() => l2Normalise(tf.mean(templateFeatures(clip, classNames, templates), 1) as Tensor2D));
 
-/** Zero-shot classifier [C,E]: the templates' features are normalised, averaged, and normalised again. */
+/** Weights [C,E] of the zero-shot classifier: the template features are normalised, averaged, and normalised again. */
 export const zeroShotText = (clip: Clip, classNames: string[], templates: string[]): Tensor2D =>
   tf.tidy(() => l2Normalise(tf.mean(l2Normalise(templateFeatures(clip, classNames, templates)), 1) as Tensor2D));

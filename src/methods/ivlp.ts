@@ -1,8 +1,10 @@
 /**
- * IVLP, independent vision-language prompting: deep prompts in both towers, trained by cross-entropy alone. It is PromptSRC's
- * baseline, and its parameters and encoders are PromptSRC's (muzairkhattak/PromptSRC trainers/independentVLP.py and
- * clip/model.py, ResidualAttentionBlock_IVLP). [paper, section 3.1; the code replaces the words "a photo of a" by the context.]
- * Without prompts in one tower it is deep language prompting, or deep vision prompting (VPT deep) with the sentences of zero-shot CLIP.
+ * IVLP, independent vision-language prompting: deep prompts in both towers, trained by the cross-entropy alone. It is
+ * PromptSRC's baseline and has the same parameters and encoders as PromptSRC (paper, section 3.1;
+ * muzairkhattak/PromptSRC trainers/independentVLP.py and clip/model.py, ResidualAttentionBlock_IVLP). As in the
+ * official code, the text context replaces the words "a photo of a".
+ * With prompts in the text tower only, it is deep language prompting. With prompts in the image tower only, it is deep
+ * vision prompting (VPT deep), and the text features are those of zero-shot CLIP's sentences.
  */
 import { encodeImage } from "../clip/fast/image";
 import { encodeText, type Prompts, type SuffixGroup, suffixGroups, tokenise } from "../clip/fast/text";
@@ -15,14 +17,14 @@ import type { Params, Task } from "./method";
 import { type Encoders, host, promptLearner } from "./promptLearner";
 import { type ContextSettings, initialContext, noise, promptSentence, wordsForShortContexts } from "./prompts";
 
-/** Settings of deep prompts; an encoder without a depth has none. */
+/** Settings of deep prompts; an encoder whose depth is undefined has no prompts. */
 type DeepPrompts = {
   depth: { text?: number; image?: number };
   tokens: { text?: number; image?: number };
   contextInit?: string;
 };
 
-/** How many blocks, from the first, have prompts of their own in each encoder. */
+/** The number of blocks, counted from the first, that have their own prompts in each encoder. */
 export function promptedBlocks({ clip, config: { depth } }: Task<Pick<DeepPrompts, "depth">>): {
   text: number;
   image: number;
@@ -33,7 +35,10 @@ export function promptedBlocks({ clip, config: { depth } }: Task<Pick<DeepPrompt
   };
 }
 
-/** `text.0` (input), `text.i`, `vision.0`, `vision.i` (before block i): the text tower's input set from words, all others N(0, 0.02). */
+/**
+ * Initial prompts of both towers: `text.0` and `vision.0` enter at the input, `text.i` and `vision.i` before block i.
+ * `text.0` is initialised by `contextInit`, all others from N(0, 0.02).
+ */
 export function initialPrompts(task: Task<DeepPrompts>): Params {
   const { clip, config } = task;
   const { text = 0, image = 0 } = config.tokens;
@@ -48,45 +53,48 @@ export function initialPrompts(task: Task<DeepPrompts>): Params {
   return params;
 }
 
-/** The tensors `name.0`, `name.1` ... in this order. */
+/** The tensors `name.0`, `name.1`, ... in this order. */
 export function promptSets(params: Params, name: string): Tensor2D[] {
   const tensors: Tensor2D[] = [];
   while (`${name}.${tensors.length}` in params) tensors.push(params[`${name}.${tensors.length}`] as Tensor2D);
   return tensors;
 }
 
-/** The class names behind the context, ready for `encodeText`; the caller disposes them. */
+/**
+ * The tokens that follow the context (class name, full stop, end token), for `encodeText`; the caller disposes them.
+ */
 export function classSuffixes({ clip, classNames, config }: Task<ContextSettings>): SuffixGroup[] {
   const ids = classNames.map((name) => tokenise(clip, promptSentence(config, name)));
   return suffixGroups(clip.text, ids, config.tokens.text, true);
 }
 
-/** A tower's prompts made of the parameters; a tower without is the frozen one. */
+/** Compute each tower's prompts from the parameters; a tower without such a function stays as in frozen CLIP. */
 export type TowerPrompts = { text?(params: Params): Prompts; image?(params: Params): Prompts };
 
-/** Encoders with prompts; without any in the text encoder, it reads the sentences of zero-shot CLIP. */
+/** Encoders with prompts. Without prompts in the text encoder, it encodes the sentences of zero-shot CLIP. */
 export function promptedEncoders(task: Task, { text, image }: TowerPrompts): Encoders {
   const { clip, classNames, config } = task;
   const suffixes = text ? classSuffixes(task as Task<ContextSettings>) : [];
-  const still = text ? undefined : zeroShotText(clip, classNames, config.zeroShotTemplates);
+  const frozenText = text ? undefined : zeroShotText(clip, classNames, config.zeroShotTemplates);
   return {
-    text: (params) => (text ? l2Normalise(encodeText(clip.text, suffixes, text(params))) : tf.clone(still as Tensor2D)),
+    text: (params) =>
+      text ? l2Normalise(encodeText(clip.text, suffixes, text(params))) : tf.clone(frozenText as Tensor2D),
     image({ front, features }) {
       if (image) {
-        const shared = front();
-        return (params) => l2Normalise(encodeImage(clip.image, shared, image(params)));
+        const imageTokens = front();
+        return (params) => l2Normalise(encodeImage(clip.image, imageTokens, image(params)));
       }
       const f = features();
       return () => f;
     },
-    dispose: () => tf.dispose([suffixes, still] as any),
+    dispose: () => tf.dispose([suffixes, frozenText] as any),
   };
 }
 
 const textParams = (params: Params) => promptSets(params, "text");
 const imageParams = (params: Params) => promptSets(params, "vision");
 
-/** Prompts in both encoders, or in one of them. */
+/** Independent prompts in both encoders. */
 export const independent = host({
   settings: bothPrompts,
   resolve: wordsForShortContexts,
@@ -131,7 +139,8 @@ export const vision = promptLearner(
     name: "vision",
     title: "Deep vision prompting",
     source: "Jia et al. 2022, arXiv 2203.12119 (VPT deep); muzairkhattak/multimodal-prompt-learning trainers/vpt.py",
-    paper: () => ({ depth: { image: 12 }, epochs: 5 }), // vit_b16_c2_ep5_batch4_4.yaml says 8 tokens, the paper 4
+    // vit_b16_c2_ep5_batch4_4.yaml has 8 tokens, but the paper says 4
+    paper: () => ({ depth: { image: 12 }, epochs: 5 }),
   },
   imageAlone,
 );

@@ -1,7 +1,11 @@
 /**
- * KgCoOp, knowledge-guided context optimisation (Yao et al., CVPR 2023): CoOp, its class features held near those of a sentence
- * written by hand:  L = L_CE + lambda (1 - mean_c cos(g_c, g0_c)).
- * Pinned to htyao89/KgCoOp trainers/kgcoop.py. The sentence is zero-shot CLIP's, `zeroShotTemplates` (the official code has one per dataset).
+ * KgCoOp, knowledge-guided context optimisation (Yao et al., CVPR 2023): CoOp with a loss term that keeps the class
+ * features g_c close to the frozen features g0_c of a hand-written sentence:
+ *
+ *   L = L_CE + lambda (1 - mean_c cos(g_c, g0_c))
+ *
+ * Pinned to htyao89/KgCoOp trainers/kgcoop.py. The sentence is that of zero-shot CLIP for the dataset
+ * (`zeroShotTemplates`).
  */
 
 import { z } from "zod";
@@ -46,8 +50,14 @@ export const kgcoop = promptLearner(
     title: "KgCoOp",
     source: "Yao et al. 2023, arXiv 2303.13283; htyao89/KgCoOp trainers/kgcoop.py",
     transfers: coopTransfers,
-    // vit_b16_ep100_ctxv1.yaml for all benchmarks
-    paper: () => ({ batch: 128, epochs: 100, lr: 0.002, tokens: { text: 4 } }),
+    // vit_b16_ep100_ctxv1.yaml, for all benchmarks
+    paper: (_, template) => ({
+      batch: 128,
+      epochs: 100,
+      lr: 0.002,
+      tokens: { text: 4 },
+      zeroShotTemplates: [template],
+    }),
   },
   coopHost,
   nearHandwritten,

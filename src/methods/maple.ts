@@ -1,8 +1,10 @@
 /**
- * MaPLe, multi-modal prompt learning (Khattak et al., CVPR 2023): deep prompts of the text tower, and a linear map from each set to
- * the image tower's prompts of the same depth, so that both towers learn together. Cross-entropy alone.
- * Pinned to muzairkhattak/multimodal-prompt-learning trainers/maple.py; parameters have its names: `ctx` [P,Dtext] is the input set,
- * `compound_prompts_text.i` the set of block i + 1, `proj` and `compound_prompt_projections.i` their maps [Dimage,Dtext].
+ * MaPLe, multi-modal prompt learning (Khattak et al., CVPR 2023): the text tower has deep prompts, and a linear layer
+ * maps the prompts of each depth to the image tower's prompts of the same depth, which couples the two towers. The loss
+ * is the cross-entropy alone.
+ * Pinned to muzairkhattak/multimodal-prompt-learning trainers/maple.py, whose parameter names are used here: the text
+ * prompts `ctx` [P,Dtext] at the input and `compound_prompts_text.i` before block i + 1; and their linear layers,
+ * `proj` and `compound_prompt_projections.i`, with weights [Dimage,Dtext].
  */
 
 import { bothPrompts, textContext } from "../configs/settings";
@@ -13,7 +15,7 @@ import type { Params } from "./method";
 import { host, promptLearner } from "./promptLearner";
 import { initialContext, initialLinear, noise, wordsForShortContexts } from "./prompts";
 
-/** As many image prompts as text prompts, since they are the text prompts mapped. */
+/** The number of image prompts is not a setting: the image prompts are the mapped text prompts. */
 const mapleSettings = { ...textContext, depth: bothPrompts.depth };
 
 export const mapleHost = host({
@@ -21,41 +23,41 @@ export const mapleHost = host({
   resolve: wordsForShortContexts,
   init(task) {
     const { clip, config } = task;
-    const [from, to] = [clip.text.width, clip.image.width];
+    const [textWidth, imageWidth] = [clip.text.width, clip.image.width];
     const { text, image } = promptedBlocks(task);
     const params: Params = { ctx: initialContext(task, "ctx") };
-    const put = (name: string, seedName: string) => {
-      const { weight, bias } = initialLinear(task, seedName, to, from);
+    const addLinear = (name: string, seedName: string) => {
+      const { weight, bias } = initialLinear(task, seedName, imageWidth, textWidth);
       params[`${name}.weight`] = weight;
       params[`${name}.bias`] = bias;
     };
-    if (image > 0) put("proj", "proj");
+    if (image > 0) addLinear("proj", "proj");
     for (let i = 0; i < Math.max(text, image) - 1; i++) {
       const name = `compound_prompts_text.${i}`;
-      params[name] = noise(task, name, [config.tokens.text, from]);
-      // copies of one map, as the official code starts
-      if (i + 1 < image) put(`compound_prompt_projections.${i}`, "compound_prompt_projections");
+      params[name] = noise(task, name, [config.tokens.text, textWidth]);
+      // All deeper layers share one initialisation: the official code initialises them as copies of one layer.
+      if (i + 1 < image) addLinear(`compound_prompt_projections.${i}`, "compound_prompt_projections");
     }
     return params;
   },
   encoders(task) {
     const { text, image } = promptedBlocks(task);
-    const prompts = (params: Params) => [params.ctx as Tensor2D, ...promptSets(params, "compound_prompts_text")];
-    const mapped = (params: Params, set: Tensor2D, i: number): Tensor2D => {
+    const textPrompts = (params: Params) => [params.ctx as Tensor2D, ...promptSets(params, "compound_prompts_text")];
+    const toImagePrompts = (params: Params, prompts: Tensor2D, i: number): Tensor2D => {
       const name = i === 0 ? "proj" : `compound_prompt_projections.${i - 1}`;
       return tf.add(
-        tf.matMul(set, params[`${name}.weight`] as Tensor2D, false, true),
+        tf.matMul(prompts, params[`${name}.weight`] as Tensor2D, false, true),
         params[`${name}.bias`] as Tensor1D,
       );
     };
     return promptedEncoders(task, {
-      text: (params) => prompts(params).slice(0, text),
+      text: (params) => textPrompts(params).slice(0, text),
       image:
         image > 0
           ? (params) =>
-              prompts(params)
+              textPrompts(params)
                 .slice(0, image)
-                .map((set, i) => mapped(params, set, i))
+                .map((prompts, i) => toImagePrompts(params, prompts, i))
           : undefined,
     });
   },
@@ -66,8 +68,8 @@ export const maple = promptLearner(
     name: "maple",
     title: "MaPLe",
     source: "Khattak et al. 2023, arXiv 2210.03117; muzairkhattak/multimodal-prompt-learning trainers/maple.py",
-    // vit_b16_c2_ep5_batch4_2ctx.yaml; across datasets vit_b16_c2_ep5_batch4_2ctx_cross_datasets.yaml. No few-shot settings are published:
-    // those of base-to-novel stand in.
+    // vit_b16_c2_ep5_batch4_2ctx.yaml for base-to-novel, vit_b16_c2_ep5_batch4_2ctx_cross_datasets.yaml across datasets
+    // and domains. No few-shot settings are published, so the few-shot benchmark uses those of base-to-novel.
     paper: (benchmark) => ({
       tokens: { text: 2 },
       ...(benchmark === "crossDataset" || benchmark === "domainGeneralisation"

@@ -1,6 +1,7 @@
 /**
- * What a method of prompt learning is: parameters, a loss, a classifier. Everything that trains, tests or replays goes through
- * this type; a method is one file that makes such a record and one line in registry.ts.
+ * The interface of a prompt learning method: parameters, a loss, and a classifier. All code for training, testing and
+ * the parity check goes through the type `Method`. A method is one file that defines such a record, and one line in
+ * registry.ts.
  */
 
 import { z } from "zod";
@@ -12,97 +13,118 @@ import type { Scalar, Tensor, Tensor2D, Tensor4D } from "../engine/tf";
 import type { PixelBatch } from "../io/preprocess";
 import { UsageError } from "../util/errors";
 
-/** Learnable tensors by name; for prompts `text.0` (input), `text.i`, `vision.0`, `vision.i` (before block i). */
+/**
+ * Learnable tensors by name. Prompts are named `text.0` and `vision.0` (at the input), `text.i` and `vision.i` (before
+ * block i).
+ */
 export type Params = Record<string, Tensor>;
 
 /**
- * What is to be trained: a frozen model, class names (with spaces or underscores), the method's training settings S, and the seed of the
- * initial parameters. What only testing reads (`Method.testing`) is not in here, so that no training can depend on it.
+ * What a method is trained on: a frozen model, class names (with spaces or underscores), the method's training settings
+ * S, and the seed of the initial parameters. The settings that only testing reads (`Method.testing`) are left out, so
+ * that no training can depend on them.
  */
 export type Task<S = Settings> = { clip: Clip; classNames: string[]; config: S; seed: number };
 
-/** Settings by name, nested where the schema of a method nests them (`lossWeights.text`). */
+/** Settings by name, nested as in the schema of the method (`lossWeights.text`). */
 export type Settings = Record<string, any>;
 
-/** Normalised pixels [B,3,R,R] and one label each, an index into the class names; the epoch and step (from 0) that they belong to. */
+/**
+ * Normalised pixels [B,3,R,R] and one label per image, an index into the class names. `at` is the epoch and the step
+ * that the batch belongs to, both counted from 0.
+ */
 export type Batch = { pixels: Tensor4D; labels: Int32Array; at?: [number, number] };
 
-/** Batches of pictures as in testing, without augmentation: normalised pixels [B,3,R,R], a label each. */
+/** Batches of pictures without augmentation, as in testing: normalised pixels [B,3,R,R] and one label per picture. */
 export type PictureBatches = Iterable<PixelBatch> | AsyncIterable<PixelBatch>;
 
-/** Loss terms by name, weights included; `total` is what is minimised. */
+/** Loss terms by name, already multiplied by their weights; `total` is the loss that is minimised. */
 export type Terms = Record<string, Scalar>;
 
 export type Learner = {
   /**
-   * The loss of one batch in two calls: the first computes what is frozen (image front, targets), the second is differentiable
-   * in the parameters. Both run inside the caller's tf.tidy; only the second inside tf.grads.
+   * The loss of one batch, in two calls. The first call computes everything that does not depend on the parameters (the
+   * image tokens before the first block, frozen targets). The second is differentiable in the parameters. Both run
+   * inside the caller's tf.tidy, but only the second inside tf.grads.
    */
   loss(batch: Batch): (params: Params) => Terms;
   /**
-   * How terms become the gradient that the optimiser gets; without it, the gradient of `total`. `of(term)` differentiates the
-   * loss above once. For methods that combine gradients, such as ProGrad. `terms` are numbers to record beside the loss's.
+   * For methods that combine gradients of several loss terms, such as ProGrad: computes the gradients that the
+   * optimiser receives. Without it, the optimiser receives the gradients of `total`. Each call `of(term)`
+   * differentiates one term of the loss above. The returned `terms` are further numbers to record along with the loss
+   * terms.
    */
   gradient?(of: (term: string) => Params): { gradients: Params; terms?: Terms };
-  /** Frees what `prepare` computed. */
+  /** Frees the tensors that `prepare` computed. */
   dispose(): void;
 };
 
 export type Classifier = {
-  /** Scaled cosines [B,C]; the class with the largest is the answer. */
+  /** Logits [B,C], usually scaled cosine similarities; the class with the largest logit is the prediction. */
   logits(pixels: Tensor4D): Tensor2D;
-  /** Class features [C,E] of unit length, where they do not depend on the image; freed by `dispose`. */
+  /** Class features [C,E] of unit length, if they do not depend on the image; freed by `dispose`. */
   text?: Tensor2D;
   /** Image features [B,E] of unit length; the caller disposes them. */
   image(pixels: Tensor4D): Tensor2D;
   dispose(): void;
 };
 
-/** A method: how its parameters start, what it minimises, how it classifies, and the settings it has. */
+/** A method: its initial parameters, its loss, its classifier, and its settings. */
 export type Method = {
   /** Name in commands and result files. */
   name: string;
   /** Name in tables. */
   title: string;
-  /** Paper, and the official file that the numbers are pinned to. */
+  /** The paper, and the official file whose numbers the implementation reproduces. */
   source: string;
   /**
-   * For methods that are not in registry.ts, such as one written in a notebook cell: names this version of its code in the results. Change it
-   * with the code. Without it nothing that the method computes is stored, since nobody could tell later what computed it.
+   * For methods that are not in registry.ts, such as one written in a notebook cell: a name for this version of the
+   * code, which the results record. Change it whenever the code changes. Without a version, no result of the method is
+   * stored, because it would be unsupported later which code had computed it.
    */
   version?: string;
-  /** False for methods that are not trained by steps: they have no parameters, or `fit` finds them. */
+  /** False for methods that are not trained by gradient steps: they have no parameters, or `fit` computes them. */
   trainable: boolean;
-  /** The settings that training, and the classifier made of it, may read: no others reach them, and all of them identify a training. */
+  /**
+   * The settings that training and the resulting classifier may read. They receive no other settings, and all of these
+   * settings are part of the identity of a training.
+   */
   settings: z.ZodObject;
-  /** The settings that are applied to a finished training; runs that differ in these alone share it. */
+  /** The settings that are applied to a finished training; runs that differ only in these share one training. */
   testing?: z.ZodObject<{ ensemble?: typeof ensemble }>;
-  /** Settings that follow from others as the official code has it, so that what is stored is what was used. */
+  /**
+   * Replaces settings that the official code derives from other settings, so that the stored settings are those that
+   * were used.
+   */
   resolve?(settings: any): Settings;
-  /** The numbers of the method's own paper for a benchmark (ViT-B/16), where they are not PromptSRC's. */
-  paper?(benchmark: BenchmarkSettings): Settings;
-  /** Initial parameters, a function of the task and its seed. */
+  /**
+   * The settings of the method's own paper for a benchmark (ViT-B/16), where they differ from PromptSRC's. `template`
+   * is the sentence of zero-shot CLIP for the dataset, for methods whose official code has one for each dataset.
+   */
+  paper?(benchmark: BenchmarkSettings, template: string): Settings;
+  /** Initial parameters; they depend only on the task, including its seed. */
   init(task: Task): Params;
-  /** Computes what is frozen for the whole training, such as the text targets. */
+  /** Computes everything that stays fixed during the training, such as the frozen text targets. */
   prepare(task: Task): Learner;
   /**
-   * For methods that solve for their parameters instead of training by steps (`learns` is then false): from the few shots and the
-   * validation pictures drawn with them. @throws the signal's reason when it is aborted
+   * For methods that solve for their parameters instead of training by gradient steps (`trainable` is then false).
+   * @param pictures the few-shot training pictures, and the validation pictures that were drawn with them
+   * @throws the signal's reason when it is aborted
    */
   fit?(task: Task, pictures: Record<"train" | "val", PictureBatches>, signal?: AbortSignal): Promise<Params>;
-  /** False where the parameters serve the class names of their training alone; without it they serve any. */
+  /** False if the parameters can classify only the classes they were trained on. By default they can classify any. */
   transfers?(config: Settings): boolean;
-  /** Encodes the class names once; also for class names that were not trained on. */
+  /** Builds a classifier and encodes the class names once. They may differ from the class names of the training. */
   classify(task: Task, params: Params): Classifier;
 };
 
-/** All settings of a method: what training reads and what testing reads. */
+/** The schema of all settings of a method: those that training reads and those that testing reads. */
 export const schemaOf = ({ settings, testing }: Method): z.ZodObject =>
   z.object({ ...settings.shape, ...testing?.shape });
 
 /**
- * The settings that a method has out of a record that may hold more, checked and with defaults filled in.
- * @throws UsageError naming each setting that is missing or out of its range
+ * Selects the method's settings from a record that may contain others, validates them and fills in defaults.
+ * @throws UsageError that names each setting that is missing or out of range
  */
 export function settle(method: Method, settings: Settings): Settings {
   const parsed = schemaOf(method).safeParse(settings);
@@ -110,29 +132,42 @@ export function settle(method: Method, settings: Settings): Settings {
   return method.resolve?.(parsed.data) ?? parsed.data;
 }
 
-/** The settings a method runs with: a preset's for a benchmark, and in `paper` what the method's own paper sets otherwise. */
-export function configFor(method: Method, preset: PresetName, benchmark: BenchmarkSettings): Settings {
-  const own = preset === "paper" ? method.paper?.(benchmark) : undefined;
-  return settle(method, { ...presets[preset][benchmark], ...own });
+/**
+ * The default settings of a method for a benchmark: those of the preset. In the preset `paper`, the values of the
+ * method's own paper take precedence.
+ */
+export function configFor(
+  method: Method,
+  preset: PresetName,
+  benchmark: BenchmarkSettings,
+  template = "a photo of a {}.",
+): Settings {
+  const ofMethod = preset === "paper" ? method.paper?.(benchmark, template) : undefined;
+  return settle(method, { ...presets[preset][benchmark], ...ofMethod });
 }
 
 /**
- * Settings after a user's change. @throws UsageError for a setting that the method does not have, by name, and for one out of its range. Methods
- * that are not trained pass over the settings of training, so that one change can serve a grid with zero-shot CLIP in it.
+ * The settings after a user's change. Methods that are not trained ignore settings that they do not have, so that the
+ * same change can be applied to a grid that contains zero-shot CLIP.
+ * @throws UsageError that names a setting that the (trainable) method does not have, or one that is out of range
  */
 export function changed(method: Method, before: Settings, change: (config: Settings) => Settings): Settings {
-  const after = change(before);
-  const foreign = Object.keys(after).filter((key) => after[key] !== undefined && !hasSetting(schemaOf(method), key));
-  if (method.trainable && foreign.length > 0) {
-    const known = settingsOf(schemaOf(method)).map(({ key }) => key);
-    throw new UsageError(`${method.title} has no setting "${foreign.join('", "')}". It has: ${known.join(", ")}`);
+  const updated = change(before);
+  const unsupported = Object.keys(updated).filter(
+    (key) => updated[key] !== undefined && !hasSetting(schemaOf(method), key),
+  );
+  if (method.trainable && unsupported.length > 0) {
+    const available = settingsOf(schemaOf(method)).map(({ key }) => key);
+    throw new UsageError(
+      `${method.title} has no setting "${unsupported.join('", "')}". Its settings are: ${available.join(", ")}`,
+    );
   }
-  return settle(method, after);
+  return settle(method, updated);
 }
 
-/** What training reads of a method's settings. */
+/** The part of a method's settings that training reads. */
 export const trainingSettings = (method: Method, config: Settings): Settings => method.settings.parse(config);
 
-/** How the epochs' parameters are weighted in the result; null: the last epoch's are the result. */
+/** How the parameters of the epochs are weighted in the result; null: the result is the last epoch's parameters. */
 export const ensembleOf = (method: Method, config: Settings): Ensemble =>
   (method.testing?.parse(config).ensemble as Ensemble | undefined) ?? null;

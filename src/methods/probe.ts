@@ -1,12 +1,14 @@
 /**
- * Linear-probe CLIP (Radford et al. 2021), the baseline of few-shot prompt learning: multinomial logistic regression on the frozen image
- * features x (not normalised), with an L2 penalty on the weights but not on the bias:
+ * Linear-probe CLIP (Radford et al. 2021), the baseline of few-shot prompt learning: multinomial logistic regression on
+ * the frozen image features x (not normalised), with an L2 penalty on the weights but not on the bias:
  *
  *   minimise  sum_n -log p(y_n | x_n) + |W|^2 / (2 c)
  *
- * c is searched on the validation pictures as in KaiyangZhou/CoOp lpclip/linear_probe.py: the best of 1e6, 1e4 ... 1e-6, then 8 steps from
- * the range of a tenth to ten times of it, each keeping the better end and the half (in logarithms) towards it. There the fits are
- * scikit-learn's, here those of logistic.ts. The probe knows its own classes only.
+ * c is chosen by the accuracy on the validation pictures as in KaiyangZhou/CoOp lpclip/linear_probe.py: first the best
+ * of 1e6, 1e4, ..., 1e-6, then 8 steps of a binary search on the interval from a tenth to ten times that value. Each
+ * step fits both ends of the interval and moves the worse end to the middle (on a logarithmic scale). The official code
+ * fits with scikit-learn, this file with solvers/logisticRegression.ts. A probe can classify only the classes it was
+ * fitted on.
  * Shapes: N pictures, C classes, E joint embedding.
  */
 import { z } from "zod";
@@ -25,13 +27,13 @@ import {
 } from "../solvers/logisticRegression";
 import type { Method, PictureBatches, Task } from "./method";
 
-const coarse = [1e6, 1e4, 1e2, 1, 1e-2, 1e-4, 1e-6];
-const halvings = 8;
+const coarseGrid = [1e6, 1e4, 1e2, 1, 1e-2, 1e-4, 1e-6];
+const searchSteps = 8;
 
 const rawFeatures = ({ clip }: Task, pixels: Tensor4D): Tensor2D =>
   encodeImage(clip.image, imageFront(clip.image, pixels), []);
 
-async function samplesOf(task: Task, batches: PictureBatches, signal?: AbortSignal): Promise<Samples> {
+async function extractSamples(task: Task, batches: PictureBatches, signal?: AbortSignal): Promise<Samples> {
   const { size } = task.clip.image;
   const features: number[] = [];
   const labels: number[] = [];
@@ -43,31 +45,36 @@ async function samplesOf(task: Task, batches: PictureBatches, signal?: AbortSign
     rows.dispose();
   }
   if (labels.length === 0)
-    throw new Error("the linear probe needs training and validation pictures, and one of them has none");
+    throw new Error("the linear probe needs training and validation pictures, but one of the two subsets is empty");
   return { features: Float64Array.from(features), labels };
 }
 
-/** The regression of the best c. */
-async function search(train: Samples, val: Samples, classes: number, signal?: AbortSignal): Promise<Regression> {
-  const attempt = async (c: number) => {
+/** Fits the regression with the c that has the best validation accuracy. */
+async function searchRegularisation(
+  train: Samples,
+  val: Samples,
+  classes: number,
+  signal?: AbortSignal,
+): Promise<Regression> {
+  const evaluate = async (c: number) => {
     await new Promise(setImmediate);
     signal?.throwIfAborted();
     const fit = regress(train, c, classes);
-    return { c, fit, right: accuracyOf(val, fit, classes) };
+    return { c, fit, accuracy: accuracyOf(val, fit, classes) };
   };
-  let chosen = await attempt(coarse[0]);
-  for (const c of coarse.slice(1)) {
-    const next = await attempt(c);
-    if (next.right > chosen.right) chosen = next;
+  let best = await evaluate(coarseGrid[0]);
+  for (const c of coarseGrid.slice(1)) {
+    const candidate = await evaluate(c);
+    if (candidate.accuracy > best.accuracy) best = candidate;
   }
-  let [low, high] = [Math.log10(chosen.c) - 1, Math.log10(chosen.c) + 1];
-  for (let step = 0; step < halvings; step++) {
-    const [left, right] = [await attempt(10 ** low), await attempt(10 ** high)];
+  let [low, high] = [Math.log10(best.c) - 1, Math.log10(best.c) + 1];
+  for (let step = 0; step < searchSteps; step++) {
+    const [atLow, atHigh] = [await evaluate(10 ** low), await evaluate(10 ** high)];
     const middle = (low + high) / 2;
-    if (left.right < right.right) [chosen, low] = [right, middle];
-    else [chosen, high] = [left, middle];
+    if (atLow.accuracy < atHigh.accuracy) [best, low] = [atHigh, middle];
+    else [best, high] = [atLow, middle];
   }
-  return chosen.fit;
+  return best.fit;
 }
 
 export const probe: Method = {
@@ -82,14 +89,15 @@ export const probe: Method = {
     bias: tf.zeros([classNames.length]),
   }),
   prepare() {
-    throw new Error("a linear probe is fitted as a whole, not trained by steps");
+    throw new Error("the linear probe is not trained by gradient steps: use `fit`");
   },
   async fit(task, pictures, signal) {
     const [E, C] = [task.clip.embed, task.classNames.length];
-    const [train, val] = [await samplesOf(task, pictures.train, signal), await samplesOf(task, pictures.val, signal)];
+    const train = await extractSamples(task, pictures.train, signal);
+    const val = await extractSamples(task, pictures.val, signal);
     const means = featureMeans(train);
-    const found = await search(centred(train, means), centred(val, means), C, signal);
-    const values = Float32Array.from(uncentred(found, means, C));
+    const centredFit = await searchRegularisation(centred(train, means), centred(val, means), C, signal);
+    const values = Float32Array.from(uncentred(centredFit, means, C));
     return { weight: tf.tensor2d(values.subarray(0, E * C), [E, C]), bias: tf.tensor1d(values.subarray(E * C)) };
   },
   classify(task, { weight, bias }) {

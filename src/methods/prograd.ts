@@ -1,8 +1,14 @@
 /**
- * ProGrad, prompt-aligned gradient (Zhu et al., ICCV 2023): CoOp's gradient a of the cross-entropy loses what works against the
- * gradient b of staying with zero-shot CLIP's prediction. For each parameter, with b^ = b/|b|:  a <- a - lambda (a.b^) b^  where a.b < 0.
- * b is the gradient of the cross-entropy between the frozen and the learnt prediction (temperature 1).
- * Pinned to BeierZhu/Prompt-align trainers/prograd.py. The sentence is zero-shot CLIP's, `zeroShotTemplates` (officially one per dataset).
+ * ProGrad, prompt-aligned gradient (Zhu et al., ICCV 2023): from CoOp's gradient a of the cross-entropy, it removes the
+ * component that conflicts with the gradient b of a loss that keeps the prediction close to that of zero-shot CLIP. For
+ * each parameter, with b^ = b/|b|:
+ *
+ *   a <- a - lambda (a.b^) b^    if a.b < 0
+ *
+ * The loss of b is the cross-entropy between the prediction of zero-shot CLIP and that of the trained model
+ * (temperature 1).
+ * Pinned to BeierZhu/Prompt-align trainers/prograd.py. The sentence is `zeroShotTemplates`: for each dataset that of
+ * the official code, which puts "a type of pet" before "a photo of a {}".
  */
 
 import { z } from "zod";
@@ -15,12 +21,19 @@ import { cosineLogits, crossEntropy } from "./losses";
 import type { Params } from "./method";
 import { objective, promptLearner } from "./promptLearner";
 
-/** The gradient that is left of `a`, and 1 if it was changed. */
+/** @returns the gradient `a` without its conflict with `b`, and 1 if there was a conflict, else 0 */
 function align(a: Tensor, b: Tensor, lambda: number): { gradient: Tensor; conflict: Scalar } {
-  const along = tf.sum(tf.mul(a, b));
-  const conflict = tf.cast(tf.less(along, 0), "float32") as Scalar;
-  const against = tf.mul(tf.divNoNan(along, tf.sum(tf.square(b))), b); // (a.b^) b^, and 0 where b is
-  return { gradient: tf.sub(a, tf.mul(tf.mul(conflict, lambda), against)), conflict };
+  const innerProduct = tf.sum(tf.mul(a, b));
+  const conflict = tf.cast(tf.less(innerProduct, 0), "float32") as Scalar;
+  // The projection (a.b^) b^ of a onto b; it is 0 if b is 0.
+  const projection = tf.mul(tf.divNoNan(innerProduct, tf.sum(tf.square(b))), b);
+  return { gradient: tf.sub(a, tf.mul(tf.mul(conflict, lambda), projection)), conflict };
+}
+
+/** ProGrad's sentence for a dataset, from that of zero-shot CLIP (CUSTOM_TEMPLATES in trainers/prograd.py). */
+export function progradTemplate(template: string): string {
+  if (template === "{} texture.") return "a texture of {}.";
+  return template.replace(/^(.*), (a type of \w+)\.$/, "$2, $1.");
 }
 
 const alignedGradient = objective({
@@ -70,9 +83,16 @@ export const prograd = promptLearner(
     title: "ProGrad",
     source: "Zhu et al. 2023, arXiv 2205.14865; BeierZhu/Prompt-align trainers/prograd.py",
     transfers: coopTransfers,
-    // rn50_ep100.yaml, published with RN50 and, for base-to-novel, 4 shots. Its 16 tokens are the template's words behind zeros; here they are
-    // the words alone. lambda is 0.8 for 8 and 16 shots of Flowers, DTD and EuroSAT.
-    paper: () => ({ batch: 32, epochs: 100, lr: 0.002, tokens: { text: 4 } }),
+    // rn50_ep100.yaml, published for RN50 and, for base-to-novel, 4 shots. Its 16 context tokens are zeros followed by
+    // the words of the template; here only the words are used. The official lambda is 0.8 for 8 and 16 shots on
+    // Flowers, DTD and EuroSAT.
+    paper: (_, template) => ({
+      batch: 32,
+      epochs: 100,
+      lr: 0.002,
+      tokens: { text: 4 },
+      zeroShotTemplates: [progradTemplate(template)],
+    }),
   },
   coopHost,
   alignedGradient,

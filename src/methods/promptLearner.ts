@@ -1,12 +1,14 @@
 /**
- * How a prompt learner is put together: a host makes image features f and class features g out of a frozen CLIP and
- * learnable parameters; an objective on f and g is what is minimised. IVLP, CoOp and MaPLe are hosts under
- * cross-entropy; KgCoOp, ProGrad and PromptSRC are other objectives. Any objective goes with any host.
+ * A prompt learner consists of a host and an objective. The host computes image features f and class features g from a
+ * frozen CLIP and learnable parameters; the objective is the loss on f and g that is minimised. IVLP, CoOp and MaPLe
+ * are hosts with the cross-entropy as objective; KgCoOp, ProGrad and PromptSRC have other objectives. Any objective can
+ * be combined with any host.
  *
- * A host chooses its encoders by calling them. The fast ones (clip/fast/text.ts, clip/fast/image.ts) take prompts and
- * nothing else; the reference (clip/reference.ts) takes tokens at any block, adapters, and gives all tokens after the
- * last block. Its weights are read from the model's folder when a host first calls it.
- * Shapes: B images, C classes, E joint embedding, R pixels a side.
+ * A host can call two implementations of the encoders. The fast ones (clip/fast/text.ts, clip/fast/image.ts) support
+ * prompts only. The reference (clip/reference.ts) also supports additional tokens at any block and adapters, and
+ * returns all tokens after the last block; its weights are read from the model's folder when a host calls it for the
+ * first time.
+ * Shapes: B images, C classes, E joint embedding, R pixels per side.
  */
 
 import { z } from "zod";
@@ -21,42 +23,57 @@ import { cosineLogits, crossEntropy } from "./losses";
 import type { Classifier, Learner, Method, Params, Task, Terms } from "./method";
 
 /**
- * What is frozen of a batch: its normalised pixels [B,3,R,R], and what is computed when it is first asked for: `front()` for the fast
- * image encoder, `features()` of the frozen CLIP [B,E], of unit length. `at` is the batch's epoch and step, for what is drawn by lot.
+ * The part of a batch that does not depend on the parameters: its normalised pixels [B,3,R,R], and two values that are
+ * computed at the first call and then reused: `front()`, the input of the fast image encoder's first block, and
+ * `features()`, the frozen CLIP's image features [B,E] of unit length. `at` is the batch's epoch and step, which seed
+ * random draws.
  */
 export type Frozen = { pixels: Tensor4D; front(): ImageFront; features(): Tensor2D; at: [number, number] };
 
 export type Encoders = {
-  /** g [C,E] of unit length, differentiable. */
+  /** Class features g [C,E] of unit length, differentiable in the parameters. */
   text(params: Params): Tensor2D;
-  /** f [B,E] of unit length; the first call computes what is frozen, the second is differentiable. */
+  /**
+   * Image features f [B,E] of unit length. The first call computes everything that does not depend on the parameters,
+   * the second is differentiable in them.
+   */
   image(batch: Frozen): (params: Params) => Tensor2D;
-  /** Frees what was computed for the class names. */
+  /** Frees the tensors that were computed for the class names. */
   dispose(): void;
 };
 
-/** `settings` are those that the host reads: the shape of a zod object, see configs/settings.ts. */
+/** A host; `settings` is the shape of a zod object with the settings that the host reads, see configs/settings.ts. */
 export type Host<S extends z.ZodRawShape = any> = {
   settings: S;
   init(task: Task<z.infer<z.ZodObject<S>>>): Params;
-  /** Computes what is frozen of the class names. @throws where parameters cannot serve these class names. */
+  /**
+   * Builds the encoders and computes everything about the class names that does not depend on the parameters.
+   * @throws if the parameters cannot be applied to these class names
+   */
   encoders(task: Task<z.infer<z.ZodObject<S>>>): Encoders;
-  /** Settings that follow from others, see `Method.resolve`. */
+  /** Replaces settings that are derived from others, see `Method.resolve`. */
   resolve?: Method["resolve"];
 };
 
-/** A host whose settings are inferred. */
+/** Returns the host unchanged; it lets TypeScript infer the type of the settings. */
 export const host = <S extends z.ZodRawShape>(made: Host<S>): Host<S> => made;
 
-/** f [B,E], g [C,E], their scaled cosines [B,C], and the labels one-hot [B,C]. */
+/**
+ * The inputs of an objective: f [B,E], g [C,E], their logits (scaled cosines) [B,C], and one-hot labels `truth` [B,C].
+ */
 export type Seen = { f: Tensor2D; g: Tensor2D; logits: Tensor2D; truth: Tensor2D };
 
-/** A loss on f and g, and the numbers that it has: the shape of a zod object, with their defaults. */
+/**
+ * A loss on f and g; `settings` is the shape of a zod object with the hyperparameters of the loss and their defaults.
+ */
 export type Objective<S extends z.ZodRawShape = any> = {
   settings: S;
-  /** Settings of the result, such as `ensemble`: what is applied to a finished training. */
+  /** Settings that are applied to a finished training, such as `ensemble`. */
   testing?: Method["testing"];
-  /** Computes what is frozen for the whole training; `terms` has the frozen side of a batch in its first call, as `Learner.loss`. */
+  /**
+   * Computes everything that stays fixed during the training. Like `Learner.loss`, `terms` has two calls: the first
+   * receives the part of a batch that does not depend on the parameters.
+   */
   create(task: Task<z.infer<z.ZodObject<S>>>): {
     terms(batch: Frozen): (seen: Seen) => Terms;
     gradient?: Learner["gradient"];
@@ -64,12 +81,12 @@ export type Objective<S extends z.ZodRawShape = any> = {
   };
 };
 
-/** An objective whose settings are inferred. */
+/** Returns the objective unchanged; it lets TypeScript infer the type of the settings. */
 export const objective = <S extends z.ZodRawShape>(made: Objective<S>): Objective<S> => made;
 
-type About = Pick<Method, "name" | "title" | "source" | "version" | "paper" | "transfers">;
+type Description = Pick<Method, "name" | "title" | "source" | "version" | "paper" | "transfers">;
 
-/** Cross-entropy alone. */
+/** The cross-entropy without any other loss term. */
 export const crossEntropyAlone = objective({
   settings: {},
   create: () => ({
@@ -82,8 +99,8 @@ export const crossEntropyAlone = objective({
   }),
 });
 
-/** A method of a host and an objective, trained by SGD: its settings are those of the three. */
-export function promptLearner(about: About, host: Host, objective: Objective = crossEntropyAlone): Method {
+/** Combines a host and an objective into a method trained by SGD; its settings are those of all three. */
+export function promptLearner(about: Description, host: Host, objective: Objective = crossEntropyAlone): Method {
   return {
     ...about,
     trainable: true,
@@ -118,11 +135,11 @@ export function promptLearner(about: About, host: Host, objective: Objective = c
       const { clip } = task;
       const encoders = host.encoders(task);
       const text = tf.tidy(() => encoders.text(params));
-      const made = classifier(clip, text, (pixels) => encoders.image(frozen(clip, pixels))(params));
+      const textClassifier = classifier(clip, text, (pixels) => encoders.image(frozen(clip, pixels))(params));
       return {
-        ...made,
+        ...textClassifier,
         dispose() {
-          made.dispose();
+          textClassifier.dispose();
           encoders.dispose();
         },
       };
@@ -130,7 +147,11 @@ export function promptLearner(about: About, host: Host, objective: Objective = c
   };
 }
 
-/** A classifier from class features [C,E] of unit length, which it takes over, and an encoder of images to unit length. */
+/**
+ * A classifier by cosine similarity.
+ * @param text class features [C,E] of unit length; the classifier disposes them
+ * @param encode computes image features [B,E] of unit length
+ */
 export function classifier(clip: Clip, text: Tensor2D, encode: (pixels: Tensor4D) => Tensor2D): Classifier {
   const image = (pixels: Tensor4D) => tf.tidy(() => encode(pixels));
   return {
@@ -141,17 +162,18 @@ export function classifier(clip: Clip, text: Tensor2D, encode: (pixels: Tensor4D
   };
 }
 
-/** Of normalised pixels [B,3,R,R]; freed by the caller's tf.tidy. */
+/** The frozen part of a batch of normalised pixels [B,3,R,R]; its tensors are freed by the caller's tf.tidy. */
 export function frozen(clip: Clip, pixels: Tensor4D, at: [number, number] = [0, 0]): Frozen {
   const front = once(() => imageFront(clip.image, pixels));
   const features = once(() => rememberImages(clip, pixels, () => l2Normalise(encodeImage(clip.image, front(), []))));
   return { pixels, front, features, at };
 }
 
-function once<T>(make: () => T): () => T {
-  let made: T | undefined;
+/** Calls `compute` at most once, and returns the stored value from then on. */
+function once<T>(compute: () => T): () => T {
+  let value: T | undefined;
   return () => {
-    made ??= make();
-    return made;
+    value ??= compute();
+    return value;
   };
 }

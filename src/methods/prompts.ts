@@ -1,4 +1,4 @@
-/** What prompt learners start from: sentences, their words' embeddings, noise. */
+/** Sentences about a class, and the initialisation of prompts: from the embeddings of words, or from noise. */
 
 import { tokenise } from "../clip/fast/text";
 import type { Clip } from "../clip/model";
@@ -8,31 +8,34 @@ import { UsageError } from "../util/errors";
 import { seeded } from "../util/random";
 import type { Task } from "./method";
 
-/** A class name as sentences use it. */
+/** A class name as it appears in sentences: with spaces instead of underscores. */
 export const plainName = (name: string): string => name.replaceAll("_", " ");
 
-/** A template with the class name in place of `{}`. A name is data: nothing in it is read as a pattern (`$&` stays `$&`). */
+/**
+ * Replaces `{}` in a template by the class name. The name is inserted literally, so that characters such as `$&` have
+ * no special meaning.
+ */
 export const fillTemplate = (template: string, name: string): string => template.split("{}").join(plainName(name));
 
 /** The settings of a context at the input of the text encoder. */
 export type ContextSettings = { tokens: { text: number }; contextInit?: string };
 
 /**
- * Words are the initial context of up to 4 tokens; a longer one is random (`ctx_init and n_ctx <= 4` in the trainers of PromptSRC and MaPLe;
- * CoOp's own code has no such limit).
+ * Initialises contexts of more than 4 tokens randomly, and only shorter ones from words (`ctx_init and n_ctx <= 4` in
+ * the official trainers of PromptSRC and MaPLe; CoOp's official code has no such limit).
  */
 export const wordsForShortContexts = <S extends ContextSettings>(settings: S): S =>
   settings.tokens.text > 4 ? { ...settings, contextInit: "" } : settings;
 
-/** The words that the context starts from; a random context has as many stand-ins "X". */
+/** The words that initialise the context; for a random context, one placeholder "X" per token. */
 export const contextWords = ({ tokens, contextInit }: ContextSettings): string =>
   contextInit ? contextInit.replaceAll("_", " ") : new Array(tokens.text).fill("X").join(" ");
 
-/** The sentence of a class: context words, name, full stop. */
+/** The sentence of a class: context words, class name, full stop. */
 export const promptSentence = (config: ContextSettings, name: string): string =>
   `${contextWords(config)} ${plainName(name)}.`;
 
-/** The input context of the text tower [P,D]: the embeddings of its words, or noise. */
+/** The initial context [P,D] at the input of the text tower: the embeddings of `contextInit`, or noise. */
 export const initialContext = (task: Task<ContextSettings>, name: string): Tensor => {
   const { tokens, contextInit } = task.config;
   return contextInit
@@ -40,7 +43,7 @@ export const initialContext = (task: Task<ContextSettings>, name: string): Tenso
     : noise(task, name, [tokens.text, task.clip.text.width]);
 };
 
-/** N(0, 0.02), a function of the seed and the name alone. */
+/** Samples from N(0, std), by default N(0, 0.02); they depend only on the seed, the name and the shape. */
 export function noise({ seed }: { seed: number }, name: string, shape: number[], std = 0.02): Tensor {
   const random = seeded("prompts", seed, name);
   return tf.tensor(
@@ -49,7 +52,7 @@ export function noise({ seed }: { seed: number }, name: string, shape: number[],
   );
 }
 
-/** Weight [out,in] and bias [out] as torch.nn.Linear starts them: uniform within 1/sqrt(in). */
+/** Weight [out,in] and bias [out], initialised as by torch.nn.Linear: uniform in [-1/sqrt(in), 1/sqrt(in)]. */
 export function initialLinear(
   { seed }: { seed: number },
   name: string,
@@ -68,12 +71,12 @@ export function initialLinear(
   return { weight: uniform(out, into), bias: uniform(out) };
 }
 
-/** Token embeddings [count,D] of the first tokens of some words. */
+/** Embeddings [count,D] of the first `count` tokens of `words`. @throws UsageError if there are fewer tokens */
 function wordEmbeddings(clip: Clip, words: string, count: number): Tensor {
   const ids = tokenise(clip, words.replaceAll("_", " ")).slice(1, -1);
   if (ids.length < count)
     throw new UsageError(
-      `contextInit "${words}" has ${ids.length} tokens and tokens.text is ${count}: give as many words as tokens, or contextInit= for a random start`,
+      `contextInit "${words}" has ${ids.length} tokens and tokens.text is ${count}: use more words, or contextInit= for a random context`,
     );
   return tf.tidy(() => tf.gather(clip.text.tokens, tf.tensor1d(ids.slice(0, count), "int32")));
 }

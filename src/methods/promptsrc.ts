@@ -1,12 +1,13 @@
 /**
- * PromptSRC (Khattak et al., ICCV 2023): IVLP's prompts, regulated by the frozen model they prompt:
+ * PromptSRC (Khattak et al., ICCV 2023): IVLP's prompts, regularised by the features and logits of the frozen CLIP:
  *
  *   L = L_CE + lambda_1 L_SCL-text + lambda_2 L_SCL-image + L_SCL-logits        (equations 2-5)
  *
- * The frozen text target is the mean over many templates (section 3.2.3); the result is the Gaussian-weighted aggregate of the
- * prompts over the epochs (section 3.2.2, training/ensemble.ts, switched by `ensemble`).
- * Pinned to muzairkhattak/PromptSRC trainers/promptsrc.py. The objective goes with any host: `maple-src` and `coop-src` are MaPLe
- * and CoOp under it, which no one has published.
+ * The frozen text target is the mean over many templates (section 3.2.3). The result of a training is the
+ * Gaussian-weighted aggregate of the prompts over the epochs (section 3.2.2, training/ensemble.ts); the setting
+ * `ensemble` controls it.
+ * Pinned to muzairkhattak/PromptSRC trainers/promptsrc.py. The objective can be combined with any host: `maple-src` and
+ * `coop-src` train the prompts of MaPLe and CoOp with it, two combinations that have not been published.
  */
 
 import { z } from "zod";
@@ -46,12 +47,13 @@ export const selfRegulated = objective({
   testing: z.object({ ensemble }),
   create({ clip, classNames, config, seed }) {
     const consistency = consistencies[config.consistency];
-    const texts = config.oneTemplate
+    const textTargets = config.oneTemplate
       ? config.textTargetTemplates.map((template) => frozenTextTarget(clip, classNames, [template]))
       : [frozenTextTarget(clip, classNames, config.textTargetTemplates)];
     return {
       terms(batch) {
-        const frozenText = texts.length === 1 ? texts[0] : seeded("template", seed, ...batch.at).pick(texts);
+        const frozenText =
+          textTargets.length === 1 ? textTargets[0] : seeded("template", seed, ...batch.at).pick(textTargets);
         const frozenImage = batch.features();
         const frozenLogits = cosineLogits(frozenImage, frozenText, clip.logitScale);
         return ({ f, g, logits, truth }) => {
@@ -63,7 +65,7 @@ export const selfRegulated = objective({
           return { ce, scl_text, scl_image, scl_logits, total };
         };
       },
-      dispose: () => tf.dispose(texts as any),
+      dispose: () => tf.dispose(textTargets as any),
     };
   },
 });

@@ -1,7 +1,8 @@
 /**
- * A training state as one safetensors file: the parameters after each epoch (`1.<name>`, `2.<name>` ...) and `velocity.<name>`; epoch and
- * history in the metadata. Written after an epoch and read back, training goes on to the same numbers, bit for bit; after the last epoch it
- * is the trained method, from which every ensemble of the epochs can be made.
+ * Saves and loads a checkpoint of a training as one safetensors file. It contains the parameters after each epoch
+ * (`1.<name>`, `2.<name>`, ...) and the optimiser's `velocity.<name>`; the metadata contains the epoch and the history.
+ * A training that is resumed from a checkpoint gives bit for bit the same numbers as one without interruption. The
+ * checkpoint of the last epoch is the trained method, from which any ensemble of the epochs can be computed.
  */
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
@@ -9,33 +10,36 @@ import { readSafetensors, type Stored, writeSafetensors } from "../io/safetensor
 import { type HostParams, toDevice, toHost } from "./ensemble";
 import type { TrainState } from "./train";
 
-/** Writes atomically: a reader sees the old file or the new one. Makes the folder. */
+/** Writes atomically: a reader sees either the old file or the new one. Creates the folder if needed. */
 export function saveState(path: string, { epoch, trajectory, velocity, history }: TrainState): void {
   const tensors: Record<string, Stored> = {};
-  const put = (part: string, kept: HostParams) => {
-    for (const [name, stored] of Object.entries(kept)) tensors[`${part}.${name}`] = stored;
+  const add = (prefix: string, params: HostParams) => {
+    for (const [name, stored] of Object.entries(params)) tensors[`${prefix}.${name}`] = stored;
   };
-  trajectory.forEach((kept, e) => {
-    put(String(e + 1), kept);
+  trajectory.forEach((params, e) => {
+    add(String(e + 1), params);
   });
-  if (velocity) put("velocity", toHost(velocity));
+  if (velocity) add("velocity", toHost(velocity));
   mkdirSync(dirname(path), { recursive: true });
   writeSafetensors(path, tensors, { epoch: String(epoch), history: JSON.stringify(history) });
 }
 
-/** @returns a state for `train`'s `resume`, which takes its tensors over. @throws where the file is no such state. */
+/**
+ * @returns a state for the option `resume` of `train`, which becomes the owner of its tensors
+ * @throws if the file is not a checkpoint of a training
+ */
 export function loadState(path: string): TrainState {
   const { tensors, metadata } = readSafetensors(path);
   const epoch = Number(metadata.epoch);
   if (!(Number.isInteger(epoch) && epoch > 0) || metadata.history === undefined)
-    throw new Error(`${path} holds no training state (no epoch, no history)`);
-  const take = (part: string): HostParams =>
+    throw new Error(`${path} is not a checkpoint of a training: its metadata has no epoch or no history`);
+  const withPrefix = (prefix: string): HostParams =>
     Object.fromEntries(
       Object.entries(tensors).flatMap(([name, stored]) =>
-        name.startsWith(`${part}.`) ? [[name.slice(part.length + 1), stored]] : [],
+        name.startsWith(`${prefix}.`) ? [[name.slice(prefix.length + 1), stored]] : [],
       ),
     );
-  const trajectory = Array.from({ length: epoch }, (_, e) => take(String(e + 1)));
-  const [params, velocity] = [toDevice(trajectory[epoch - 1]), toDevice(take("velocity"))];
+  const trajectory = Array.from({ length: epoch }, (_, e) => withPrefix(String(e + 1)));
+  const [params, velocity] = [toDevice(trajectory[epoch - 1]), toDevice(withPrefix("velocity"))];
   return { epoch, trajectory, params, velocity, history: JSON.parse(metadata.history) };
 }

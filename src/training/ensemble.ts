@@ -1,7 +1,8 @@
 /**
- * GPA, Gaussian-weighted prompt aggregation (paper, section 3.2.2, equation 6): the result is sum_e w_e P_e over the prompts P_e at
- * the end of each epoch e = 1..E, w_e = N(e; mean, std) over the sum of all. The official code takes the number that the paper
- * calls sigma^2 as the standard deviation. Training itself goes on from the raw prompts.
+ * GPA, Gaussian-weighted prompt aggregation (paper, section 3.2.2, equation 6): the result of a training is
+ * sum_e w_e P_e, where P_e are the prompts at the end of epoch e = 1..E, and the weights w_e are N(e; mean, std),
+ * divided by their sum. As standard deviation the official code uses the number that the paper calls sigma^2. The
+ * aggregation does not affect the training itself, which continues from the prompts P_e.
  */
 
 import type { Ensemble } from "../configs/settings";
@@ -9,9 +10,9 @@ import { tf } from "../engine/tf";
 import type { Stored } from "../io/safetensors";
 import type { Params } from "../methods/method";
 
-/** w_1..w_E, summing to 1. */
+/** The Gaussian weights w_1..w_E, which sum to 1. */
 export function gpaWeights(epochs: number, { mean, std }: { mean: number; std: number }): number[] {
-  // the largest exponent is taken out, so that a far or narrow Gaussian does not underflow to 0/0
+  // Subtracting the largest exponent avoids 0/0 by underflow when the Gaussian is narrow or far from all epochs.
   const exponents = Array.from({ length: epochs }, (_, i) => -0.5 * ((i + 1 - mean) / std) ** 2);
   const largest = Math.max(...exponents);
   const weights = exponents.map((exponent) => Math.exp(exponent - largest));
@@ -19,7 +20,7 @@ export function gpaWeights(epochs: number, { mean, std }: { mean: number; std: n
   return weights.map((weight) => weight / sum);
 }
 
-/** The weights of any ensemble of epochs, summing to 1. */
+/** The weights of the epochs for any kind of ensemble; they sum to 1. */
 export function ensembleWeights(epochs: number, ensemble: Ensemble): number[] {
   if (ensemble && "mean" in ensemble) return gpaWeights(epochs, ensemble);
   const decay = ensemble && "decay" in ensemble ? ensemble.decay : 0;
@@ -28,7 +29,7 @@ export function ensembleWeights(epochs: number, ensemble: Ensemble): number[] {
   return weights.map((weight) => weight / sum);
 }
 
-/** Parameters kept outside the engine, so that the trajectory of a long training costs no tensors. */
+/** Parameters as arrays outside the engine, so that storing the trajectory of a long training needs no tensors. */
 export type HostParams = Record<string, Stored>;
 
 export const toHost = (params: Params): HostParams =>
@@ -39,13 +40,13 @@ export const toHost = (params: Params): HostParams =>
 export const toDevice = (kept: HostParams): Params =>
   Object.fromEntries(Object.entries(kept).map(([name, { data, shape }]) => [name, tf.tensor(data, shape)]));
 
-/** sum_e w_e P_e. `trajectory` holds the parameters P_e after each epoch. */
+/** Computes sum_e w_e P_e. @param trajectory the parameters P_e after each epoch */
 export function aggregate(trajectory: HostParams[], ensemble: Ensemble): Params {
   const weights = ensembleWeights(trajectory.length, ensemble);
-  const counted = trajectory.map((params, e) => ({ params, weight: weights[e] })).filter(({ weight }) => weight > 0);
+  const weighted = trajectory.map((params, e) => ({ params, weight: weights[e] })).filter(({ weight }) => weight > 0);
   const sum = (name: string) =>
-    counted
+    weighted
       .map(({ params, weight }) => tf.mul(tf.tensor(params[name].data, params[name].shape), weight))
       .reduce((a, b) => tf.add(a, b));
-  return Object.fromEntries(Object.keys(counted[0].params).map((name) => [name, tf.tidy(() => sum(name))]));
+  return Object.fromEntries(Object.keys(weighted[0].params).map((name) => [name, tf.tidy(() => sum(name))]));
 }

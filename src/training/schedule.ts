@@ -1,6 +1,7 @@
 /**
- * Learning rate of epoch e = 1..E as Dassl's ConstantWarmupScheduler before a cosine gives it (dassl/optim/lr_scheduler.py with
- * WARMUP_RECOUNT): constant during the warm-up, then the cosine from its start, with period E, so that it does not reach 0.
+ * Learning rate of epoch e = 1..E, as in Dassl's ConstantWarmupScheduler followed by cosine annealing
+ * (dassl/optim/lr_scheduler.py with WARMUP_RECOUNT). It is constant during the warm-up. Then the cosine starts from its
+ * beginning; because its length is E epochs although fewer remain, the learning rate does not reach 0.
  */
 export function learningRate(
   epoch: number,

@@ -1,11 +1,14 @@
 /**
- * Stochastic gradient descent as torch.optim.SGD with momentum m and weight decay d (dampening 0, no Nesterov):
+ * Stochastic gradient descent as in torch.optim.SGD with momentum m and weight decay d (dampening 0, no Nesterov):
  *   g <- g + d p;   v <- g in the first step, then m v + g;   p <- p - lr v
  */
 import { backend } from "../engine/dispatch";
 import type { Params } from "../methods/method";
 
-/** @returns new parameters and velocity; the old ones stay the caller's. `velocity` is null in the first step. */
+/**
+ * @param velocity null in the first step
+ * @returns new parameters and velocity; the caller remains the owner of the old ones
+ */
 export function sgdStep(
   params: Params,
   velocity: Params | null,

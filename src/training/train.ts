@@ -1,6 +1,7 @@
 /**
- * The training loop of all methods: epochs of batches -> gradient -> SGD -> schedule -> aggregate, as Dassl's trainer and
- * PromptSRC's `forward_backward` order them.
+ * The training loop of all methods. Its order of operations is that of Dassl's trainer and PromptSRC's
+ * `forward_backward`: for each batch of an epoch, the gradient and an SGD step; for each epoch, the learning rate of
+ * the schedule; after the last epoch, the aggregation of the epochs' parameters.
  */
 
 import type { Ensemble, Optimisation } from "../configs/settings";
@@ -14,15 +15,18 @@ import { learningRate } from "./schedule";
 import { sgdStep } from "./sgd";
 
 /**
- * The pictures of epoch 1, 2 ...: batches of normalised pixels [B,3,R,R] with a label each. They depend on nothing but the epoch, so that
- * a resumed run sees the same.
+ * The training pictures of epoch 1, 2, ...: batches of normalised pixels [B,3,R,R] with one label per picture. They
+ * must depend on the epoch only, so that a resumed training sees the same batches.
  */
 export type Pictures = { epoch(epoch: number): Iterable<PixelBatch> | AsyncIterable<PixelBatch> };
 
-/** One epoch (from 1): its learning rate, the mean of each loss term over its steps, its duration. */
+/** One epoch (from 1): its learning rate, the mean of each loss term over its steps, and its duration in seconds. */
 export type EpochRecord = { epoch: number; lr: number; losses: Record<string, number>; seconds: number };
 
-/** All that training goes on from. `epoch` counts the finished epochs, `trajectory` holds the parameters after each of them. */
+/**
+ * Everything needed to resume a training. `epoch` is the number of completed epochs, `trajectory` the parameters after
+ * each of them.
+ */
 export type TrainState = {
   epoch: number;
   params: Params;
@@ -32,24 +36,27 @@ export type TrainState = {
 };
 
 export type TrainOptions = {
-  /** Stops before the next step; `train` then rejects with the signal's reason. */
+  /** Stops the training before the next step; `train` then rejects with the signal's reason. */
   signal?: AbortSignal;
-  /** After each step (both from 0). `terms()` reads the losses back from the device. */
+  /** Called after each step; `epoch` and `step` count from 0. `terms()` reads the loss terms back from the device. */
   onStep?(step: { epoch: number; step: number; terms(): Record<string, number>; gradients: Params }): void;
-  /** After each epoch. The tensors are the loop's: copy or save them before returning. */
+  /** Called after each epoch. The loop disposes the tensors of the state later: copy or save them before returning. */
   onEpoch?(state: TrainState): void | Promise<void>;
-  /** How the epochs' parameters are weighted in the result; the last epoch's are it unless given. */
+  /** How the parameters of the epochs are weighted in the result. By default the result is those of the last epoch. */
   ensemble?: Ensemble;
-  /** Goes on from here (the tensors are taken over) instead of from `method.init`. */
+  /** Resumes from this state instead of starting from `method.init`. `train` becomes the owner of its tensors. */
   resume?: TrainState;
 };
 
-/** `params` is the method's result (the aggregate of the epochs where `ensemble` asks for it), `last` the last epoch's; the caller disposes both. */
+/**
+ * `params` is the result of the training (an aggregate of the epochs, if `ensemble` is set), `last` are the parameters
+ * of the last epoch. The caller disposes both.
+ */
 export type Trained = { params: Params; last: Params; trajectory: HostParams[]; history: EpochRecord[] };
 
 /**
- * Trains from `method.init` (or `options.resume`) through `config.epochs`.
- * @throws the abort signal's reason; an error where an epoch has no batch or the loss is not a number.
+ * Trains from `method.init` (or `options.resume`) up to epoch `config.epochs`.
+ * @throws the abort signal's reason, or an error if an epoch has no batch or the loss is not finite
  */
 export async function train(
   method: Method,
@@ -71,22 +78,27 @@ export async function train(
     if (state[key]) tf.dispose(state[key]);
     state[key] = value;
   };
-  const drop = () => tf.dispose([state.params, state.velocity] as any);
+  const disposeState = () => tf.dispose([state.params, state.velocity] as any);
   try {
     for (; state.epoch < config.epochs; ) {
       const epoch = state.epoch;
       const lr = learningRate(epoch + 1, config);
-      const begun = performance.now();
+      const startTime = performance.now();
       let names: string[] = [];
       let sums: Tensor = tf.scalar(0);
       let steps = 0;
       try {
-        for await (const raw of pictures.epoch(epoch + 1)) {
-          await new Promise(setImmediate); // lets timers, signals and the notebook's messages through
+        for await (const pixelBatch of pictures.epoch(epoch + 1)) {
+          await new Promise(setImmediate); // lets timers, signals and notebook messages be handled between steps
           signal?.throwIfAborted();
-          const step = gradientStep(learner, state.params, toTensors(raw, task, [epoch, steps]));
+          const step = gradientStep(learner, state.params, toBatch(pixelBatch, task, [epoch, steps]));
           names = step.names;
-          options.onStep?.({ epoch, step: steps, gradients: step.gradients, terms: () => named(names, step.terms) });
+          options.onStep?.({
+            epoch,
+            step: steps,
+            gradients: step.gradients,
+            terms: () => termsByName(names, step.terms),
+          });
           const next = sgdStep(state.params, state.velocity, step.gradients, { ...config, lr });
           replace("params", next.params);
           replace("velocity", next.velocity);
@@ -97,14 +109,14 @@ export async function train(
         }
         if (steps === 0)
           throw new Error(
-            `epoch ${epoch + 1} has no batch: fewer than one batch of ${config.batch} pictures to train on`,
+            `epoch ${epoch + 1} has no batch: there are too few training pictures for one batch of ${config.batch}`,
           );
-        const losses = tf.tidy(() => named(names, tf.div(sums, steps)));
+        const losses = tf.tidy(() => termsByName(names, tf.div(sums, steps)));
         if (!Number.isFinite(losses.total))
           throw new Error(
-            `the loss is ${losses.total} in epoch ${epoch + 1}: lower the learning rate (lr ${config.lr})`,
+            `the loss is ${losses.total} in epoch ${epoch + 1}: reduce the learning rate (lr is ${config.lr})`,
           );
-        state.history.push({ epoch: epoch + 1, lr, losses, seconds: (performance.now() - begun) / 1000 });
+        state.history.push({ epoch: epoch + 1, lr, losses, seconds: (performance.now() - startTime) / 1000 });
       } finally {
         sums.dispose();
       }
@@ -113,7 +125,7 @@ export async function train(
       await options.onEpoch?.(state);
     }
   } catch (error) {
-    drop();
+    disposeState();
     throw error;
   } finally {
     learner.dispose();
@@ -124,12 +136,13 @@ export async function train(
   return { params, last, trajectory, history };
 }
 
-function toTensors({ pixels, labels }: PixelBatch, { clip }: Task, at: [number, number]): () => Batch {
+/** Returns a function, so that the caller can create the tensors inside its tf.tidy. */
+function toBatch({ pixels, labels }: PixelBatch, { clip }: Task, at: [number, number]): () => Batch {
   const { size } = clip.image;
   return () => ({ pixels: tf.tensor4d(pixels, [labels.length, 3, size, size]), labels, at });
 }
 
-/** Losses and gradients of one batch; the caller disposes them. Everything else is freed. */
+/** Loss terms and gradients of one batch; the caller disposes them. All other tensors are freed. */
 export function gradientStep(
   learner: Learner,
   params: Params,
@@ -139,20 +152,20 @@ export function gradientStep(
     const loss = learner.loss(batch());
     if (!learner.gradient) return differentiate(loss, params);
     let first: { names: string[]; terms: Tensor } | undefined;
-    const { gradients, terms: more = {} } = learner.gradient((term) => {
+    const { gradients, terms: furtherTerms = {} } = learner.gradient((term) => {
       const result = differentiate(loss, params, term);
       if (first) result.terms.dispose();
       else first = result;
       return result.gradients;
     });
-    if (!first) throw new Error("the method's gradient rule differentiated no term");
-    const terms = tf.concat([first.terms, ...Object.values(more).map((term) => tf.reshape(term, [1]))]);
+    if (!first) throw new Error("the method's `gradient` differentiated no loss term");
+    const terms = tf.concat([first.terms, ...Object.values(furtherTerms).map((term) => tf.reshape(term, [1]))]);
     first.terms.dispose();
-    return { names: [...first.names, ...Object.keys(more)], terms, gradients } as any;
+    return { names: [...first.names, ...Object.keys(furtherTerms)], terms, gradients } as any;
   });
 }
 
-const named = (names: string[], values: Tensor): Record<string, number> => {
+const termsByName = (names: string[], values: Tensor): Record<string, number> => {
   const numbers = values.dataSync();
   return Object.fromEntries(names.map((name, i) => [name, numbers[i]]));
 };

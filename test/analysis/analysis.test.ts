@@ -1,5 +1,4 @@
-/** Looking inside a training, and the figures and tables of what is seen. */
-
+/** The diagnostics of a training run (src/analysis), and their figures and tables. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -85,18 +84,18 @@ afterAll(() => {
 
 const sum = (list: number[]) => list.reduce((a, b) => a + b, 0);
 
-describe("a training, looked into", () => {
-  it("has the initial parameters, those of each epoch and their average, which is nearest to the epoch that weighs most", () => {
+describe("diagnostics of a training run", () => {
+  it("loads the parameters of each epoch; their average is nearest to the epoch of largest weight", () => {
     expect(path.epochs).toHaveLength(4);
-    const far = distances(path);
-    expect(far[0]).toBe(1);
-    expect(far.indexOf(Math.min(...far))).toBe(2);
+    const distanceByEpoch = distances(path);
+    expect(distanceByEpoch[0]).toBe(1);
+    expect(distanceByEpoch.indexOf(Math.min(...distanceByEpoch))).toBe(2);
   });
 
-  it("shows attention that sums to 1 over all keys, prompts last among the image's, in place of words among the text's", async () => {
+  it("attention sums to 1 over all keys; prompts are an image's last keys and replace words of a text", async () => {
     const { pixels } = await batchOf(base.test.slice(0, 2), clip);
     const tensors = tf.memory().numTensors;
-    const own = 1 + (clip.image.size / clip.image.patch) ** 2;
+    const imageTokens = 1 + (clip.image.size / clip.image.patch) ** 2;
     const ids = tokenise(clip, `a photo of a ${base.classNames[0]}.`);
     const frozen = [imageAttention(clip, pixels, []).flat(), textAttention(clip, ids, [])];
     const prompted = withParams(path.final, (params) => [
@@ -104,28 +103,29 @@ describe("a training, looked into", () => {
       textAttention(clip, ids, promptSets(params, "text")),
     ]);
     for (const row of [...frozen, ...prompted].flat()) expect(sum(row)).toBeCloseTo(1, 4);
-    expect(frozen[0].map((row) => row.length)).toEqual(frozen[0].map(() => own));
-    expect(prompted[0].map((row) => row.length)).toEqual(frozen[0].map(() => own + 4));
+    expect(frozen[0].map((row) => row.length)).toEqual(frozen[0].map(() => imageTokens));
+    expect(prompted[0].map((row) => row.length)).toEqual(frozen[0].map(() => imageTokens + 4));
     expect(prompted[1].map((row) => row.length)).toEqual(frozen[1].map(() => ids.length));
-    // In the first block CLS and the patches are what they are without prompts: their order by attention is nearly the same.
-    const [plain, all] = [frozen[0][0], prompted[0][0].slice(0, own)];
-    expect(sampleCorrelation(plain, all)).toBeGreaterThan(0.99);
+    // The prompts do not change CLS and the patches before the first block, so their attention there is nearly the
+    // same.
+    const [withoutPrompts, withPrompts] = [frozen[0][0], prompted[0][0].slice(0, imageTokens)];
+    expect(sampleCorrelation(withoutPrompts, withPrompts)).toBeGreaterThan(0.99);
     expect(tf.memory().numTensors).toBe(tensors);
     pixels.dispose();
   });
 
-  it("measures loss terms, angles and predictions at any parameters", async () => {
+  it("computes loss terms, angles and predictions for any parameters", async () => {
     const batch = await batchOf(base.test, clip);
     const tensors = tf.memory().numTensors;
     const terms = termsOf(promptsrc, path.task, batch, path.epochs);
     for (const { total, ...parts } of terms) expect(sum(Object.values(parts))).toBeCloseTo(total, 4);
     expect(terms[3].ce).toBeLessThan(terms[0].ce);
-    const still = {
+    const templates = path.task.config.textTargetTemplates.slice(0, 1);
+    const oneTemplate = {
       ...path.task,
-      config: { ...path.task.config, zeroShotTemplates: path.task.config.textTargetTemplates.slice(0, 1) },
+      config: { ...path.task.config, zeroShotTemplates: templates, textTargetTemplates: templates },
     };
-    const one = { ...still, config: { ...still.config, textTargetTemplates: still.config.zeroShotTemplates } };
-    expect(anglesOf(zeroShot, one, batch, [{}])[0].text).toBeCloseTo(0, 1);
+    expect(anglesOf(zeroShot, oneTemplate, batch, [{}])[0].text).toBeCloseTo(0, 1);
     expect(anglesOf(promptsrc, path.task, batch, path.epochs)[3].text).toBeGreaterThan(0);
     const rows = withParams(path.final, (params) => confusionOf(promptsrc, path.task, batch, params));
     for (const row of rows) expect(sum(row)).toBeCloseTo(1, 4);
@@ -134,8 +134,8 @@ describe("a training, looked into", () => {
   });
 });
 
-describe("what is seen", () => {
-  it("is gained and lost since the first epoch", () => {
+describe("figures and tables", () => {
+  it("show the change of accuracy since the first epoch", () => {
     const novel = [50, 52, 47, 46];
     const runs = [1, 2].map((seed) => ({
       ...run,
@@ -168,7 +168,7 @@ describe("what is seen", () => {
   const score = (method: string, dataset: string, column: string, accuracy: number): AccuracyScore[] =>
     [1, 2].map((seed) => ({ method, dataset, column, seed, accuracy: accuracy + seed }));
 
-  it("is few-shot accuracy with the paper's behind a menu; an unfinished method is not in the mean", () => {
+  it("show few-shot accuracy, the paper's in a menu; the mean omits methods without runs on all datasets", () => {
     const scores = [
       ...["food", "flags"].flatMap((dataset) => [
         ...score("clip", dataset, "0", 40),
@@ -182,7 +182,7 @@ describe("what is seen", () => {
     expect(figure.alt).toBe("Few-shot accuracy (%) with 1 shots: CLIP 41.5; PromptSRC 51.5");
   });
 
-  it("is transfer in points more than the first method's", () => {
+  it("show transfer as percentage points above the first method", () => {
     const scores = ["generic", "food", "flags"].flatMap((dataset, k) => [
       ...score("clip", dataset, dataset, 40 + k),
       ...score("promptsrc", dataset, dataset, 42 + 2 * k),

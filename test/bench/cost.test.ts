@@ -1,4 +1,6 @@
-/** Costs by shape against the products that a real step does, and against sums worked out by hand. */
+/**
+ * Compares the FLOPs computed from shapes with the products of a real training step, and with sums worked out by hand.
+ */
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -54,30 +56,33 @@ const setting: FlopsSetting = {
 };
 
 describe("ViT-B/16", () => {
-  test("learns as many numbers as the paper says", () => {
+  test("has as many trainable parameters as the paper says", () => {
     expect(trainableParameters(vitB16, setting)).toBe(46_080); // "46K"
     expect(trainableParameters(vitB16, { ...setting, depth: { text: 3, image: 3 } })).toBe(15_360);
   });
 
-  test("official step: 24 D^2 per token and block, and two products of attention", () => {
+  test("an official step takes 24 D^2 FLOPs per token and block, and two matrix products for attention", () => {
     const text = 50 * (12 * (24 * 512 ** 2 * 77 + 4 * 77 ** 2 * 512) + 2 * 512 ** 2);
-    const plain = 4 * (12 * (24 * 768 ** 2 * 197 + 4 * 197 ** 2 * 768) + 2 * 768 * 512 + 2 * 196 * 768 ** 2);
+    const frozenForward = 4 * (12 * (24 * 768 ** 2 * 197 + 4 * 197 ** 2 * 768) + 2 * 768 * 512 + 2 * 196 * 768 ** 2);
     const cost = officialStepCost(vitB16, setting);
     expect(cost.textForward).toBe(text);
-    expect(cost.imageFrozen).toBe(plain);
-    expect(cost.textBackward).toBe(text + 50 * 12 * 4 * 77 ** 2 * 512); // of attention twice the forward products
+    expect(cost.imageFrozen).toBe(frozenForward);
+    // the backward pass of attention has twice the products
+    expect(cost.textBackward).toBe(text + 50 * 12 * 4 * 77 ** 2 * 512);
     expect(officialTestCost(vitB16, setting).classes).toBe(text);
   });
 
-  test("leaving out what reaches no result saves half at 50 classes and seven eighths at 500", () => {
-    const many = { ...setting, suffixes: new Array(500).fill(5) };
+  test("omitting products that reach no result saves half of the FLOPs at 50 classes and seven eighths at 500", () => {
+    const setting500 = { ...setting, suffixes: new Array(500).fill(5) };
     expect(totalCost(exactStepCost(vitB16, setting)) / totalCost(officialStepCost(vitB16, setting))).toBeLessThan(0.5);
-    expect(totalCost(exactStepCost(vitB16, many)) / totalCost(officialStepCost(vitB16, many))).toBeLessThan(0.13);
+    expect(totalCost(exactStepCost(vitB16, setting500)) / totalCost(officialStepCost(vitB16, setting500))).toBeLessThan(
+      0.13,
+    );
   });
 });
 
 describe.runIf(tf.getBackend() === "tensorflow")("the products of a real step", () => {
-  // Names of equal length, so that nothing is padded.
+  // Class names of equal length, so that nothing is padded.
   const names = ["cat", "dog", "fox"].map((name) => `${name} ${name}`);
 
   test.each([
@@ -85,7 +90,7 @@ describe.runIf(tf.getBackend() === "tensorflow")("the products of a real step", 
     { text: 1, image: 1 },
     { text: 5, image: 3 },
     { text: 2, image: 0 },
-  ])("depth $text and $image", async (depth) => {
+  ])("have the computed FLOPs: depth $text (text) and $image (image)", async (depth) => {
     const folder = writeRandomClip({ vision: 96, text: 64, textHeads: 4, visionHeads: 4, size: 36 });
     const clip = await loadClip(folder);
     const shapes = readConfig(join(folder, "config.json"));
@@ -100,17 +105,17 @@ describe.runIf(tf.getBackend() === "tensorflow")("the products of a real step", 
     const learner = promptsrc.prepare(task);
     const batch = () => ({ pixels: tf.zeros([3, 3, size, size]) as any, labels: Int32Array.from([0, 1, 2]) });
     forgetImages();
-    const counted = profileKernels(() => {
+    const profiles = profileKernels(() => {
       const { terms, gradients } = gradientStep(learner, params, batch);
       tf.dispose([terms, gradients] as any);
     });
     learner.dispose();
     tf.dispose(params);
     disposeClip(clip);
-    const done = counted.reduce((sum, { flops }) => sum + flops, 0);
-    const needed = totalCost(exactStepCost(shapes, { ...setting, batch: 3, suffixes, depth }));
-    // What the code does beyond: the weights of attention a second time, for the gradient.
-    expect(done / needed).toBeGreaterThan(1);
-    expect(done / needed).toBeLessThan(1.2);
+    const profiledFlops = profiles.reduce((sum, { flops }) => sum + flops, 0);
+    const computedFlops = totalCost(exactStepCost(shapes, { ...setting, batch: 3, suffixes, depth }));
+    // The code does more products: it computes the attention weights a second time, for the gradient.
+    expect(profiledFlops / computedFlops).toBeGreaterThan(1);
+    expect(profiledFlops / computedFlops).toBeLessThan(1.2);
   });
 });

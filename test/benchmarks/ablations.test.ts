@@ -1,5 +1,4 @@
-/** Every benchmark and every ablation, small. */
-
+/** Every benchmark and every ablation, on a small model and small datasets. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -29,12 +28,12 @@ let folder: string;
 let clip: Clip;
 let shapes: Dataset;
 let other: Dataset;
-let drawn: Dataset;
+let shiftedDataset: Dataset;
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "ablations-"));
   for (const name of ["shapes", "other"]) await drawShapes(join(folder, name));
   [shapes, other] = ["shapes", "other"].map((name) => loadDataset(join(folder, name)));
-  drawn = { ...loadDataset(join(folder, "shapes"), "disjoint"), name: "shapes-drawn", train: [], val: [] };
+  shiftedDataset = { ...loadDataset(join(folder, "shapes"), "disjoint"), name: "shapes-drawn", train: [], val: [] };
   clip = await loadClip(writeRandomClip({ textLayers: 2, visionLayers: 2, context: 64 }));
 });
 afterAll(() => {
@@ -48,9 +47,9 @@ const small = (config: Settings): Settings => ({
   batch: 8,
   ...(config.textTargetTemplates && { textTargetTemplates: config.textTargetTemplates.slice(0, 3) }),
 });
-const made = { kit: "0", engine: "a test's", numerics: numericsVersion(), versions: {} };
+const provenance = { kit: "0", engine: "a test's", numerics: numericsVersion(), versions: {} };
 
-function watched() {
+function recordingMeter() {
   const stages: string[] = [];
   return {
     stages,
@@ -60,30 +59,30 @@ function watched() {
 
 describe("ablations", () => {
   const paper = loadPaper();
-  const trained = new Set<string>();
+  const trainedKeys = new Set<string>();
 
-  test.each(Object.keys(ablations))("%s: variants are different runs, and each trains without a leak", async (name) => {
+  test.each(Object.keys(ablations))("%s: variants are different runs that train without tensor leaks", async (name) => {
     const variants = variantsOf(ablations[name], clip);
     const jobs = ablationJobs(variants, { clip, datasets: [shapes], seeds: [1], shots: [4] });
     expect(new Set(jobs.map((job) => runKey(job.identity))).size).toBe(variants.length);
     const table = ablations[name].paper;
     for (const { paper: row } of variants) if (row && table) expect(Object.keys(paper[table].rows)).toContain(row);
 
-    const every = ablations[name].variants.map((variant) => variant.name);
-    expect(every).toEqual(expect.arrayContaining((ablations[name].pairs ?? []).flat()));
+    const variantNames = ablations[name].variants.map((variant) => variant.name);
+    expect(variantNames).toEqual(expect.arrayContaining((ablations[name].pairs ?? []).flat()));
 
     const pictures = trainPictures(drawFewShot(shapes, 1, 1).train, clip.preprocess, { batch: 4, seed: 1 });
     for await (const { pixels, labels } of pictures.epoch(1)) {
       for (const [k, { method, change }] of variants.entries()) {
         const key = jobs[k].training?.key ?? "";
-        if (trained.has(key)) continue; // the same steps as another variant's
-        trained.add(key);
+        if (trainedKeys.has(key)) continue; // another variant has the same training steps
+        trainedKeys.add(key);
         const before = tf.memory().numTensors;
-        const own = configFor(method, "embedded", "baseToNovel");
+        const defaults = configFor(method, "embedded", "baseToNovel");
         const task = {
           clip,
           classNames: shapes.classNames,
-          config: change ? changed(method, own, change) : own,
+          config: change ? changed(method, defaults, change) : defaults,
           seed: 1,
         };
         const params = method.init(task);
@@ -103,11 +102,11 @@ describe("ablations", () => {
     }
   });
 
-  it("run to a table that has the paper's numbers beside", async () => {
+  it("give a table with the paper's numbers in a column", async () => {
     const ablation = ablations.ensemble;
-    const { stages, meter } = watched();
+    const { stages, meter } = recordingMeter();
     const jobs = ablationJobs(ablation.variants, { clip, datasets: [shapes], seeds: [1], shots: [4], change: small });
-    const { runs } = await runGrid(jobs, { meter, provenance: made, root: join(folder, "ensemble") });
+    const { runs } = await runGrid(jobs, { meter, provenance, root: join(folder, "ensemble") });
     expect(stages.filter((stage) => stage === "epoch 1/2")).toHaveLength(2);
     const text = tableText(ablationTables(ablation, rowsOf(jobs, runs), paper)[0]);
     expect(text).toMatch(/equal weights .* 83\.50/);
@@ -116,51 +115,51 @@ describe("ablations", () => {
 });
 
 describe("benchmarks", () => {
-  const compared = ["clip", "probe", "promptsrc"].map((name) => methods[name]);
+  const comparedMethods = ["clip", "probe", "promptsrc"].map((name) => methods[name]);
   const grid = (more: Partial<Grid>): Grid => ({
     clip,
     datasets: [],
-    methods: compared,
+    methods: comparedMethods,
     seeds: [1],
     change: small,
     ...more,
   });
 
-  it("few-shot: a run per number of shots, zero-shot CLIP once", async () => {
+  it("few-shot: one run per number of shots, but only one of zero-shot CLIP", async () => {
     const jobs = benchmarks["few-shot"].jobs(grid({ datasets: [shapes], shots: [2] }));
-    const { runs } = await runGrid(jobs, { meter: watched().meter, provenance: made, root: join(folder, "few") });
+    const { runs } = await runGrid(jobs, { meter: recordingMeter().meter, provenance, root: join(folder, "few") });
     expect(runs.map(({ method, shots }) => `${method} ${shots}`)).toEqual(["clip 0", "probe 2", "promptsrc 2"]);
-    const [table] = benchmarks["few-shot"].tables(rowsOf(jobs, runs), compared, loadPaper());
+    const [table] = benchmarks["few-shot"].tables(rowsOf(jobs, runs), comparedMethods, loadPaper());
     expect(tableText(table)).toMatch(/shots 0 +shots 2 +paper 1/);
     expect(table.rows[2]["paper 16"]).toBe(82.87);
   });
 
-  it("cost: what is learnt, operations and times", async () => {
-    const every = ["clip", "cocoop", "promptsrc"].map((name) => methods[name]);
-    const jobs = benchmarks.cost.jobs(grid({ datasets: [shapes], methods: every }));
+  it("cost: trainable parameters, FLOPs and times", async () => {
+    const costMethods = ["clip", "cocoop", "promptsrc"].map((name) => methods[name]);
+    const jobs = benchmarks.cost.jobs(grid({ datasets: [shapes], methods: costMethods }));
     const tensors = tf.memory().numTensors;
-    const { runs } = await runGrid(jobs, { meter: watched().meter, provenance: made, root: join(folder, "cost") });
+    const { runs } = await runGrid(jobs, { meter: recordingMeter().meter, provenance, root: join(folder, "cost") });
     expect(tf.memory().numTensors).toBe(tensors);
-    const [table] = benchmarks.cost.tables(rowsOf(jobs, runs), every, loadPaper());
+    const [table] = benchmarks.cost.tables(rowsOf(jobs, runs), costMethods, loadPaper());
     const promptsrc = table.rows.find((row) => row.method === "PromptSRC");
     expect(promptsrc).toMatchObject({ parameters: 2 * 4 * (32 + 48), paperTrain: 179.6 });
     for (const { metrics } of runs) expect(metrics["pictures a second"]).toBeGreaterThan(0);
   });
 
-  it("cross-dataset and domain generalisation share one training; targets are added without another", async () => {
+  it("cross-dataset and domain generalisation share one training run, also with later targets", async () => {
     const root = join(folder, "transfer");
     const run = async (name: string, datasets: Dataset[]) => {
-      const { stages, meter } = watched();
+      const { stages, meter } = recordingMeter();
       const tensors = tf.memory().numTensors;
       const jobs = benchmarks[name].jobs(grid({ datasets, source: shapes, methods: [methods.promptsrc] }));
-      const { runs, reused } = await runGrid(jobs, { meter, provenance: made, root });
+      const { runs, reused } = await runGrid(jobs, { meter, provenance, root });
       expect(tf.memory().numTensors).toBe(tensors);
-      const [table] = benchmarks[name].tables(rowsOf(jobs, runs), compared, loadPaper());
+      const [table] = benchmarks[name].tables(rowsOf(jobs, runs), comparedMethods, loadPaper());
       return { runs, reused, table, epochs: stages.filter((stage) => stage === "epoch 1/2").length };
     };
     const alone = await run("cross-dataset", []);
     const more = await run("cross-dataset", [other, shapes]);
-    const shifted = await run("domain-generalisation", [drawn]);
+    const shifted = await run("domain-generalisation", [shiftedDataset]);
     expect([alone.epochs > 0, more.epochs, shifted.epochs]).toEqual([true, 0, 0]);
     expect([more.runs.map((r) => r.dataset), more.reused.length]).toEqual([["shapes", "other"], 1]);
     expect(more.runs.map((r) => r.source?.dataset)).toEqual([undefined, "shapes"]);

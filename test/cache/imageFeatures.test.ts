@@ -1,4 +1,4 @@
-/** Frozen features that are remembered are those that would be computed, and only of the same pictures and the same model. */
+/** Cached frozen image features are the computed ones, and are used only for the same pictures and the same model. */
 import { expect, test } from "vitest";
 import { forgetImages, rememberImages } from "../../src/cache/imageFeatures";
 import type { Clip } from "../../src/clip/model";
@@ -7,7 +7,7 @@ import { tf } from "../../src/engine/tf";
 const clip = { fingerprint: "a model", embed: 2 } as Clip;
 const pictures = (value: number) => tf.fill([2, 3, 1, 1], value) as any;
 
-test("the same pictures are encoded once by each model, and again when they were forgotten", () => {
+test("the same pictures are encoded once per model, and again after the cache is cleared", () => {
   forgetImages();
   const before = tf.memory().numTensors;
   tf.tidy(() => {

@@ -1,4 +1,7 @@
-/** Text features kept on disk: the same numbers, never another model's, never a damaged file's, never more than allowed. */
+/**
+ * Text features cached on disk: they are the computed numbers, never those of another model or of a damaged file, and
+ * their total size is limited.
+ */
 import { mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -20,7 +23,7 @@ const cache = (changes: Partial<TextCache> = {}): TextCache => ({
   ...changes,
 });
 const files = ({ folder }: TextCache) => readdirSync(folder).map((name) => join(folder, name));
-const numbers = (tensor: Tensor) => {
+const valuesOf = (tensor: Tensor) => {
   const values = Array.from(tensor.dataSync());
   tensor.dispose();
   return values;
@@ -35,56 +38,57 @@ afterAll(() => {
   rmSync(folder, { recursive: true });
 });
 
-test("what was computed once is read, with the same bits and no tensor left over", () => {
-  const own = cache();
-  const expected = numbers(encodeTexts(clip, texts));
+test("features that were computed once are read from disk bit for bit, and no tensor leaks", () => {
+  const textCache = cache();
+  const expected = valuesOf(encodeTexts(clip, texts));
   const before = tf.memory().numTensors;
-  expect(numbers(rememberTexts(clip, texts, own))).toEqual(expected);
-  expect(files(own)).toHaveLength(1);
-  expect(numbers(rememberTexts({ ...clip, text: undefined as any }, texts, own))).toEqual(expected); // it cannot have been computed
+  expect(valuesOf(rememberTexts(clip, texts, textCache))).toEqual(expected);
+  expect(files(textCache)).toHaveLength(1);
+  // without a text tower, they cannot have been computed
+  expect(valuesOf(rememberTexts({ ...clip, text: undefined as any }, texts, textCache))).toEqual(expected);
   expect(tf.memory().numTensors).toBe(before);
 });
 
-test("a model or texts of other content have their own files; a model without fingerprint has none", () => {
-  const own = cache();
-  rememberTexts(clip, texts, own).dispose();
-  rememberTexts({ ...clip, fingerprint: "another" }, texts, own).dispose();
-  rememberTexts(clip, [...texts].reverse(), own).dispose();
-  expect(files(own)).toHaveLength(3);
-  rememberTexts({ ...clip, fingerprint: "" }, texts, own).dispose();
-  expect(files(own)).toHaveLength(3);
+test("other models and other texts have separate files; a model without fingerprint has none", () => {
+  const textCache = cache();
+  rememberTexts(clip, texts, textCache).dispose();
+  rememberTexts({ ...clip, fingerprint: "another" }, texts, textCache).dispose();
+  rememberTexts(clip, [...texts].reverse(), textCache).dispose();
+  expect(files(textCache)).toHaveLength(3);
+  rememberTexts({ ...clip, fingerprint: "" }, texts, textCache).dispose();
+  expect(files(textCache)).toHaveLength(3);
 });
 
-test("a cut or changed file is computed again and put right", () => {
-  const own = cache();
-  const expected = numbers(rememberTexts(clip, texts, own));
-  const [file] = files(own);
-  const whole = readFileSync(file);
-  const changed = Buffer.from(whole);
+test("features in a truncated or changed file are computed again, and the file is repaired", () => {
+  const textCache = cache();
+  const expected = valuesOf(rememberTexts(clip, texts, textCache));
+  const [file] = files(textCache);
+  const intact = readFileSync(file);
+  const changed = Buffer.from(intact);
   changed[changed.length - 3] ^= 1;
-  for (const damaged of [whole.subarray(0, whole.length - 10), Buffer.alloc(0), changed]) {
+  for (const damaged of [intact.subarray(0, intact.length - 10), Buffer.alloc(0), changed]) {
     writeFileSync(file, damaged);
-    expect(numbers(rememberTexts(clip, texts, own))).toEqual(expected);
-    expect(readFileSync(file)).toEqual(whole);
+    expect(valuesOf(rememberTexts(clip, texts, textCache))).toEqual(expected);
+    expect(readFileSync(file)).toEqual(intact);
   }
 });
 
-test("what takes no time is not kept; a folder that cannot be written stops nothing", () => {
-  const idle = cache({ worth: 60 });
-  rememberTexts(clip, texts, idle).dispose();
-  expect(files(idle)).toEqual([]);
-  const blocked = join(idle.folder, "file");
+test("features that take little time to compute are not stored; an unwritable folder is no error", () => {
+  const slowOnlyCache = cache({ worth: 60 });
+  rememberTexts(clip, texts, slowOnlyCache).dispose();
+  expect(files(slowOnlyCache)).toEqual([]);
+  const blocked = join(slowOnlyCache.folder, "file");
   writeFileSync(blocked, "");
   expect(rememberTexts(clip, texts, cache({ folder: blocked })).shape).toEqual([3, clip.embed]);
 });
 
-test("the folder stays within its limit: what was unused for longest goes", () => {
-  const own = cache();
-  rememberTexts(clip, texts, own).dispose();
-  const [old] = files(own);
-  utimesSync(old, new Date(0), new Date(0));
-  const small = { ...own, limit: 1.5 * readFileSync(old).length };
+test("the folder stays within its size limit: the least recently used file is deleted", () => {
+  const textCache = cache();
+  rememberTexts(clip, texts, textCache).dispose();
+  const [oldest] = files(textCache);
+  utimesSync(oldest, new Date(0), new Date(0));
+  const small = { ...textCache, limit: 1.5 * readFileSync(oldest).length };
   rememberTexts(clip, texts.slice(0, 2), small).dispose();
-  expect(files(own)).toHaveLength(1);
-  expect(files(own)).not.toContain(old);
+  expect(files(textCache)).toHaveLength(1);
+  expect(files(textCache)).not.toContain(oldest);
 });

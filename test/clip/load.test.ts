@@ -1,4 +1,4 @@
-/** Model files: formats that are read, and what is said about those that are broken. */
+/** Model files: the supported formats, and the error messages for broken files. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -9,7 +9,7 @@ import { disposeClip, loadClip } from "../../src/clip/load";
 import { tf } from "../../src/engine/tf";
 import { readSafetensors, type Stored, writeSafetensors } from "../../src/io/safetensors";
 
-/** A file from a header and its bytes. */
+/** Writes a safetensors file with a header and the bytes of its tensors. @returns its path */
 function file(folder: string, header: unknown, bytes: Buffer): string {
   const text = Buffer.from(typeof header === "string" ? header : JSON.stringify(header));
   const length = Buffer.alloc(8);
@@ -19,7 +19,7 @@ function file(folder: string, header: unknown, bytes: Buffer): string {
   return path;
 }
 
-test("float16, bfloat16 and integers are widened exactly", () => {
+test("float16, bfloat16 and integers are converted exactly", () => {
   const folder = writeRandomClip();
   const bytes = Buffer.alloc(2 * 6 + 2 * 3 + 8);
   [0x3c00, 0xc000, 0x0001, 0x7c00, 0x8000, 0x3555].forEach((half, i) => {
@@ -46,45 +46,45 @@ test("float16, bfloat16 and integers are widened exactly", () => {
 });
 
 test.each<[string, unknown, number, RegExp]>([
-  ["a header that is no JSON", "{", 0, /header is not JSON/],
+  ["a header that is not JSON", "{", 0, /header is not JSON/],
   [
-    "a shape that the bytes do not fill",
+    "a shape that needs more bytes",
     { a: { dtype: "F32", shape: [3], data_offsets: [0, 8] } },
     8,
     /"a" of shape \[3\] and type F32 needs 12 bytes, has 8/,
   ],
   ["a tensor beyond the end", { a: { dtype: "F32", shape: [3], data_offsets: [0, 12] } }, 8, /ends at byte/],
-  ["a gap", { a: { dtype: "F32", shape: [1], data_offsets: [4, 8] } }, 8, /starts at 4/],
+  ["a gap between tensors", { a: { dtype: "F32", shape: [1], data_offsets: [4, 8] } }, 8, /starts at 4/],
   [
-    "an overlap",
+    "an overlap of tensors",
     { a: { dtype: "F32", shape: [2], data_offsets: [0, 8] }, b: { dtype: "F32", shape: [1], data_offsets: [4, 8] } },
     8,
     /"b" starts at 4/,
   ],
-  ["bytes behind the last", { a: { dtype: "F32", shape: [1], data_offsets: [0, 4] } }, 8, /tensors end at byte/],
+  ["bytes after the last tensor", { a: { dtype: "F32", shape: [1], data_offsets: [0, 4] } }, 8, /tensors end at byte/],
   ["a type that does not exist", { a: { dtype: "F3", shape: [1], data_offsets: [0, 4] } }, 4, /has the type F3/],
   ["a negative size", { a: { dtype: "F32", shape: [-1], data_offsets: [0, 4] } }, 4, /lacks a shape/],
-])("%s is named", (_, header, size, message) => {
+])("the error message names %s", (_, header, size, message) => {
   expect(() => readSafetensors(file(writeRandomClip(), header, Buffer.alloc(size)))).toThrow(message);
 });
 
-test("a cut file, and a length field of nonsense", () => {
+test("a truncated file and an impossible header length are errors", () => {
   const folder = writeRandomClip();
   const path = join(folder, "model.safetensors");
   const bytes = readFileSync(path);
-  for (const [cut, message] of [
+  for (const [length, message] of [
     [4, /shorter than/],
     [100, /a header of/],
     [bytes.length - 1, /ends? at byte/],
   ] as const) {
-    writeFileSync(path, bytes.subarray(0, cut));
+    writeFileSync(path, bytes.subarray(0, length));
     expect(() => readSafetensors(path)).toThrow(message);
   }
   writeFileSync(path, Buffer.alloc(64, 255));
   expect(() => readSafetensors(path)).toThrow(/a header of/);
 });
 
-/** Loads a random model after a change to its tensors. */
+/** Loads a random model whose tensors were changed by `change`. */
 async function loadChanged(change: (tensors: Record<string, Stored>) => void) {
   const folder = writeRandomClip();
   const tensors = randomTensors(sizes);
@@ -94,7 +94,7 @@ async function loadChanged(change: (tensors: Record<string, Stored>) => void) {
   disposeClip(clip);
 }
 
-test("missing, surplus and misshapen tensors are named; position_ids are not minded", async () => {
+test("error messages name missing and unknown tensors and wrong shapes; position_ids are ignored", async () => {
   const before = tf.memory().numTensors;
   await loadChanged((tensors) => {
     tensors["text_model.embeddings.position_ids"] = { shape: [1, 2], data: Float32Array.from([0, 1]) };
@@ -113,14 +113,14 @@ test("missing, surplus and misshapen tensors are named; position_ids are not min
   ).rejects.toThrow(/"text_projection.weight" has the shape \[32,24\], config.json makes it \[24,32\]/);
 });
 
-test("config.json: transformers' defaults for what is left out, and what cannot be", () => {
+test("config.json: missing values get the defaults of transformers; impossible values are errors", () => {
   const path = join(writeRandomClip(), "config.json");
   const read = (json: unknown) => {
     writeFileSync(path, JSON.stringify(json));
     return readConfig(path);
   };
-  const plain = read({ text_config: {}, vision_config: { patch_size: 16 }, text_config_dict: null });
-  expect(plain.text).toMatchObject({
+  const defaults = read({ text_config: {}, vision_config: { patch_size: 16 }, text_config_dict: null });
+  expect(defaults.text).toMatchObject({
     width: 512,
     layers: 12,
     heads: 8,
@@ -128,13 +128,13 @@ test("config.json: transformers' defaults for what is left out, and what cannot 
     vocabulary: 49408,
     activation: "quick_gelu",
   });
-  expect(plain.image).toMatchObject({ width: 768, layers: 12, heads: 12, size: 224, patch: 16 });
+  expect(defaults.image).toMatchObject({ width: 768, layers: 12, heads: 12, size: 224, patch: 16 });
   expect(() => read({ text_config: { hidden_act: "relu" } })).toThrow(/text_config.hidden_act is "relu"/);
   expect(() => read({ vision_config: { num_attention_heads: 7 } })).toThrow(/768 is not a multiple of its 7/);
   expect(() => read({ model_type: "siglip" })).toThrow(/expected "clip"/);
 });
 
-test("texts of a loaded model are the same after a second load", async () => {
+test("loading a model twice gives the same fingerprint and the same text features", async () => {
   const folder = writeRandomClip();
   const [a, b] = [await loadClip(folder), await loadClip(folder)];
   expect(a.fingerprint).toBe(b.fingerprint);

@@ -13,7 +13,7 @@ const program = `
     console.log(JSON.stringify({ engine, line: engineLine(engine), gradient: Array.from(gradient.dataSync()) }));
   });`;
 
-function inOwnProcess(env: Record<string, string>) {
+function runInProcess(env: Record<string, string>) {
   const run = spawnSync(process.execPath, ["--import", loader, "-e", program], {
     encoding: "utf8",
     env: { ...process.env, ...env },
@@ -22,10 +22,10 @@ function inOwnProcess(env: Record<string, string>) {
   return { ...run, result: run.status === 0 && last ? JSON.parse(last) : undefined };
 }
 
-test("every engine that is forced runs, quietly, and computes the same", () => {
-  const cpu = inOwnProcess({ PROMPTSRC_ENGINE: "cpu" });
+test("every engine that PROMPTSRC_ENGINE selects runs, prints no warnings, and computes the same numbers", () => {
+  const cpu = runInProcess({ PROMPTSRC_ENGINE: "cpu" });
   for (const kind of ["native", "wasm", "cpu"]) {
-    const { result, stderr, stdout } = inOwnProcess({ PROMPTSRC_ENGINE: kind });
+    const { result, stderr, stdout } = runInProcess({ PROMPTSRC_ENGINE: kind });
     expect(result?.engine.kind, stderr).toBe(kind);
     expect(stderr + stdout.trim().split("\n").slice(0, -1).join("\n")).toBe("");
     const worst = Math.max(
@@ -35,22 +35,22 @@ test("every engine that is forced runs, quietly, and computes the same", () => {
   }
 });
 
-test("the first line names engine, version, device and threads", () => {
-  const { result } = inOwnProcess({ PROMPTSRC_ENGINE: "native", PROMPTSRC_THREADS: "1" });
+test("the engine's line names engine, version, device and threads", () => {
+  const { result } = runInProcess({ PROMPTSRC_ENGINE: "native", PROMPTSRC_THREADS: "1" });
   expect(result.engine.threads).toBe(1);
   expect(result.line).toMatch(/^engine native, TensorFlow 2\.\d+\.\d+, .+, 1 thread$/);
 });
 
-test("a wrong engine or number of threads is refused with what to write", () => {
-  expect(inOwnProcess({ PROMPTSRC_ENGINE: "abacus" }).stderr).toContain(
+test("for a wrong engine or number of threads, the error message names the setting", () => {
+  expect(runInProcess({ PROMPTSRC_ENGINE: "abacus" }).stderr).toContain(
     'PROMPTSRC_ENGINE is "abacus"; use one of native, wasm, cpu',
   );
-  expect(inOwnProcess({ PROMPTSRC_ENGINE: "native", PROMPTSRC_THREADS: "0.5" }).stderr).toContain(
+  expect(runInProcess({ PROMPTSRC_ENGINE: "native", PROMPTSRC_THREADS: "0.5" }).stderr).toContain(
     'PROMPTSRC_THREADS is "0.5"',
   );
 });
 
-test("an engine starts once and its line is the same", async () => {
+test("the engine starts only once", async () => {
   const engine = await startEngine();
   expect(await startEngine()).toBe(engine);
   expect(engineLine(engine)).toContain(engine.version);
@@ -58,7 +58,7 @@ test("an engine starts once and its line is the same", async () => {
 });
 
 test("Node without util.isArray and util.isNullOrUndefined (23 and later) runs the native engine", () => {
-  const without = `const util = require("node:util"); delete util.isArray; delete util.isNullOrUndefined; ${program}`;
-  const output = execFileSync(process.execPath, ["--import", loader, "-e", without], { encoding: "utf8" });
+  const programWithoutUtil = `const util = require("node:util"); delete util.isArray; delete util.isNullOrUndefined; ${program}`;
+  const output = execFileSync(process.execPath, ["--import", loader, "-e", programWithoutUtil], { encoding: "utf8" });
   expect(output).toContain('"gradient"');
 });

@@ -1,5 +1,4 @@
-/** Numbers that were stored wrongly once, each by its kind. */
-
+/** Regression tests: each kind of wrong number that the kit once stored or reported. */
 import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -54,43 +53,43 @@ const short = (config: Settings): Settings => ({
 const jobs = (method: Method, change: (config: Settings) => Settings = short, shots = [1]) =>
   baseToNovelJobs({ clip, datasets: [dataset], methods: [method], seeds: [1], shots, change });
 
-/** Runs them, and says how many training steps it took. */
+/** Runs jobs. @returns the result with the reported stages and messages */
 async function runAll(
-  which: ReturnType<typeof jobs>,
+  selectedJobs: ReturnType<typeof jobs>,
   root: string,
-): Promise<GridResult & { stages: string[]; said: string }> {
-  const [stages, said]: string[][] = [[], []];
+): Promise<GridResult & { stages: string[]; messages: string }> {
+  const [stages, messages]: string[][] = [[], []];
   const meter = {
     report: ({ stage }: { stage: string }) => stages.push(stage),
-    say: (line: string) => said.push(line),
+    say: (line: string) => messages.push(line),
     done() {},
   };
   return {
-    ...(await runGrid(which, {
+    ...(await runGrid(selectedJobs, {
       meter,
       provenance: { kit: "0", engine: "a test's", numerics: numericsVersion(), versions: {} },
       root,
     })),
     stages,
-    said: said.join("\n"),
+    messages: messages.join("\n"),
   };
 }
-const trained = ({ stages }: { stages: string[] }) => stages.some((stage) => stage.startsWith("epoch"));
+const hasTrained = ({ stages }: { stages: string[] }) => stages.some((stage) => stage.startsWith("epoch"));
 
-describe("a stored training serves only what it was trained for", () => {
-  it.each(["kgcoop", "prograd", "vision"])("%s trains anew with another zero-shot sentence", async (name) => {
+describe("a stored training run is reused only for the settings it was trained with", () => {
+  it.each(["kgcoop", "prograd", "vision"])("%s trains again with another zero-shot sentence", async (name) => {
     const root = join(folder, `sentence-${name}`);
     const sentence = (text: string) => (config: Settings) => ({ ...short(config), zeroShotTemplates: [text] });
     await runAll(jobs(methods[name], sentence("a photo of a {}.")), root);
-    const other = await runAll(jobs(methods[name], sentence("the blurry {}.")), root);
-    expect(trained(other)).toBe(true);
-    const apart = await runAll(jobs(methods[name], sentence("the blurry {}.")), join(root, "apart"));
-    expect(other.runs[0].epochs).toEqual(apart.runs[0].epochs);
+    const secondSentence = await runAll(jobs(methods[name], sentence("the blurry {}.")), root);
+    expect(hasTrained(secondSentence)).toBe(true);
+    const fresh = await runAll(jobs(methods[name], sentence("the blurry {}.")), join(root, "apart"));
+    expect(secondSentence.runs[0].epochs).toEqual(fresh.runs[0].epochs);
   });
 });
 
-/** Another value of a setting, within its range. */
-function another(value: unknown): unknown {
+/** A different valid value of a setting. */
+function changedValue(value: unknown): unknown {
   if (typeof value === "number") return Number.isInteger(value) ? value + 1 : value / 2;
   if (typeof value === "boolean") return !value;
   if (typeof value === "string") return { end: "front", l1: "mse" }[value] ?? `${value} big`;
@@ -107,15 +106,16 @@ describe.each(
     .filter(({ trainable }) => trainable)
     .map((method) => [method.name, method] as const),
 )("each setting of %s", (_, method) => {
-  it("makes another training, or is one that no training can read", async () => {
+  it("leads to a different training run, except the ensemble, which training does not read", async () => {
     const config = configFor(method, "paper", "baseToNovel");
     const shared: string[] = [];
     for (const { key } of settingsOf(schemaOf(method))) {
       const path = key.split(".");
       const value = path.reduce<Settings | undefined>((part, name) => part?.[name], config);
-      if (value === undefined || (value?.constructor === Object && key !== "ensemble")) continue; // a record is changed in its parts
+      // the fields of a record are changed one by one
+      if (value === undefined || (value?.constructor === Object && key !== "ensemble")) continue;
       const change = (before: Settings): Settings =>
-        put(before, key, JSON.stringify(another(value)).replace(/^"|"$/g, ""));
+        put(before, key, JSON.stringify(changedValue(value)).replace(/^"|"$/g, ""));
       if (trainedKey(method, change) === trainedKey(method, (before) => before)) shared.push(key);
     }
     expect(
@@ -125,7 +125,7 @@ describe.each(
   });
 });
 
-it("runs that differ in the ensemble alone have one trajectory", async () => {
+it("runs that differ only in the ensemble have the same losses in every epoch", async () => {
   const epochsOf = async (ensemble: Settings["ensemble"]) => {
     const change = (config: Settings) => ({ ...short(config), epochs: 2, ensemble });
     const { runs } = await runAll(
@@ -137,8 +137,8 @@ it("runs that differ in the ensemble alone have one trajectory", async () => {
   expect(await epochsOf(null)).toEqual(await epochsOf({ mean: 1, std: 1 }));
 });
 
-describe("a method that is not the kit's own", () => {
-  const own = (factor: number, version?: string): Method => ({
+describe("a method that is not in the kit's registry", () => {
+  const unregistered = (factor: number, version?: string): Method => ({
     ...promptLearner(
       { name: "mine", title: "Mine", source: "a test" },
       independent,
@@ -157,41 +157,41 @@ describe("a method that is not the kit's own", () => {
     version,
   });
 
-  it("is computed each time, and says so", async () => {
+  it("is computed every time, with a message", async () => {
     const root = join(folder, "cell");
-    const first = await runAll(jobs(own(1)), root);
-    const changed = await runAll(jobs(own(-1)), root);
-    expect([trained(first), trained(changed), changed.reused]).toEqual([true, true, []]);
-    expect(changed.said).toContain("mine: not in the registry");
+    const first = await runAll(jobs(unregistered(1)), root);
+    const changed = await runAll(jobs(unregistered(-1)), root);
+    expect([hasTrained(first), hasTrained(changed), changed.reused]).toEqual([true, true, []]);
+    expect(changed.messages).toContain("mine: not in the registry");
     expect(Math.sign(changed.runs[0].epochs[0].losses.ce)).toBe(-1);
   });
 
-  it("is stored under the version that it gives", async () => {
+  it("is stored if it has a version, and computed again for another version", async () => {
     const root = join(folder, "versions");
-    await runAll(jobs(own(1, "1")), root);
-    expect((await runAll(jobs(own(1, "1")), root)).reused).toHaveLength(1);
-    const next = await runAll(jobs(own(-1, "2")), root);
-    expect([next.reused.length, trained(next)]).toEqual([0, true]);
+    await runAll(jobs(unregistered(1, "1")), root);
+    expect((await runAll(jobs(unregistered(1, "1")), root)).reused).toHaveLength(1);
+    const next = await runAll(jobs(unregistered(-1, "2")), root);
+    expect([next.reused.length, hasTrained(next)]).toEqual([0, true]);
   });
 
-  it("does not take the place of a method of the kit with the same name", async () => {
+  it("does not get the stored runs of a registered method with the same name", async () => {
     const root = join(folder, "namesake");
     await runAll(jobs(methods.ivlp), root);
-    expect((await runAll(jobs({ ...own(1), name: "ivlp" }), root)).reused).toEqual([]);
+    expect((await runAll(jobs({ ...unregistered(1), name: "ivlp" }), root)).reused).toEqual([]);
   });
 });
 
-describe("only seeds are averaged", () => {
-  it("base-to-novel with several numbers of shots has a row for each", async () => {
-    const all = jobs(methods.ivlp, short, [1, 4]);
-    const { runs } = await runAll(all, join(folder, "shots"));
-    const rows = rowsOf(all, runs);
+describe("averages are over seeds only", () => {
+  it("the base-to-novel table has one row per number of shots", async () => {
+    const shotsJobs = jobs(methods.ivlp, short, [1, 4]);
+    const { runs } = await runAll(shotsJobs, join(folder, "shots"));
+    const rows = rowsOf(shotsJobs, runs);
     const [table] = baseToNovel.tables(rows, [methods.ivlp], loadPaper());
     expect(table.rows.map((row) => row.method)).toEqual(["IVLP, 1 shot", "IVLP, 4 shots"]);
     expect(() => summarise(scoresOfRows(rows))).toThrow("differ in shots");
   });
 
-  it("neither are two runs of one seed", () => {
+  it("two runs with the same seed, or of different splits, are an error", () => {
     const score = (seed: number, setting?: string) => ({ dataset: "a", seed, base: 50, novel: 50, setting });
     expect(() => summarise([score(1), score(1)])).toThrow("seed 1 stands twice");
     expect(() => summariseAverage([score(1, '{"split":"renders"}'), score(2, '{"split":"disjoint"}')])).toThrow(
@@ -200,7 +200,7 @@ describe("only seeds are averaged", () => {
   });
 });
 
-describe("CoOp's context is what its settings say", () => {
+describe("CoOp's context follows its settings", () => {
   const words = "a centered satellite photo of";
   const idsOf = (text: string) => tokenise(clip, text).slice(1, -1);
   const settings = (text: number, contextInit: string) => ({
@@ -209,72 +209,75 @@ describe("CoOp's context is what its settings say", () => {
     coop: { position: "end", classSpecific: false },
   });
 
-  it.each(["coop", "cocoop", "kgcoop", "prograd"])("%s starts from all of its words, however many they are", (name) => {
-    const count = idsOf(words).length;
-    expect(count).toBeGreaterThan(4);
-    const contexts = [1, 2].map((seed) => {
-      const params = methods[name].init({ clip, classNames: ["cat", "dog"], config: settings(count, words), seed });
-      const values = [...params.ctx.dataSync()];
-      tf.dispose(params);
-      return values;
-    });
-    expect(contexts[0]).toEqual(contexts[1]); // noise would differ by the seed
-    const last = tf.tidy(() => [...tf.slice(clip.text.tokens, [idsOf(words)[count - 1], 0], [1, -1]).dataSync()]);
-    expect(contexts[0].slice(-last.length)).toEqual(last);
-  });
+  it.each(["coop", "cocoop", "kgcoop", "prograd"])(
+    "%s is initialised with all words of contextInit, also more than 4",
+    (name) => {
+      const count = idsOf(words).length;
+      expect(count).toBeGreaterThan(4);
+      const contexts = [1, 2].map((seed) => {
+        const params = methods[name].init({ clip, classNames: ["cat", "dog"], config: settings(count, words), seed });
+        const values = [...params.ctx.dataSync()];
+        tf.dispose(params);
+        return values;
+      });
+      expect(contexts[0]).toEqual(contexts[1]); // random noise would depend on the seed
+      const last = tf.tidy(() => [...tf.slice(clip.text.tokens, [idsOf(words)[count - 1], 0], [1, -1]).dataSync()]);
+      expect(contexts[0].slice(-last.length)).toEqual(last);
+    },
+  );
 
-  it.each([4, 3, 2])("a context of %i tokens: the name moves, and left-over words stay behind the context", (P) => {
+  it.each([4, 3, 2])("with %i context tokens, the class name moves and surplus words stay after the context", (P) => {
     const config = settings(P, "a photo of a");
     const [name, stop] = [idsOf("hot dog"), tokenise(clip, "hot dog.").slice(-2)];
     const context = Array.from({ length: P }, (_, slot) => ({ slot }));
-    const rest = idsOf("a photo of a").slice(P);
+    const surplusWords = idsOf("a photo of a").slice(P);
     const start = tokenise(clip, "hot dog")[0];
     const half = Math.floor(P / 2);
     const ids = (position: "end" | "middle" | "front") => sentenceIds({ clip, config }, "hot dog", position);
-    expect(ids("end")).toEqual([start, ...context, ...rest, ...name, ...stop]);
-    expect(ids("front")).toEqual([start, ...name, ...context, ...rest, ...stop]);
+    expect(ids("end")).toEqual([start, ...context, ...surplusWords, ...name, ...stop]);
+    expect(ids("front")).toEqual([start, ...name, ...context, ...surplusWords, ...stop]);
     expect(ids("middle")).toEqual([
       start,
       ...context.slice(0, half),
       ...name,
       ...context.slice(half),
-      ...rest,
+      ...surplusWords,
       ...stop,
     ]);
   });
 });
 
-describe("pictures are what is in their files", () => {
+describe("cached pictures and changed files", () => {
   const files = (): string[] => [
     join(folder, "shapes/images/red_circle/8.png"),
     join(folder, "shapes/images/blue_square/8.png"),
   ];
 
-  it("a picture that another takes the place of changes the fingerprint, whatever its size", async () => {
-    const [one, other] = files();
+  it("replacing a picture file changes the dataset's fingerprint, also if the size is the same", async () => {
+    const [file, otherFile] = files();
     const first = async (items: Dataset["test"]) => (await testBatches(items, clip.preprocess, 1).next()).value?.pixels;
-    const item = (from: Dataset) => from.test.filter(({ path }) => path === one);
+    const item = (from: Dataset) => from.test.filter(({ path }) => path === file);
     const before = await first(item(dataset));
-    const kept = join(folder, "kept.png");
-    copyFileSync(one, kept);
-    copyFileSync(other, one);
+    const backup = join(folder, "kept.png");
+    copyFileSync(file, backup);
+    copyFileSync(otherFile, file);
     const changed = loadDataset(join(folder, "shapes"));
     expect(changed.fingerprint).not.toBe(dataset.fingerprint);
-    expect(await first(item(changed))).toEqual(await first(changed.test.filter(({ path }) => path === other)));
-    expect(await first(item(dataset))).toEqual(before); // read before: what the fingerprint of `dataset` means
+    expect(await first(item(changed))).toEqual(await first(changed.test.filter(({ path }) => path === otherFile)));
+    expect(await first(item(dataset))).toEqual(before); // `dataset`, loaded before the change, has its cached picture
     const unread = { ...item(dataset)[0], hash: "another" };
     await expect(first([unread])).rejects.toThrow("changed since its dataset was loaded");
-    copyFileSync(kept, one);
+    copyFileSync(backup, file);
     expect(loadDataset(join(folder, "shapes")).fingerprint).toBe(dataset.fingerprint);
   });
 });
 
-describe("a class name is data", () => {
-  it.each(["$&", "$1 $$", "{}", "100% \\d+", "a|b,c\"d'<e>&f"])("%s survives a template", (name) => {
+describe("class names with special characters", () => {
+  it.each(["$&", "$1 $$", "{}", "100% \\d+", "a|b,c\"d'<e>&f"])("%s is inserted into a template unchanged", (name) => {
     expect(fillTemplate("a photo of a {}.", name)).toBe(`a photo of a ${name}.`);
   });
 
-  it("whatever it holds, templates, prompts and HTML give it back", () => {
+  it("random names are unchanged in templates, prompts, tables and (decoded) HTML", () => {
     const random = seeded("odd names");
     const alphabet = [..."abc XYZ09$&{}<>\"'`\\|,;%^~\u00e9\u4e2d\ufb01\u2019"];
     const decoded = (html: string) => html.replace(/&#(\d+);/g, (_, code) => String.fromCharCode(Number(code)));
@@ -290,8 +293,8 @@ describe("a class name is data", () => {
     }
   });
 
-  it("two lists of names that read the same when joined are not the same classes", () => {
-    const [one, two] = [
+  it("two lists of class names that are equal when joined by commas are different classes", () => {
+    const [datasetA, datasetB] = [
       ["a,b", "c"],
       ["a", "b,c"],
     ].map((classNames) => ({ ...dataset, classNames }));
@@ -303,12 +306,12 @@ describe("a class name is data", () => {
           method: methods.probe,
           seed: 1,
           config: {},
-          source: { dataset: one as Dataset, classes: "all", shots: 1 },
+          source: { dataset: datasetA as Dataset, classes: "all", shots: 1 },
           target,
           tests: { accuracy: target },
           metrics: (accuracies) => accuracies,
         },
       );
-    expect(() => job(two as Dataset)).toThrow("answers with the classes that it was trained on");
+    expect(() => job(datasetB as Dataset)).toThrow("answers with the classes that it was trained on");
   });
 });

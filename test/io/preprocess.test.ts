@@ -205,5 +205,5 @@ describe("preprocessor_config.json", () => {
 });
 
 it("tokens equal those of openai/clip-vit-base-patch16", async () => {
-  expect(await tokenParity("test/clip-bpe", silent)).toEqual({ passed: 32, failed: 0 });
+  expect(await tokenParity("weights/clip-bpe", silent)).toEqual({ passed: 32, failed: 0 });
 });

@@ -1,4 +1,6 @@
-/** What every method of the registry must hold, and what single ones promise, on a random model with unequal towers. */
+/**
+ * Properties of every registered method, and of single methods, on a random model whose towers have different sizes.
+ */
 import { beforeAll, describe, expect, test } from "vitest";
 import { quickConfig as base, writeRandomClip } from "../../bench/randomClip";
 import { encodeText, suffixGroups, tokenise } from "../../src/clip/fast/text";
@@ -56,17 +58,17 @@ const logitsOf = (method: Method, task: Task, params: Params): Tensor2D => {
   return logits;
 };
 const pictures = { epoch: () => [0, 1].map(() => ({ pixels, labels })) };
-const learning = Object.values(methods).filter((method) => method.trainable);
+const trainableMethods = Object.values(methods).filter((method) => method.trainable);
 
-describe.each(learning.map((method) => [method.name, method] as const))("%s", (_, method) => {
-  test("steps, classifies old and new names, leaks nothing, and a seed is a result", async () => {
+describe.each(trainableMethods.map((method) => [method.name, method] as const))("%s", (_, method) => {
+  test("trains, classifies trained and new classes without leaks; the same seed gives the same logits", async () => {
     const task = taskOf(method);
     const before = tf.memory().numTensors;
-    const counts = new Set<number>();
+    const tensorCounts = new Set<number>();
     const results: number[][] = [];
     for (const run of [0, 1]) {
       const { params, last, history } = await train(method, task, pictures, {
-        onStep: ({ epoch, step }) => epoch + step > 0 && run === 0 && counts.add(tf.memory().numTensors),
+        onStep: ({ epoch, step }) => epoch + step > 0 && run === 0 && tensorCounts.add(tf.memory().numTensors),
       });
       expect(history.every(({ losses }) => Number.isFinite(losses.total))).toBe(true);
       for (const names of [classNames, otherNames]) {
@@ -80,13 +82,14 @@ describe.each(learning.map((method) => [method.name, method] as const))("%s", (_
     }
     expect(results[0]).toEqual(results[1]);
     expect(results[0].every(Number.isFinite)).toBe(true);
-    expect(counts.size).toBe(1);
+    expect(tensorCounts.size).toBe(1);
   }, 60_000);
 
-  test("gradients of the minimised loss against finite differences", () => {
-    const task = taskOf(method, { consistency: "mse" }); // the L1 terms have kinks
+  test("gradients of the training loss agree with finite differences", () => {
+    const task = taskOf(method, { consistency: "mse" }); // the L1 terms are not differentiable everywhere
     const params = method.init(task);
-    for (const [name, p] of Object.entries(params)) params[name] = tf.add(p, gaussian(p.shape, 0.1)); // away from equal starts
+    // so that parameters differ that are initialised equal
+    for (const [name, p] of Object.entries(params)) params[name] = tf.add(p, gaussian(p.shape, 0.1));
     const learner = method.prepare(task);
     const direction = tf.tidy(() =>
       Object.fromEntries(Object.entries(params).map(([name, p]) => [name, gaussian(p.shape)])),
@@ -98,7 +101,7 @@ describe.each(learning.map((method) => [method.name, method] as const))("%s", (_
     );
     const loss = learner.loss({ pixels: images(), labels });
     const h = 2e-3;
-    const at = (t: number) =>
+    const lossAt = (t: number) =>
       tf
         .tidy(() =>
           loss(
@@ -111,18 +114,19 @@ describe.each(learning.map((method) => [method.name, method] as const))("%s", (_
     expect(names).toContain("total");
     expect(terms.size).toBe(names.length);
     if (method.name !== "prograd")
-      expect(Math.abs((at(h) - at(-h)) / (2 * h) - slope)).toBeLessThan(0.03 * Math.max(1, Math.abs(slope)));
+      expect(Math.abs((lossAt(h) - lossAt(-h)) / (2 * h) - slope)).toBeLessThan(0.03 * Math.max(1, Math.abs(slope)));
     learner.dispose();
   });
 });
 
-test("every method has settings for every benchmark, and only its own numbers beyond those of PromptSRC", () => {
+test("every method has settings for every benchmark, and only its own method-specific groups", () => {
   for (const method of Object.values(methods)) {
     for (const benchmark of Object.keys(paper) as (keyof typeof paper)[]) {
       const config = configFor(method, "paper", benchmark);
       for (const key of ["coop", "kgcoop", "prograd", "proda"] as const) {
-        const own = method.name === key || (key === "coop" && ["kgcoop", "prograd", "coop-src"].includes(method.name));
-        expect([method.name, key, config[key] !== undefined]).toEqual([method.name, key, own]);
+        const expectsGroup =
+          method.name === key || (key === "coop" && ["kgcoop", "prograd", "coop-src"].includes(method.name));
+        expect([method.name, key, config[key] !== undefined]).toEqual([method.name, key, expectsGroup]);
       }
     }
   }
@@ -133,14 +137,14 @@ describe("regularisers", () => {
     ["promptsrc", "ivlp"],
     ["maple-src", "maple"],
     ["coop-src", "coop"],
-  ])("%s without weights has the gradients of %s", (regularised, host) => {
+  ])("%s with loss weights 0 has the gradients of %s", (regularised, host) => {
     const task = taskOf(methods[regularised], { lossWeights: { text: 0, image: 0, logits: 0 } });
     const params = methods[host].init(taskOf(methods[host]));
     const [a, b] = [step(methods[regularised], task, params), step(methods[host], taskOf(methods[host]), params)];
     for (const name of Object.keys(params)) expect(difference(a.gradients[name], b.gradients[name])).toBeLessThan(1e-6);
   });
 
-  test("KgCoOp without weight, and ProGrad taking nothing out, have the gradients of CoOp", () => {
+  test("KgCoOp with weight 0 and ProGrad with lambda 0 have the gradients of CoOp", () => {
     const params = methods.coop.init(taskOf(methods.coop));
     const reference = step(methods.coop, taskOf(methods.coop), params).gradients.ctx;
     for (const [name, changes] of [
@@ -154,7 +158,7 @@ describe("regularisers", () => {
 });
 
 describe("CoOp", () => {
-  test.each(["end", "middle", "front"] as const)("name at the %s: texts of the reference encoder", (position) => {
+  test.each(["end", "middle", "front"] as const)("name at the %s: agrees with the reference encoder", (position) => {
     const task = taskOf(methods.coop, {
       tokens: { text: 5 },
       contextInit: "",
@@ -164,23 +168,23 @@ describe("CoOp", () => {
     const classifier = methods.coop.classify(task, { ctx });
     classNames.forEach((name, c) => {
       const ids = sentenceIds(task as Task<ContextSettings>, name, position);
-      const spots = ids.flatMap((id, i) => (typeof id === "number" ? [] : [i]));
-      expect(spots.length).toBe(5);
-      // the reference takes prompts behind the start token only: so it gets the context's tokens as all tokens but the start
-      const known = ids.map((id) => (typeof id === "number" ? id : 0));
+      const slotPositions = ids.flatMap((id, i) => (typeof id === "number" ? [] : [i]));
+      expect(slotPositions.length).toBe(5);
+      // The reference accepts prompts only directly after the start token, so all other tokens are passed as prompts.
+      const idsWithoutSlots = ids.map((id) => (typeof id === "number" ? id : 0));
       const tokens = tf.tidy(() => {
-        const embedded = tf.gather(clip.text.tokens, tf.tensor1d(known.slice(1), "int32"));
-        const place = tf.tensor2d(
+        const embedded = tf.gather(clip.text.tokens, tf.tensor1d(idsWithoutSlots.slice(1), "int32"));
+        const slotMatrix = tf.tensor2d(
           ids
             .slice(1)
             .flatMap((id) => Array.from({ length: 5 }, (_, k) => (typeof id !== "number" && id.slot === k ? 1 : 0))),
           [ids.length - 1, 5],
         );
-        const filled = tf.sub(1, tf.sum(place, 1, true));
-        return tf.add(tf.mul(embedded, filled), tf.matMul(place, ctx)) as Tensor2D;
+        const isToken = tf.sub(1, tf.sum(slotMatrix, 1, true));
+        return tf.add(tf.mul(embedded, isToken), tf.matMul(slotMatrix, ctx)) as Tensor2D;
       });
       const expected = tf.tidy(() => {
-        const raw = referenceText(clip, [known], textPrompts([tokens])).features;
+        const raw = referenceText(clip, [idsWithoutSlots], textPrompts([tokens])).features;
         return tf.div(raw, tf.norm(raw));
       });
       expect(difference(tf.slice(classifier.text as Tensor2D, [c, 0], [1, -1]), expected)).toBeLessThan(2e-5);
@@ -188,7 +192,7 @@ describe("CoOp", () => {
     classifier.dispose();
   });
 
-  test("contexts of their own do not serve other classes, and say so", () => {
+  test("class-specific contexts cannot classify other classes; the error message says why", () => {
     const task = taskOf(methods.coop, { coop: { position: "end", classSpecific: true } });
     const params = methods.coop.init(task);
     expect(params.ctx.shape[0]).toBe(classNames.length);
@@ -199,16 +203,16 @@ describe("CoOp", () => {
     );
   });
 
-  test("equal contexts of all classes are the shared one", () => {
-    const [shared, own] = [false, true].map((classSpecific) =>
+  test("class-specific contexts that are equal give the logits of a shared context", () => {
+    const [sharedTask, classSpecificTask] = [false, true].map((classSpecific) =>
       taskOf(methods.coop, { coop: { position: "middle", classSpecific } }),
     );
-    const [a, b] = [shared, own].map((task) => logitsOf(methods.coop, task, methods.coop.init(task)));
+    const [a, b] = [sharedTask, classSpecificTask].map((task) => logitsOf(methods.coop, task, methods.coop.init(task)));
     expect(difference(a, b)).toBeLessThan(1e-4);
   });
 });
 
-test("CoCoOp with a network that shifts nothing is CoOp, whatever the number of images", () => {
+test("CoCoOp with a meta-net of zeros gives the logits of CoOp", () => {
   const task = taskOf(methods.cocoop);
   const params = methods.cocoop.init(task);
   for (const name of Object.keys(params)) if (name.startsWith("meta_net")) params[name] = tf.zerosLike(params[name]);
@@ -220,21 +224,21 @@ test("CoCoOp with a network that shifts nothing is CoOp, whatever the number of 
   ).toBeLessThan(1e-4);
 });
 
-test("deep vision prompting keeps zero-shot CLIP's class features; deep language prompting the frozen image features", () => {
-  const of = (name: string) => {
+test("vision prompting leaves zero-shot CLIP's class features unchanged, language prompting its image features", () => {
+  const featuresOf = (name: string) => {
     const classifier = methods[name].classify(
       taskOf(methods[name]),
       methods[name].trainable ? methods[name].init(taskOf(methods[name])) : {},
     );
     return { text: classifier.text as Tensor2D, image: tf.tidy(() => classifier.image(images())) };
   };
-  const [frozen, vision, language] = ["clip", "vision", "language"].map(of);
+  const [frozen, vision, language] = ["clip", "vision", "language"].map(featuresOf);
   expect(difference(frozen.text, vision.text)).toBe(0);
   expect(difference(frozen.image, language.image)).toBe(0);
   expect(difference(frozen.image, vision.image)).toBeGreaterThan(1e-3);
 });
 
-test("MaPLe's image prompts are its text prompts mapped; sets beyond one tower's blocks serve the other", () => {
+test("MaPLe maps text prompts to image prompts; prompt sets deeper than the text depth are used by images only", () => {
   const task = taskOf(methods.maple, { depth: { text: 2, image: 3 }, tokens: { text: 2, image: 2 } });
   const params = methods.maple.init(task);
   expect(Object.keys(params).filter((name) => name.startsWith("compound_prompts_text"))).toHaveLength(2);
@@ -253,7 +257,7 @@ test("MaPLe's image prompts are its text prompts mapped; sets beyond one tower's
   expect(difference(text(params), tf.div(raw, tf.norm(raw, 2, 1, true)))).toBeLessThan(1e-6);
 });
 
-test("ProDA's bound, written out", () => {
+test("the logits of ProDA's upper bound agree with their formula, computed term by term", () => {
   const [B, C, K, E, scale] = [2, 3, 4, 5, 7];
   const f = gaussian([B, E]);
   const features = gaussian([C, K * E]);
@@ -289,7 +293,7 @@ describe("linear probe", () => {
   );
   const samples = { features, labels };
 
-  test("the minimum is the same with and without the mean taken out, and its penalised weights balance", () => {
+  test("centring the features does not change the minimum; the penalised weights of a feature sum to 0", () => {
     const fit = regress(samples, 0.5, C, 1e-6);
     const means = featureMeans(samples);
     const shifted = uncentred(regress(centred(samples, means), 0.5, C, 1e-6), means, C);
@@ -298,12 +302,12 @@ describe("linear probe", () => {
     for (let e = 0; e < E; e++) {
       let sum = 0;
       for (let c = 0; c < C; c++) sum += fit[e * C + c];
-      expect(Math.abs(sum)).toBeLessThan(1e-3); // the penalised weights of a feature sum to 0
+      expect(Math.abs(sum)).toBeLessThan(1e-3);
     }
     expect(accuracyOf(samples, fit, C)).toBeGreaterThan(0.6);
   });
 
-  test("fits, classifies its own classes, leaks nothing", async () => {
+  test("fits and classifies its training pictures, and leaks no tensors", async () => {
     const before = tf.memory().numTensors;
     const task = taskOf(methods.probe);
     const params = await methods.probe.fit?.(task, {
@@ -313,6 +317,6 @@ describe("linear probe", () => {
     const logits = logitsOf(methods.probe, task, params as Params);
     expect([...logits.argMax(1).dataSync()]).toEqual([0, 1, 2, 2]);
     tf.dispose([params, logits] as any);
-    expect(tf.memory().numTensors).toBe(before + 1); // argMax
+    expect(tf.memory().numTensors).toBe(before + 1); // the result of argMax
   });
 });

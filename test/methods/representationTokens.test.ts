@@ -1,7 +1,7 @@
 /**
- * A method that the fast encoders cannot run, on the reference: representation tokens in the manner of MMRL (Guo & Gu
- * 2025, arXiv 2503.08497; yunncheng/MMRL trainers/mmrl.py). They enter both encoders from block J on, and their outputs
- * are read.
+ * A method that the fast encoders cannot run, implemented with the reference encoders: representation tokens as in MMRL
+ * (Guo & Gu 2025, arXiv 2503.08497; yunncheng/MMRL trainers/mmrl.py). The tokens are inserted in both encoders from
+ * block J on, and their outputs are used.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -25,11 +25,13 @@ import { gradientStep, train } from "../../src/training/train";
 import { drawShapes } from "../shapes";
 
 /**
- * `K` tokens [K,D] for each block from `J` on; the image feature is `alpha` CLS and 1 - `alpha` the mean of the tokens'
- * outputs.
+ * `K` tokens [K,D] for each block from `J` on. The image feature is the sum of the CLS feature, weighted by `alpha`,
+ * and the feature of the tokens' mean output, weighted by 1 - `alpha`.
  */
 function representationTokens({ J, K, alpha }: { J: number; K: number; alpha: number }): Method {
-  /** The tokens stand behind token 0; each block from J on gets fresh ones. */
+  /**
+   * The tokens are inserted after token 0. Each block from J on has its own tokens, which replace the previous ones.
+   */
   const hooks = (params: Params, tower: string): Hooks => ({
     before: (i, x) => (i < J ? x : replaceTokens(x, 1, i === J ? 0 : K, params[`${tower}.${i}`] as Tensor2D)),
   });
@@ -50,10 +52,11 @@ function representationTokens({ J, K, alpha }: { J: number; K: number; alpha: nu
           (params) => {
             const { features, tokens } = referenceImage(clip, pixels, hooks(params, "image"));
             const { vision_model: p, visual_projection: projection } = referenceWeights(clip);
-            const outputs = layerNorm(p.post_layernorm, tf.slice(tokens, [0, 1, 0], [-1, K, -1]) as Tensor3D); // (B, K, D)
-            const read = linear(projection, tf.mean(outputs, 1) as Tensor2D); // (B, E)
+            // (B, K, D)
+            const outputs = layerNorm(p.post_layernorm, tf.slice(tokens, [0, 1, 0], [-1, K, -1]) as Tensor3D);
+            const tokenFeatures = linear(projection, tf.mean(outputs, 1) as Tensor2D); // (B, E)
             return l2Normalise(
-              tf.add<Tensor2D>(tf.mul(l2Normalise(features), alpha), tf.mul(l2Normalise(read), 1 - alpha)),
+              tf.add<Tensor2D>(tf.mul(l2Normalise(features), alpha), tf.mul(l2Normalise(tokenFeatures), 1 - alpha)),
             );
           },
         dispose() {},
@@ -68,17 +71,17 @@ function representationTokens({ J, K, alpha }: { J: number; K: number; alpha: nu
 
 let folder: string;
 let clip: Clip;
-let before: number;
+let tensorsBefore: number;
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "representation-"));
   await drawShapes(folder);
-  before = tf.memory().numTensors;
+  tensorsBefore = tf.memory().numTensors;
   clip = await loadClip("test/golden");
 });
 afterAll(() => {
   disposeClip(clip);
   rmSync(folder, { recursive: true, force: true });
-  expect(tf.memory().numTensors).toBe(before);
+  expect(tf.memory().numTensors).toBe(tensorsBefore);
 });
 
 const taskOf = (): Task => {
@@ -88,9 +91,9 @@ const taskOf = (): Task => {
 };
 const batches = async () => {
   const pictures = trainPictures(loadDataset(folder).train, clip.preprocess, { batch: 4, seed: 1 });
-  const two = [];
-  for await (const batch of pictures.epoch(1)) if (two.length < 2) two.push(batch);
-  return two;
+  const batchesOfEpoch = [];
+  for await (const batch of pictures.epoch(1)) if (batchesOfEpoch.length < 2) batchesOfEpoch.push(batch);
+  return batchesOfEpoch;
 };
 const logitsOf = (method: Method, params: Params, pixels: Float32Array): Tensor2D => {
   const classifier = method.classify(taskOf(), params);
@@ -100,7 +103,7 @@ const logitsOf = (method: Method, params: Params, pixels: Float32Array): Tensor2
   return logits;
 };
 
-test("tokens from the block behind the last on, without weight in the feature, are plain CLIP", async () => {
+test("with tokens in no block and alpha 1, the method is zero-shot CLIP", async () => {
   const [{ pixels }] = await batches();
   const method = representationTokens({ J: clip.image.blocks.length, K: 2, alpha: 1 });
   const [a, b] = [logitsOf(method, {}, pixels), logitsOf(zeroShot, {}, pixels)];
@@ -108,35 +111,40 @@ test("tokens from the block behind the last on, without weight in the feature, a
   tf.dispose([a, b]);
 });
 
-test("two steps change every token, a finite difference gives the gradient, and no tensor leaks", async () => {
-  const two = await batches();
+test("two steps change every token, gradients agree with finite differences, and no tensor leaks", async () => {
+  const trainingBatches = await batches();
   const method = representationTokens({ J: 2, K: 2, alpha: 0.7 });
   const task = taskOf();
   referenceWeights(clip);
   const tensors = tf.memory().numTensors;
 
-  const { params, last } = await train(method, task, { epoch: () => two });
-  const first = method.init(task);
-  for (const name of Object.keys(first)) expect([...params[name].dataSync()]).not.toEqual([...first[name].dataSync()]);
+  const { params, last } = await train(method, task, { epoch: () => trainingBatches });
+  const initial = method.init(task);
+  for (const name of Object.keys(initial))
+    expect([...params[name].dataSync()]).not.toEqual([...initial[name].dataSync()]);
   tf.dispose([params, last] as any);
 
   const { size } = clip.image;
-  const batch = () => ({ pixels: tf.tensor4d(two[0].pixels, [4, 3, size, size]), labels: two[0].labels });
+  const batch = () => ({
+    pixels: tf.tensor4d(trainingBatches[0].pixels, [4, 3, size, size]),
+    labels: trainingBatches[0].labels,
+  });
   const learner = method.prepare(task);
-  const { gradients, terms } = gradientStep(learner, first, batch);
+  const { gradients, terms } = gradientStep(learner, initial, batch);
   const lossAt = (name: string, t: number) =>
     tf.tidy(() => {
-      const moved: Tensor = tf.add(first[name], tf.mul(gradients[name], t));
+      const moved: Tensor = tf.add(initial[name], tf.mul(gradients[name], t));
       return learner
-        .loss(batch())({ ...first, [name]: moved })
+        .loss(batch())({ ...initial, [name]: moved })
         .total.dataSync()[0];
     });
-  for (const name of Object.keys(first)) {
-    const squared = tf.tidy(() => tf.sum(tf.square(gradients[name])).dataSync()[0]); // the slope along the gradient
-    const h = 0.002 / Math.sqrt(squared); // small against the tokens' length of 0.2; the error is of order h^2
+  for (const name of Object.keys(initial)) {
+    // the derivative along the gradient
+    const squared = tf.tidy(() => tf.sum(tf.square(gradients[name])).dataSync()[0]);
+    const h = 0.002 / Math.sqrt(squared); // small compared with the tokens' norm of 0.2; the error is of order h^2
     expect(Math.abs((lossAt(name, h) - lossAt(name, -h)) / (2 * h) / squared - 1)).toBeLessThan(0.01);
   }
   learner.dispose();
-  tf.dispose([first, gradients, terms] as any);
+  tf.dispose([initial, gradients, terms] as any);
   expect(tf.memory().numTensors).toBe(tensors);
 });

@@ -23,14 +23,14 @@ const streamed = (messages: Message[], name = "stdout") =>
 const reply = (messages: Message[]) => messages.find(({ type }) => type === "execute_reply")?.content;
 const error = (messages: Message[]) => messages.find(({ type }) => type === "error")?.content;
 
-test("introduces itself", async () => {
+test("kernel_info_reply names the language and its version", async () => {
   const messages = await kernel.finished(kernel.send("kernel_info_request", {}));
   const info = messages.find(({ type }) => type === "kernel_info_reply")?.content;
   expect(info.status).toBe("ok");
   expect(info.language_info).toMatchObject({ name: "typescript", version: "5.0.4" });
 });
 
-test("runs in the root of the clone, whatever folder Jupyter starts it in", async () => {
+test("runs cells in the root of the clone, whatever folder Jupyter starts the kernel in", async () => {
   const messages = await kernel.run(
     'import { tf } from "./src/engine/tf";\nconsole.log(process.cwd(), tf.version.tfjs)',
   );
@@ -41,12 +41,12 @@ test("runs in the root of the clone, whatever folder Jupyter starts it in", asyn
   );
 });
 
-test("2,000 lines of one tick arrive, in order, and the cell ends", async () => {
+test("2,000 lines printed in one tick arrive in order, and the cell ends", async () => {
   const messages = await kernel.run('for (let i = 0; i < 2000; i++) console.log("line", i)');
   expect(streamed(messages)).toBe(Array.from({ length: 2000 }, (_, i) => `line ${i}\n`).join(""));
 });
 
-test("a failed cell is an error message with the cell's and the source's lines", async () => {
+test("a failed cell sends an error message with line numbers of the cell and of the sources", async () => {
   const messages = await kernel.run('function deep() {\n  throw new RangeError("too deep");\n}\n\ndeep();');
   expect(error(messages)).toMatchObject({ ename: "RangeError", evalue: "too deep" });
   const traceback = error(messages).traceback.join("\n");
@@ -64,7 +64,7 @@ test("a failed cell is an error message with the cell's and the source's lines",
   await new Promise((resolve) => setTimeout(resolve, 300));
 });
 
-test("a type error names line and column, and nothing runs", async () => {
+test("a type error names line and column, and the cell does not run", async () => {
   const messages = await kernel.run('console.log("ran");\nconst text: string = 3;');
   expect(error(messages)).toMatchObject({ ename: "TypeScript" });
   expect(error(messages).evalue).toContain("line 2, column 7");
@@ -72,17 +72,17 @@ test("a type error names line and column, and nothing runs", async () => {
   await new Promise((resolve) => setTimeout(resolve, 300));
 });
 
-test("cells queued behind a failed one are aborted, unless stop_on_error is off", async () => {
+test("cells queued after a failed one are aborted, unless stop_on_error is false", async () => {
   const [failing, next] = [kernel.run('throw new Error("stop here")'), kernel.run('console.log("not run")')];
   expect(reply(await failing).status).toBe("error");
   expect(reply(await next).status).toBe("aborted");
   await new Promise((resolve) => setTimeout(resolve, 300));
-  const [tolerated, after] = [
+  const [toleratedRun, nextRun] = [
     kernel.run('throw new Error("go on")', { stop_on_error: false }),
     kernel.run('console.log("run")'),
   ];
-  expect(reply(await tolerated).status).toBe("error");
-  expect(streamed(await after)).toBe("run\n");
+  expect(reply(await toleratedRun).status).toBe("error");
+  expect(streamed(await nextRun)).toBe("run\n");
 });
 
 test("an interrupt stops a synchronous cell", async () => {
@@ -93,12 +93,13 @@ test("an interrupt stops a synchronous cell", async () => {
   await new Promise((resolve) => setTimeout(resolve, 300));
 });
 
-test("an interrupt lets an asynchronous cell that listens end by itself", async () => {
+test("after an interrupt, an asynchronous cell that listens to SIGINT can end by itself", async () => {
   const running = kernel.run(`
     const stop = new AbortController();
     process.once("SIGINT", () => stop.abort());
     let steps = 0;
-    await new Promise((resolve) => setTimeout(resolve, 100)); // an interrupt in the very moment when synchronous code ends can be lost in Node
+    // Node can lose an interrupt at the moment when synchronous code ends
+    await new Promise((resolve) => setTimeout(resolve, 100));
     console.log("begun");
     while (!stop.signal.aborted) { steps++; await new Promise((resolve) => setTimeout(resolve, 5)); }
     console.log("ended by itself");`);
@@ -109,7 +110,7 @@ test("an interrupt lets an asynchronous cell that listens end by itself", async 
   expect(streamed(messages)).toContain("ended by itself");
 });
 
-test("an interrupt gives up an asynchronous cell that does not listen", async () => {
+test("an interrupt abandons an asynchronous cell that does not listen to SIGINT", async () => {
   const running = kernel.run(
     'await new Promise((resolve) => setTimeout(resolve, 100));\nconsole.log("begun");\nawait new Promise(() => {});',
   );
@@ -120,23 +121,23 @@ test("an interrupt gives up an asynchronous cell that does not listen", async ()
   expect(streamed(await kernel.run('console.log("alive")'))).toBe("alive\n");
 });
 
-test("a display is updated under its id by a later cell", async () => {
+test("a later cell can update a display by its id", async () => {
   const first = await kernel.run(
     'import * as tslab from "tslab";\nconst view = tslab.newDisplay();\nview.text("one");',
   );
   const second = await kernel.run('view.text("two");');
-  const shown = first.find(({ type }) => type === "display_data")?.content;
+  const created = first.find(({ type }) => type === "display_data")?.content;
   const updated = second.find(({ type }) => type === "update_display_data")?.content;
-  expect(updated.transient.display_id).toBe(shown.transient.display_id);
+  expect(updated.transient.display_id).toBe(created.transient.display_id);
   expect(updated.data).toEqual({ "text/plain": "two" });
 });
 
-test("comm_info is answered as such", async () => {
+test("a comm_info_request gets a comm_info_reply", async () => {
   const messages = await kernel.finished(kernel.send("comm_info_request", { target_name: "jupyter.widget" }));
   expect(messages.find(({ type }) => type === "comm_info_reply")?.content).toEqual({ status: "ok", comms: {} });
 });
 
-test("ends when asked", async () => {
+test("a shutdown_request ends the kernel with exit status 0", async () => {
   const ended = new Promise((resolve) => kernel.child.once("exit", resolve));
   kernel.send("shutdown_request", { restart: false });
   expect(await ended).toBe(0);

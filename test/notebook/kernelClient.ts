@@ -1,4 +1,7 @@
-/** A small Jupyter client for tests: starts bin/kernel.cjs and speaks the wire protocol (jupyter-client's "Messaging in Jupyter", 5.3) by zeromq. */
+/**
+ * A small Jupyter client for tests. It starts bin/kernel.cjs and communicates by zeromq in Jupyter's wire protocol
+ * (version 5.3; see "Messaging in Jupyter" in the documentation of jupyter-client).
+ */
 import { type ChildProcess, spawn } from "node:child_process";
 import { createHmac, randomUUID } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -10,13 +13,13 @@ import { Dealer, Subscriber } from "zeromq";
 export type Message = { type: string; parent: string; content: any };
 export type Kernel = {
   child: ChildProcess;
-  /** Sends a request on the shell channel, returns its id. */
+  /** Sends a request on the shell channel. @returns the id of the request */
   send(type: string, content: object): string;
-  /** Everything that arrived so far. */
+  /** All messages received so far. */
   messages: Message[];
-  /** Waits until the request's reply and its `idle` status are there; returns all of its messages in order of arrival. */
+  /** Waits for the request's reply and its `idle` status. @returns all messages of the request in order of arrival */
   finished(id: string): Promise<Message[]>;
-  /** Waits until a cell prints the text after this call. */
+  /** Waits until a cell prints the text; what was printed before the call does not count. */
   printed(text: string): Promise<void>;
   run(code: string, options?: object): Promise<Message[]>;
   interrupt(): void;
@@ -40,7 +43,7 @@ export async function startKernel(cwd: string): Promise<Kernel> {
   };
   const file = join(folder, "connection.json");
   writeFileSync(file, JSON.stringify(connection));
-  // As Jupyter does: the notebook's own folder is the working folder.
+  // As in Jupyter, the working directory is the folder of the notebook.
   const child = spawn(process.execPath, [join(process.cwd(), "bin", "kernel.cjs"), file], {
     cwd,
     stdio: ["ignore", "inherit", "inherit"],
@@ -91,9 +94,9 @@ export async function startKernel(cwd: string): Promise<Kernel> {
   };
   const finished = async (id: string): Promise<Message[]> => {
     for (;;) {
-      const mine = messages.filter((message) => message.parent === id);
-      const idle = mine.some(({ type, content }) => type === "status" && content.execution_state === "idle");
-      if (idle && mine.some(({ type }) => type.endsWith("_reply"))) return mine;
+      const ofRequest = messages.filter((message) => message.parent === id);
+      const idle = ofRequest.some(({ type, content }) => type === "status" && content.execution_state === "idle");
+      if (idle && ofRequest.some(({ type }) => type.endsWith("_reply"))) return ofRequest;
       checkAlive();
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
@@ -114,12 +117,12 @@ export async function startKernel(cwd: string): Promise<Kernel> {
       rmSync(folder, { recursive: true, force: true });
     },
   };
-  // The first answers can pass before the subscription holds: ask until one comes back whole.
+  // The first messages can be sent before the subscription is active, so the request is repeated until its reply and
+  // its status message have both arrived.
   for (let ready = false; !ready; ) {
     const answer = finished(send("kernel_info_request", {})).then(() => true);
     ready = await Promise.race([answer, new Promise<boolean>((resolve) => setTimeout(() => resolve(false), 1_000))]);
   }
-  // The subscription needs a moment: ask until a status message arrives too.
   return kernel;
 }
 

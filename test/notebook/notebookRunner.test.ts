@@ -27,7 +27,7 @@ function run(...args: string[]) {
 
 const cellsOf = (file: string) => JSON.parse(readFileSync(file, "utf8")).cells;
 
-test("parameters, streams, displays updated by id, rich last values; the same bytes each time", () => {
+test("stores parameters, streams, updated displays and rich last values; a second run writes the same bytes", () => {
   const file = notebook("good.ipynb", [
     'let steps = 1;\nlet name = "a";',
     'import * as tslab from "tslab";\nconst view = tslab.newDisplay();\nview.text("0 %");\nconsole.log(steps + 1, name);\nprocess.stdout.write("10 %\\r20 %\\n");\nlet end = 0;',
@@ -35,8 +35,8 @@ test("parameters, streams, displays updated by id, rich last values; the same by
     '({ [Symbol.for("Jupyter.display")]: () => ({ "application/json": { a: 1 }, "text/plain": "a" }) })',
   ]);
   const [first, second] = [join(folder, "first.ipynb"), join(folder, "second.ipynb")];
-  const ended = run(file, "steps=5", "name=flowers", "--out", first);
-  expect(ended.status, ended.stdout + ended.stderr).toBe(0);
+  const firstRun = run(file, "steps=5", "name=flowers", "--out", first);
+  expect(firstRun.status, firstRun.stdout + firstRun.stderr).toBe(0);
   expect(run(first, "steps=5", "name=flowers", "--out", second).status).toBe(0);
   expect(readFileSync(second, "utf8")).toBe(readFileSync(first, "utf8"));
 
@@ -52,7 +52,7 @@ test("parameters, streams, displays updated by id, rich last values; the same by
   expect(readFileSync(first, "utf8")).not.toContain("2026-01-01");
 });
 
-test("shorthand properties of variables from earlier cells", () => {
+test("shorthand properties can refer to variables of earlier cells", () => {
   const file = notebook("shorthand.ipynb", [
     'let n = 1;\nlet name = "é";',
     "function f({ n, name }: { n: number; name: string }) { return n + name; }",
@@ -60,13 +60,13 @@ test("shorthand properties of variables from earlier cells", () => {
     "console.log(n, name);",
   ]);
   const out = join(folder, "shorthand.out.ipynb");
-  const ended = run(file, "--out", out);
-  expect(ended.status, ended.stdout).toBe(0);
+  const result = run(file, "--out", out);
+  expect(result.status, result.stdout).toBe(0);
   const texts = cellsOf(out).flatMap((cell: any) => cell.outputs.flatMap((output: any) => output.text ?? []));
   expect(texts).toContain('{"n":1,"nested":{"name":"é"},"text":"1é"}\n');
 });
 
-test("a failing cell ends the run with status 1, its error in the output, and an in-place file as it was", () => {
+test("a failed cell ends the run with status 1 and its error as output; --in-place leaves the file unchanged", () => {
   const file = notebook("bad.ipynb", [
     "let n = 1;",
     'throw new RangeError("n is " + n);',
@@ -84,7 +84,7 @@ test("a failing cell ends the run with status 1, its error in the output, and an
   expect(cells[2].execution_count).toBe(null);
 });
 
-test("type errors, rejected promises and late errors fail too", () => {
+test("type errors, rejected promises and late errors also fail the run", () => {
   for (const source of [
     "const text: string = n;",
     'await Promise.reject(new Error("rejected"));',
@@ -95,7 +95,7 @@ test("type errors, rejected promises and late errors fail too", () => {
   }
 });
 
-test("a wrong call says what is wrong", () => {
+test("error messages explain wrong arguments", () => {
   const file = notebook("plain.ipynb", ["let n = 1;"]);
   expect(run().stderr).toContain("usage:");
   expect(run(file, "n").stderr).toContain('"n" is not of the form key=value');

@@ -1,4 +1,7 @@
-/** Every notebook in notebooks/, run from top to bottom in its smallest size. The quickstart, which has other parameters, has a test of its own. */
+/**
+ * Runs every notebook in notebooks/ from top to bottom in its smallest size, except the quickstart: it has other
+ * parameters and a separate test.
+ */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -40,10 +43,10 @@ test.each(notebooks)(
     const args = ["bin/run-notebook.cjs", file, ...settings.map(([key, value]) => `${key}=${value}`), "--out", out];
     const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: "utf8" });
     expect(status, stdout + stderr).toBe(0);
-    const shown = cellsOf(out).flatMap(({ outputs }) => outputs ?? []);
+    const outputs = cellsOf(out).flatMap(({ outputs }) => outputs ?? []);
     for (const type of ["application/vnd.plotly.v1+json", "text/html"])
       expect(
-        shown.some(({ data }) => data && type in data),
+        outputs.some(({ data }) => data && type in data),
         type,
       ).toBe(true);
   },

@@ -1,4 +1,4 @@
-/** The official code's numbers (test/golden), on the engine of this process and on the fallback. */
+/** Compares with numbers of the official code (test/golden), on the engine of this process and on the WASM engine. */
 import { execFile } from "node:child_process";
 import { cpSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -11,7 +11,7 @@ import { parity } from "../../src/parity/replay";
 
 const golden = join("test", "golden");
 
-test("golden: every value, gradient, loss, parameter, weight, rate and draw", async () => {
+test("values, gradients, losses, parameters, weights, rates and draws agree with the official code", async () => {
   const before = tf.memory().numTensors;
   const lines: string[] = [];
   const report = await parity(golden, (line) => lines.push(line));
@@ -21,7 +21,7 @@ test("golden: every value, gradient, loss, parameter, weight, rate and draw", as
   expect(tf.memory().numTensors).toBe(before);
 }, 300_000);
 
-test("golden on the WASM engine", async () => {
+test("they agree on the WASM engine too", async () => {
   const code = `require("./src/parity/replay").parity(${JSON.stringify(golden)}, console.log).then(({ failed }) => process.exit(failed ? 1 : 0))`;
   const env = { ...process.env, PROMPTSRC_ENGINE: "wasm" };
   const { stdout } = await promisify(execFile)(process.execPath, ["--import", "tsx", "--eval", code], {
@@ -32,12 +32,12 @@ test("golden on the WASM engine", async () => {
   expect(stdout.trim().split("\n").pop()).toMatch(/^4\d\d passed, 0 failed$/);
 }, 300_000);
 
-test("a wrong number is found, and files of unknown methods are neither passed nor failed", async () => {
+test("a wrong number fails, and files of unknown methods neither pass nor fail", async () => {
   const folder = mkdtempSync(join(tmpdir(), "parity-"));
   cpSync(golden, folder, { recursive: true });
-  const kept = ["model.safetensors", "common.safetensors", "ivlp_depth1.safetensors"];
+  const selected = ["model.safetensors", "common.safetensors", "ivlp_depth1.safetensors"];
   for (const name of readdirSync(folder))
-    if (name.endsWith(".safetensors") && !kept.includes(name)) rmSync(join(folder, name));
+    if (name.endsWith(".safetensors") && !selected.includes(name)) rmSync(join(folder, name));
   const path = join(folder, "ivlp_depth1.safetensors");
   const { tensors } = readSafetensors(path);
   tensors["step0.grad.vision.0"].data[5] *= 1.01;

@@ -41,10 +41,11 @@ const run: Run = {
 };
 
 describe("store", () => {
-  it("finds a run by all that determines it, and by nothing else", () => {
+  it("finds a run if its whole identity agrees, and only then", () => {
     saveRun(run, root);
     expect(findRun(identity, root)).toEqual(run);
-    expect(findRun({ ...identity, config: { gpa: { std: 1, mean: 15 }, lr: 0.03 } }, root)).toEqual(run); // order of keys
+    // the order of keys does not matter
+    expect(findRun({ ...identity, config: { gpa: { std: 1, mean: 15 }, lr: 0.03 } }, root)).toEqual(run);
     const others: Identity[] = [
       { ...identity, seed: 2 },
       { ...identity, subset: "val" },
@@ -59,7 +60,7 @@ describe("store", () => {
     expect(canonical({ b: [1, { d: 1, c: undefined }], a: null })).toBe('{"a":null,"b":[1,{"d":1}]}');
   });
 
-  it("writes text for people, the same for the same run", () => {
+  it("writes a readable file, and the same text for the same run", () => {
     const file = saveRun(run, root);
     const text = readFileSync(file, "utf8");
     expect(text).toContain('  "metrics": { "base": 73.5, "novel": 52.25, "hm": 61.08 },\n');
@@ -68,15 +69,15 @@ describe("store", () => {
     expect(readFileSync(file, "utf8")).toBe(text);
   });
 
-  it("takes a damaged or foreign file for none", () => {
+  it("ignores a damaged file and a file whose key does not fit its content", () => {
     const file = saveRun(run, root);
     writeFileSync(file, readFileSync(file, "utf8").slice(0, 100));
     expect(findRun(identity, root)).toBeUndefined();
-    writeFileSync(file, JSON.stringify({ ...run, seed: 9 })); // its key no longer fits its content
+    writeFileSync(file, JSON.stringify({ ...run, seed: 9 }));
     expect(findRun(identity, root)).toBeUndefined();
   });
 
-  it("replaces a file whole or leaves the old one", () => {
+  it("writes a file atomically: after a failed write, the old file is unchanged", () => {
     const file = saveRun(run, root);
     const before = readFileSync(file, "utf8");
     expect(() => writeAtomic(file, 5 as unknown as string)).toThrow();
@@ -84,7 +85,7 @@ describe("store", () => {
     expect(readdirSync(join(root, "base-to-novel", "food"))).toEqual([runFile(identity, root).split("/").pop()]);
   });
 
-  it("does not believe numbers that cannot be", () => {
+  it("ignores runs with impossible accuracies", () => {
     const file = saveRun(run, root);
     for (const base of [101, -1, "99", null]) {
       writeFileSync(file, JSON.stringify({ ...run, metrics: { ...run.metrics, base } }));
@@ -92,12 +93,12 @@ describe("store", () => {
     }
   });
 
-  it("takes a run of other code for none", () => {
+  it("ignores runs of another numerics version", () => {
     saveRun({ ...run, provenance: { ...run.provenance, numerics: "other" } }, root);
     expect(findRun(identity, root)).toBeUndefined();
   });
 
-  it("ships runs as lines in order, and finds them whatever made them", () => {
+  it("ships runs as sorted lines, and finds shipped runs of any numerics version", () => {
     saveRun(run, root);
     const second = { ...identity, seed: 2 };
     const other = { ...run, ...second, key: runKey(second), provenance: { ...run.provenance, numerics: "other" } };
@@ -111,7 +112,7 @@ describe("store", () => {
     expect(() => shippedRuns(folder)).toThrow("line 2: its base is 173.5");
   });
 
-  it("every run that comes with the kit is sound and says what made it", () => {
+  it("every run that is shipped with the kit is valid and names its engine", () => {
     const runs = [...shippedRuns().values()];
     expect(runs.length).toBeGreaterThanOrEqual(1618);
     for (const { provenance } of runs) expect(provenance.engine).toMatch(/^engine /);

@@ -1,4 +1,4 @@
-/** Every Python package that set-up, bench or pretraining installs has an exact version and the hashes of its files. */
+/** Every Python package that set-up, bench or pretraining installs is pinned to an exact version and to file hashes. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -14,11 +14,11 @@ test.each(lists)("%s names exact versions with hashes", (list) => {
     .replaceAll("\\\n", " ")
     .trim()
     .split("\n");
-  const wrong = lines.filter((line) => !/^[\w.-]+==\S+ .*--hash=sha256:[0-9a-f]{64}( |$)/.test(line));
-  expect(wrong).toEqual([]);
+  const unpinned = lines.filter((line) => !/^[\w.-]+==\S+ .*--hash=sha256:[0-9a-f]{64}( |$)/.test(line));
+  expect(unpinned).toEqual([]);
 });
 
-test("the processor's and the CUDA list name the same TensorFlow", () => {
+test("the wheel lists for CPU and for CUDA have the same TensorFlow version", () => {
   const version = (build: string) =>
     /^tensorflow(?:-cpu)?==(\S+)/m.exec(readFileSync(join(wheels, `tensorflow-${build}.txt`), "utf8"))?.[1];
   expect(version("cuda")).toBe(version("cpu"));

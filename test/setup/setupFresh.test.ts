@@ -1,4 +1,7 @@
-/** The set-up on a fresh clone: interrupted, taken up again by two at once, and repeated. Uses npm's and pip's caches; takes about two minutes. */
+/**
+ * The set-up on a fresh clone: it is interrupted, continued by two processes at the same time, and repeated. The test
+ * uses the caches of npm and pip, and takes about two minutes.
+ */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
 import {
   cpSync,
@@ -21,7 +24,7 @@ const home = join(folder, "home");
 const running = new Set<ChildProcess>();
 
 beforeAll(() => {
-  // What a commit of the working tree would hold.
+  // Copies the files that a commit of the working tree would contain.
   const files = execFileSync("git", ["ls-files", "--cached", "--others", "--exclude-standard", "-z"], {
     encoding: "utf8",
     maxBuffer: 1 << 28,
@@ -38,7 +41,10 @@ afterAll(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** An empty home shows what is written there; only the caches and the clients' own settings are the user's. */
+/**
+ * Environment variables of the set-up. HOME is an empty folder, so that the test can check that nothing is written
+ * there; the caches and the settings of npm and pip are the user's.
+ */
 function environment(): NodeJS.ProcessEnv {
   const env: NodeJS.ProcessEnv = { ...process.env, HOME: home };
   for (const name of Object.keys(env))
@@ -50,17 +56,18 @@ function environment(): NodeJS.ProcessEnv {
   }).trim();
   for (const file of [".config/pip/pip.conf", ".pip/pip.conf"])
     if (existsSync(join(homedir(), file))) env.PIP_CONFIG_FILE ??= join(homedir(), file);
-  // Version managers whose launchers look into the home: python3 may be pyenv's, and pip asks rustc for its version.
+  // The launchers of some version managers need the user's home: python3 may be pyenv's, and pip asks rustc for its
+  // version.
   if (existsSync(join(homedir(), ".pyenv"))) env.PYENV_ROOT ??= join(homedir(), ".pyenv");
   env.RUSTUP_HOME ??= join(homedir(), ".rustup");
   return env;
 }
 
-type Ended = { status: number | null; output: string; seconds: number };
+type SetupResult = { status: number | null; output: string; seconds: number };
 
-/** Runs the set-up in the clone; `until` interrupts it as soon as its output matches. */
-function setup(until?: RegExp): Promise<Ended> {
-  const since = Date.now();
+/** Runs the set-up in the clone. It is interrupted as soon as its output matches `until`. */
+function setup(until?: RegExp): Promise<SetupResult> {
+  const startTime = Date.now();
   const child = spawn(process.execPath, [join(clone, "bin", "setup.mjs")], {
     cwd: folder,
     env: environment(),
@@ -79,12 +86,12 @@ function setup(until?: RegExp): Promise<Ended> {
   return new Promise((resolve) => {
     child.on("close", (status) => {
       running.delete(child);
-      resolve({ status, output, seconds: (Date.now() - since) / 1000 });
+      resolve({ status, output, seconds: (Date.now() - startTime) / 1000 });
     });
   });
 }
 
-test("an interrupted set-up says so and leaves no lock", async () => {
+test("an interrupted set-up prints a message and leaves no lock", async () => {
   const { status, output } = await setup(/pip installs JupyterLab/);
   expect(output).toContain("npm installs");
   expect(output).toContain("goes on from here");
@@ -92,20 +99,18 @@ test("an interrupted set-up says so and leaves no lock", async () => {
   expect(existsSync(join(clone, ".setup", "lock"))).toBe(false);
 }, 600_000);
 
-test("it goes on from there, past a dead one's lock, one at a time", async () => {
+test("of two concurrent set-ups, one waits; a stale lock is ignored, and finished steps are not repeated", async () => {
   writeFileSync(join(clone, ".setup", "lock"), JSON.stringify({ pid: 2 ** 22 + 1, host: hostname() }));
   const [first, second] = await Promise.all([setup(), setup()]);
   expect([first.status, second.status], first.output + second.output).toEqual([0, 0]);
-  const all = first.output + second.output;
-  expect(all).not.toContain("npm installs");
-  expect(all.match(/another set-up is at work here/g)).toHaveLength(1);
-  expect(all.match(/installs JupyterLab and the Plotly renderer: /g)?.length).toBeGreaterThan(0);
-  console.log(
-    `set-up of a fresh clone, without its interrupted beginning: ${Math.max(first.seconds, second.seconds).toFixed(0)} s`,
-  );
+  const allOutput = first.output + second.output;
+  expect(allOutput).not.toContain("npm installs");
+  expect(allOutput.match(/another set-up is at work here/g)).toHaveLength(1);
+  expect(allOutput.match(/installs JupyterLab and the Plotly renderer: /g)?.length).toBeGreaterThan(0);
+  console.log(`set-up of a fresh clone after its interrupt: ${Math.max(first.seconds, second.seconds).toFixed(0)} s`);
 }, 900_000);
 
-test("everything lies inside the clone", () => {
+test("everything is installed inside the clone", () => {
   const kernel = JSON.parse(
     readFileSync(join(clone, ".venv", "share", "jupyter", "kernels", "promptsrc", "kernel.json"), "utf8"),
   );
@@ -114,7 +119,7 @@ test("everything lies inside the clone", () => {
   expect(readdirSync(home)).toEqual([]);
 });
 
-test("the engine that was set up there runs there; without it WASM does, and says so", () => {
+test("the installed native engine runs; without it, the WASM engine runs and prints a message", () => {
   const loader = join(clone, "node_modules", "tsx", "dist", "loader.mjs");
   const program =
     'import("./src/engine/tf.ts").then((m) => (m.default ?? m).startEngine()).then((engine) => console.log(engine.kind))';
@@ -131,7 +136,7 @@ test("the engine that was set up there runs there; without it WASM does, and say
   expect(fallback.stderr).toContain("The native engine is missing: wasm runs instead");
 });
 
-test("a part that was removed is made again", async () => {
+test("a part that was removed is created again", async () => {
   const { status, output } = await setup();
   expect(status).toBe(0);
   expect(output).toContain("native engine");

@@ -1,4 +1,4 @@
-/** Losses, optimiser, schedule, aggregate, and the loop: what must hold whatever the numbers are. */
+/** Properties of the losses, the optimiser, the schedule, the weights of GPA, and the training loop. */
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -34,11 +34,13 @@ const gaussian = (...shape: number[]): any =>
     shape,
   );
 
-/** Along a random direction, f(x + h u) - f(x - h u) over 2h must be the gradient's component. */
+/**
+ * Checks a gradient in a random direction u: (f(x + h u) - f(x - h u)) / 2h must be the gradient's component along u.
+ */
 function finiteDifference(f: (x: any) => Tensor, x: Tensor, h = 1e-2, tolerance = 5e-3) {
   tf.tidy(() => {
-    const mix = gaussian(...(f(x).shape as number[]));
-    const value = (x: Tensor) => tf.sum(tf.mul(f(x), mix));
+    const coefficients = gaussian(...(f(x).shape as number[]));
+    const value = (x: Tensor) => tf.sum(tf.mul(f(x), coefficients));
     const u = tf.div(gaussian(...x.shape), Math.sqrt(x.size));
     const slope = tf.sum(tf.mul(tf.grad(value)(x), u)).dataSync()[0];
     const [above, below] = [1, -1].map((sign) => value(tf.add(x, tf.mul(u, sign * h))).dataSync()[0]);
@@ -46,7 +48,7 @@ function finiteDifference(f: (x: any) => Tensor, x: Tensor, h = 1e-2, tolerance 
   });
 }
 
-describe("gradients against finite differences", () => {
+describe("gradients and finite differences", () => {
   const norm = { gain: gaussian(8), bias: gaussian(8), epsilon: 1e-5 };
   const target = gaussian(5, 4);
   const labels = oneHot(Int32Array.from([0, 3, 2, 1, 0]), 4);
@@ -60,11 +62,11 @@ describe("gradients against finite differences", () => {
     ["L_CE", (x) => crossEntropy(x, labels), [5, 4]],
     ["L_SCL on features", (x) => featureConsistency(x, tf.add(target, 50) as any), [5, 4]],
     ["L_SCL on logits", (x) => logitConsistency(x, target), [5, 4]],
-  ])("%s", (_, f, shape) => {
+  ])("of %s agree", (_, f, shape) => {
     finiteDifference(f, gaussian(...shape));
   });
 
-  test("the L1 term has gradient 0 at 0, as torch has", () => {
+  test("the L1 term has gradient 0 at 0, as in PyTorch", () => {
     expect([
       ...tf
         .grad(meanAbsolute)(tf.tensor1d([-2, 0, 4]))
@@ -72,7 +74,7 @@ describe("gradients against finite differences", () => {
     ]).toEqual([-Math.fround(1 / 3), 0, Math.fround(1 / 3)]);
   });
 
-  test("L_SCL on logits is the divergence over B*C, and 0 for equal logits", () => {
+  test("L_SCL on logits is the KL divergence divided by B*C, and 0 for equal logits", () => {
     expect(logitConsistency(target, target).dataSync()[0]).toBe(0);
     const [a, b] = [
       [0.2, 0.8],
@@ -83,24 +85,24 @@ describe("gradients against finite differences", () => {
   });
 });
 
-test("SGD: weight decay in the gradient, the first velocity is the gradient, no dampening", () => {
+test("SGD adds weight decay to the gradient, starts with the gradient as velocity, and has no dampening", () => {
   const sgd = { lr: 0.1, momentum: 0.9, weightDecay: 0.5 };
   const gradients = { p: tf.tensor1d([3]) };
-  const one = sgdStep({ p: tf.tensor1d([2]) }, null, gradients, sgd);
-  expect(one.velocity.p.dataSync()[0]).toBeCloseTo(4, 6); // 3 + 0.5 * 2
-  expect(one.params.p.dataSync()[0]).toBeCloseTo(1.6, 6);
-  const two = sgdStep(one.params, one.velocity, gradients, sgd);
-  expect(two.velocity.p.dataSync()[0]).toBeCloseTo(7.4, 5); // 0.9 * 4 + 3 + 0.5 * 1.6
-  expect(two.params.p.dataSync()[0]).toBeCloseTo(0.86, 5);
+  const step1 = sgdStep({ p: tf.tensor1d([2]) }, null, gradients, sgd);
+  expect(step1.velocity.p.dataSync()[0]).toBeCloseTo(4, 6); // 3 + 0.5 * 2
+  expect(step1.params.p.dataSync()[0]).toBeCloseTo(1.6, 6);
+  const step2 = sgdStep(step1.params, step1.velocity, gradients, sgd);
+  expect(step2.velocity.p.dataSync()[0]).toBeCloseTo(7.4, 5); // 0.9 * 4 + 3 + 0.5 * 1.6
+  expect(step2.params.p.dataSync()[0]).toBeCloseTo(0.86, 5);
 });
 
-test("the schedule of the paper's base-to-novel runs", () => {
+test("learning rates of the paper's base-to-novel runs: constant warm-up in epoch 1, then cosine schedule", () => {
   const rates = Array.from({ length: 20 }, (_, i) => learningRate(i + 1, paper.baseToNovel));
   expect(rates.slice(0, 3)).toEqual([1e-5, 0.0025, 0.0025 * 0.5 * (1 + Math.cos(Math.PI / 20))]);
   expect(rates[19]).toBeCloseTo(6.118e-5, 8);
 });
 
-test("GPA's weights: the standard deviation is a standard deviation, the sum is 1, far Gaussians do not underflow", () => {
+test("GPA's weights follow a Gaussian with the given standard deviation, sum to 1, and do not underflow", () => {
   const weights = gpaWeights(20, { mean: 15, std: 1 });
   expect(weights[14]).toBeCloseTo(0.39894, 5);
   expect(weights[11]).toBeCloseTo(0.00443, 5);
@@ -112,10 +114,10 @@ test("GPA's weights: the standard deviation is a standard deviation, the sum is 
   }
 });
 
-describe("the loop on a random model", () => {
+describe("the training loop on a random model", () => {
   let clip: Clip;
   let task: Task;
-  const numbers = (params: Params) =>
+  const valuesOf = (params: Params) =>
     Object.fromEntries(Object.entries(params).map(([name, p]) => [name, [...p.dataSync()]]));
   const pictures = {
     epoch: (e: number) => {
@@ -133,27 +135,27 @@ describe("the loop on a random model", () => {
   });
 
   test.each(["ivlp", "promptsrc"])(
-    "%s: no tensor is leaked, no frozen weight is touched, a seed is a result",
+    "%s: no tensor leaks, frozen weights do not change, and the same seed gives the same parameters",
     async (name) => {
       const { text, image } = clip;
       const frozen: Tensor[] = [text.tokens, text.startKV[1], text.blocks[0].qkv, image.blocks[1].up, image.cls];
       const weights = frozen.map((t) => t.dataSync().slice());
       const before = tf.memory().numTensors;
-      const counts = new Set<number>();
+      const tensorCounts = new Set<number>();
       const runs: Record<string, number[]>[] = [];
       for (let run = 0; run < 2; run++) {
         const { params, last, history } = await train(methods[name], task, pictures, {
           ensemble: { mean: 3, std: 1 },
-          onStep: ({ step, epoch }) => epoch > 0 && step > 0 && run === 0 && counts.add(tf.memory().numTensors),
+          onStep: ({ step, epoch }) => epoch > 0 && step > 0 && run === 0 && tensorCounts.add(tf.memory().numTensors),
         });
-        runs.push(numbers(params));
+        runs.push(valuesOf(params));
         expect(history.map(({ epoch }) => epoch)).toEqual([1, 2, 3, 4]);
         for (const { losses } of history) expect(Number.isFinite(losses.total)).toBe(true);
-        expect(numbers(last)).not.toEqual(numbers(params));
+        expect(valuesOf(last)).not.toEqual(valuesOf(params));
         tf.dispose([params, last] as any);
         expect(tf.memory().numTensors).toBe(before);
       }
-      expect(counts.size).toBe(1);
+      expect(tensorCounts.size).toBe(1);
       expect(runs[0]).toEqual(runs[1]);
       frozen.forEach((t, i) => {
         expect(t.dataSync()).toEqual(weights[i]);
@@ -161,22 +163,22 @@ describe("the loop on a random model", () => {
     },
   );
 
-  test("a run resumed from a file after any epoch ends with the same numbers, bit for bit", async () => {
+  test("a run resumed from a checkpoint after epoch 1 or 3 ends with the same numbers, bit for bit", async () => {
     const folder = mkdtempSync(join(tmpdir(), "state-"));
-    const whole = await train(methods.promptsrc, task, pictures, {
+    const uninterrupted = await train(methods.promptsrc, task, pictures, {
       onEpoch: (state) => saveState(join(folder, `${state.epoch}`), state),
     });
     for (const epoch of [1, 3]) {
       const state: TrainState = loadState(join(folder, `${epoch}`));
       expect(state.epoch).toBe(epoch);
-      const rest = await train(methods.promptsrc, task, pictures, { resume: state });
-      expect(numbers(rest.params)).toEqual(numbers(whole.params));
-      expect(numbers(rest.last)).toEqual(numbers(whole.last));
-      expect(rest.history.map(({ losses }) => losses)).toEqual(whole.history.map(({ losses }) => losses));
+      const resumed = await train(methods.promptsrc, task, pictures, { resume: state });
+      expect(valuesOf(resumed.params)).toEqual(valuesOf(uninterrupted.params));
+      expect(valuesOf(resumed.last)).toEqual(valuesOf(uninterrupted.last));
+      expect(resumed.history.map(({ losses }) => losses)).toEqual(uninterrupted.history.map(({ losses }) => losses));
     }
   });
 
-  test("an abort stops before the next step and leaves no tensor", async () => {
+  test("an abort stops before the next step and leaks no tensor", async () => {
     const before = tf.memory().numTensors;
     const stop = new AbortController();
     const run = train(methods.ivlp, task, pictures, {
@@ -187,7 +189,7 @@ describe("the loop on a random model", () => {
     expect(tf.memory().numTensors).toBe(before);
   });
 
-  test("two halves of a batch have the mean of its losses and gradients", async () => {
+  test("loss terms and gradients of a batch are the means of those of its two halves", async () => {
     const learner = methods.promptsrc.prepare(task);
     const params = methods.promptsrc.init(task);
     const [batch] = pictures.epoch(1);
@@ -197,14 +199,15 @@ describe("the loop on a random model", () => {
         pixels: tf.slice(tf.tensor4d(batch.pixels, [4, 3, size, size]), [from, 0, 0, 0], [count, -1, -1, -1]),
         labels: batch.labels.subarray(from, from + count),
       }));
-    const [whole, left, right] = [step(0, 4), step(0, 2), step(2, 2)];
-    const same = (a: Tensor, b: Tensor, c: Tensor) =>
+    const [fullBatch, firstHalf, secondHalf] = [step(0, 4), step(0, 2), step(2, 2)];
+    const expectMean = (a: Tensor, b: Tensor, c: Tensor) =>
       expect(tf.max(tf.abs(tf.sub(a, tf.mul(tf.add(b, c), 0.5)))).dataSync()[0]).toBeLessThan(2e-5);
-    same(whole.terms, left.terms, right.terms);
-    for (const name of Object.keys(params)) same(whole.gradients[name], left.gradients[name], right.gradients[name]);
+    expectMean(fullBatch.terms, firstHalf.terms, secondHalf.terms);
+    for (const name of Object.keys(params))
+      expectMean(fullBatch.gradients[name], firstHalf.gradients[name], secondHalf.gradients[name]);
   });
 
-  test("the prompted encoders' gradient against finite differences", () => {
+  test("gradients through the prompted encoders agree with finite differences", () => {
     const learner = methods.ivlp.prepare(task);
     const params = methods.ivlp.init({ ...task, seed: 2 });
     const [batch] = pictures.epoch(2);
@@ -216,9 +219,9 @@ describe("the loop on a random model", () => {
       finiteDifference((p) => loss({ ...params, [name]: p }).total, params[name], 2e-2, 1e-2);
   });
 
-  test("prompts of depth 0 in the image tower, and CLIP with one template, are the frozen model", () => {
+  test("IVLP initialised from a template, without image prompts, gives the logits of zero-shot CLIP", () => {
     const pixels = gaussian(2, 3, clip.image.size, clip.image.size);
-    const flat: Task = {
+    const textOnly: Task = {
       ...task,
       config: {
         ...task.config,
@@ -228,20 +231,21 @@ describe("the loop on a random model", () => {
         zeroShotTemplates: ["a photo of a {}."],
       },
     };
-    const params = methods.ivlp.init(flat); // the words' own embeddings
+    const params = methods.ivlp.init(textOnly); // the embeddings of the words of contextInit
     expect(Object.keys(params)).toEqual(["text.0"]);
-    const [prompted, plain] = [methods.ivlp.classify(flat, params), methods.clip.classify(flat, {})];
-    const difference = tf.max(tf.abs(tf.sub(prompted.logits(pixels), plain.logits(pixels)))).dataSync()[0];
+    const [prompted, zeroShot] = [methods.ivlp.classify(textOnly, params), methods.clip.classify(textOnly, {})];
+    const difference = tf.max(tf.abs(tf.sub(prompted.logits(pixels), zeroShot.logits(pixels)))).dataSync()[0];
     expect(difference).toBeLessThan(2e-4);
   });
 
-  test("contexts that do not fit are named", () => {
-    const with_ = (tokens: number, init: string, image = 1): Task => ({
+  test("an error message names a context that does not fit its number of tokens", () => {
+    const taskWith = (tokens: number, init: string, image = 1): Task => ({
       ...task,
       config: { ...task.config, tokens: { text: tokens, image }, contextInit: init },
     });
-    expect(() => methods.ivlp.init(with_(4, "a"))).toThrow(/"a" has 1 tokens and tokens.text is 4/);
-    expect(settle(methods.ivlp, with_(6, "a").config).contextInit).toBe(""); // PromptSRC's code takes words for up to 4 tokens
-    expect(settle(methods.coop, with_(6, "a").config).contextInit).toBe("a"); // CoOp's for any number
+    expect(() => methods.ivlp.init(taskWith(4, "a"))).toThrow(/"a" has 1 tokens and tokens.text is 4/);
+    // PromptSRC's code uses the words only for up to 4 tokens, CoOp's code for any number of tokens.
+    expect(settle(methods.ivlp, taskWith(6, "a").config).contextInit).toBe("");
+    expect(settle(methods.coop, taskWith(6, "a").config).contextInit).toBe("a");
   });
 });

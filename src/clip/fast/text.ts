@@ -17,6 +17,7 @@
 import { layerNorm, permuteRows } from "../../engine/autograd";
 import type { Tensor1D, Tensor2D, Tensor3D } from "../../engine/tf";
 import { tf } from "../../engine/tf";
+import { cleanText } from "../cleanText";
 import type { Clip, TextTower } from "../model";
 import type { RaggedLayout } from "./attention";
 import { type BlockObserver, block, blocksWithoutRecompute, projectQKV } from "./block";
@@ -54,7 +55,7 @@ const masked = -1e9;
 
 /** Ids of a text, cut after its end token. @throws where the text is longer than the model's context. */
 export function tokenise(clip: Pick<Clip, "tokenizer" | "text">, text: string): number[] {
-  const ids = clip.tokenizer.encode(text);
+  const ids = clip.tokenizer.encode(cleanText(text));
   const cut = ids.slice(0, clip.tokenizer.end(ids) + 1);
   const { context } = clip.text;
   if (cut.length > context) {

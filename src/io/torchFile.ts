@@ -1,0 +1,201 @@
+/**
+ * The tensors of a file written by torch.save or torch.jit.save (a zip archive with a pickle `data.pkl` and one file
+ * for each storage; torch/serialization.py). Nothing in the pickle is executed: only the names below are known.
+ */
+import { closeSync, openSync, readSync } from "node:fs";
+import { type PickleGlobal, type PickleObject, unpickle } from "./pickle";
+import { type Stored, type TensorFile, widen } from "./tensors";
+import { zipEntries } from "./zip";
+
+const storageTypes: Record<string, { dtype: string; bytes: number }> = {
+  FloatStorage: { dtype: "F32", bytes: 4 },
+  HalfStorage: { dtype: "F16", bytes: 2 },
+  BFloat16Storage: { dtype: "BF16", bytes: 2 },
+  DoubleStorage: { dtype: "F64", bytes: 8 },
+  LongStorage: { dtype: "I64", bytes: 8 },
+  IntStorage: { dtype: "I32", bytes: 4 },
+  ShortStorage: { dtype: "I16", bytes: 2 },
+  CharStorage: { dtype: "I8", bytes: 1 },
+  ByteStorage: { dtype: "U8", bytes: 1 },
+  BoolStorage: { dtype: "BOOL", bytes: 1 },
+};
+
+class Storage {
+  constructor(
+    readonly key: string,
+    readonly dtype: string,
+    readonly bytes: number,
+    readonly elements: number,
+  ) {}
+}
+
+class TorchTensor {
+  constructor(
+    readonly storage: Storage,
+    readonly offset: number,
+    readonly shape: number[],
+    readonly stride: number[],
+  ) {}
+}
+
+const isSize = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+const isSizes = (value: unknown): value is number[] => Array.isArray(value) && value.every(isSize);
+
+/** The functions and classes that a checkpoint may name; undefined for all others. */
+function torchGlobal(path: string, module: string, name: string): PickleGlobal | undefined {
+  const fail = (what: string): never => {
+    throw new Error(`${path}: ${what}`);
+  };
+  const full = `${module}.${name}`;
+  if (module === "torch" && name in storageTypes) {
+    return Object.assign(() => fail(`${full} is called`), { storageType: storageTypes[name] });
+  }
+  if (full === "torch._utils._rebuild_tensor_v2") {
+    return ([storage, offset, shape, stride]: unknown[]) => {
+      if (!(storage instanceof Storage) || !isSize(offset) || !isSizes(shape) || !isSizes(stride)) {
+        return fail("a tensor has no storage, offset, shape or stride");
+      }
+      if (shape.length !== stride.length) return fail(`a tensor of shape [${shape}] has the strides [${stride}]`);
+      const last = shape.reduce((sum, n, i) => sum + (n - 1) * stride[i], offset);
+      if (shape.every((n) => n > 0) && last >= storage.elements) {
+        return fail(`a tensor of shape [${shape}] reaches beyond its storage of ${storage.elements} numbers`);
+      }
+      return new TorchTensor(storage, offset, shape, stride);
+    };
+  }
+  if (full === "torch._utils._rebuild_parameter") return ([tensor]: unknown[]) => tensor;
+  if (full === "collections.OrderedDict") return () => new Map();
+  if (full === "torch.Size") return ([sizes]: unknown[]) => sizes;
+  if (full === "torch.device") return (args: unknown[]) => args.join(":");
+  // torch.jit.save: modules are objects of classes that the archive defines, and lists have a function each.
+  if (module.startsWith("__torch__.")) return () => ({ className: full, state: {} as Record<string, unknown> });
+  if (module === "torch.jit._pickle" && /^build_(int|float|double|bool|tensor)list$/.test(name)) {
+    return ([list]: unknown[]) => list;
+  }
+  return undefined;
+}
+
+/** Numbers and names of a checkpoint that are no tensors, such as the epoch. */
+export type TorchFile = TensorFile & { value: unknown };
+
+/**
+ * Opens a file of torch and finds its tensors: those of a dictionary (of `state_dict` or `model`, if it has one), or of
+ * a scripted module.
+ * @throws naming the file and what is wrong with it, or what it would have called
+ */
+export function openTorch(path: string): TorchFile {
+  const file = openSync(path, "r");
+  try {
+    const entries = zipEntries(file, path);
+    const pickle = [...entries.keys()].find((name) => /(^|\/)data\.pkl$/.test(name));
+    if (!pickle) throw new Error(`${path} is a zip archive without data.pkl: it was not written by torch.save`);
+    const prefix = pickle.slice(0, -"data.pkl".length);
+    const bytesOf = (name: string): Buffer => {
+      const entry = entries.get(name);
+      if (!entry) throw new Error(`${path}: "${name}" is missing in the archive`);
+      if (entry.compressed) throw new Error(`${path}: "${name}" is compressed; torch stores it as it is`);
+      const buffer = Buffer.from(new ArrayBuffer(entry.size));
+      readSync(file, buffer, 0, entry.size, entry.begin);
+      return buffer;
+    };
+    const order = `${prefix}byteorder`;
+    if (entries.has(order) && bytesOf(order).toString("utf8") !== "little") {
+      throw new Error(`${path} was written on a big-endian machine: load it with torch there, and save it here`);
+    }
+    const value = unpickle(bytesOf(pickle), path, {
+      global: (module, name) => torchGlobal(path, module, name),
+      persistent: (id) => storageOf(id, path),
+    });
+    const tensors = new Map<string, TorchTensor>();
+    collect(stateOf(value), "", tensors);
+    const find = (name: string) => {
+      const tensor = tensors.get(name);
+      if (!tensor) throw new Error(`${path}: no tensor "${name}"`);
+      return tensor;
+    };
+    return {
+      path,
+      value,
+      names: [...tensors.keys()],
+      shape: (name) => find(name).shape,
+      dtype: (name) => find(name).storage.dtype,
+      read: (name) => readTensor(find(name), name),
+      close: () => closeSync(file),
+    };
+
+    function readTensor({ storage, offset, shape, stride }: TorchTensor, name: string): Stored {
+      const entry = entries.get(`${prefix}data/${storage.key}`);
+      if (!entry || entry.compressed || entry.size < storage.elements * storage.bytes) {
+        throw new Error(`${path}: the numbers of tensor "${name}" are missing. Fetch the file again`);
+      }
+      const count = shape.reduce((a, b) => a * b, 1);
+      const what = `${path}: tensor "${name}"`;
+      if (isContiguous(shape, stride)) {
+        const buffer = Buffer.from(new ArrayBuffer(count * storage.bytes));
+        readFully(file, buffer, entry.begin + offset * storage.bytes);
+        return { shape, data: widen(buffer, storage.dtype, what) };
+      }
+      const buffer = Buffer.from(new ArrayBuffer(storage.elements * storage.bytes));
+      readFully(file, buffer, entry.begin);
+      const all = widen(buffer, storage.dtype, what);
+      const data = new Float32Array(count);
+      for (let i = 0; i < count; i++) {
+        let [rest, position] = [i, offset];
+        for (let d = shape.length - 1; d >= 0; d--) {
+          position += (rest % shape[d]) * stride[d];
+          rest = Math.floor(rest / shape[d]);
+        }
+        data[i] = all[position];
+      }
+      return { shape, data };
+    }
+  } catch (error) {
+    closeSync(file);
+    throw error;
+  }
+}
+
+/** A persistent id of torch: ("storage", type, key, device, number of elements). */
+function storageOf(id: unknown, path: string): Storage {
+  const [kind, type, key, , elements] = Array.isArray(id) ? id : [];
+  const { dtype, bytes } = (type as { storageType?: { dtype: string; bytes: number } })?.storageType ?? {};
+  if (kind !== "storage" || !dtype || !bytes || typeof key !== "string" || !/^\w+$/.test(key) || !isSize(elements)) {
+    throw new Error(`${path}: a storage is described in a way that is not known here`);
+  }
+  return new Storage(key, dtype, bytes, elements);
+}
+
+/** The dictionary of tensors in a checkpoint: the value itself, or its `state_dict` or `model`. */
+function stateOf(value: unknown): unknown {
+  if (!(value instanceof Map)) return value;
+  const inner = value.get("state_dict") ?? value.get("model");
+  return inner instanceof Map ? inner : value;
+}
+
+/** Adds all tensors in dictionaries and modules, with names joined by dots. */
+function collect(value: unknown, name: string, into: Map<string, TorchTensor>): void {
+  if (value instanceof TorchTensor) {
+    into.set(name, value);
+    return;
+  }
+  const isModule = value !== null && typeof value === "object" && "className" in value;
+  const children = value instanceof Map ? value : isModule ? Object.entries((value as PickleObject).state) : [];
+  for (const [key, child] of children) collect(child, name === "" ? `${key}` : `${name}.${key}`, into);
+}
+
+function readFully(file: number, buffer: Buffer, position: number): void {
+  for (let done = 0; done < buffer.length; ) {
+    const n = readSync(file, buffer, done, Math.min(buffer.length - done, 1 << 30), position + done);
+    if (n === 0) throw new Error("the file ended while it was read");
+    done += n;
+  }
+}
+
+function isContiguous(shape: number[], stride: number[]): boolean {
+  let expected = 1;
+  for (let d = shape.length - 1; d >= 0; d--) {
+    if (shape[d] !== 1 && stride[d] !== expected) return false;
+    expected *= shape[d];
+  }
+  return true;
+}
