@@ -1,6 +1,6 @@
 /** The diffs of CONTRIBUTING.md: they apply to this tree, its types still fit, and what they add works. */
 import { spawnSync } from "node:child_process";
-import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, expect, it } from "vitest";
@@ -20,7 +20,7 @@ it("apply, fit the types, and add what they say", () => {
   const diffs = [...readFileSync("CONTRIBUTING.md", "utf8").matchAll(/```diff\n([\s\S]*?)```/g)].map(
     ([, diff]) => diff,
   );
-  expect(diffs.length).toBe(3);
+  expect(diffs.length).toBe(4);
   for (const [k, diff] of diffs.entries()) {
     writeFileSync(join(folder, `${k}.diff`), diff);
     expect(run("git", "apply", "--unidiff-zero", `${k}.diff`)).toEqual({ status: 0, out: "" });
@@ -35,6 +35,8 @@ it("apply, fit the types, and add what they say", () => {
   expect(cli("settings", "smoothed").out).toMatch(
     /smoothing\.epsilon +share of the label that all classes have; number from 0 to 1; paper 0\.1/,
   );
+  mkdirSync(join(folder, "root", "CUB_200_2011"), { recursive: true });
+  expect(cli("check", join(folder, "root")).out).toContain("cub200           lacks split_CUB200.json");
   writeFileSync(
     join(folder, "figure.mts"),
     `import { learningRateFigure } from "./src/figures/learningRate";

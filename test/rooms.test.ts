@@ -13,7 +13,9 @@ const files = readdirSync("src", { recursive: true, encoding: "utf8" })
 /** The text of a file without comments, because comments may mention what code must not use. */
 const code = (file: string) => readFileSync(file, "utf8").replace(/\/\*[\s\S]*?\*\/|(^|\s)\/\/.*$/gm, "");
 const imports = (file: string) =>
-  [...code(file).matchAll(/\b(?:from|import)\s*\(?\s*["']([^"']+)["']/g)].map((match) => match[1]);
+  [
+    ...code(file).matchAll(/^(?:import|export)\s[^"'`;]*?\bfrom\s+["']([^"']+)["']|\bimport\(\s*["']([^"']+)["']/gm),
+  ].map((match) => match[1] ?? match[2]);
 const relatives = (file: string) => imports(file).filter((name) => name.startsWith("."));
 const packages = Object.keys(JSON.parse(readFileSync("package.json", "utf8")).dependencies);
 

@@ -1,6 +1,7 @@
 /**
- * Whom the token that becomes the feature attends to, block by block: CLS among the image tokens, the end token among a sentence's. Means over
- * the heads; for looking at, not differentiable. Shapes: B pictures, K keys.
+ * Attention weights, in every block, of the token whose output becomes the feature: the CLS token over the image tokens, and
+ * the end token over the tokens of a sentence. The weights are means over the heads. They are meant for inspection and are
+ * not differentiable. Shapes: B images, K keys.
  */
 import { type BlockObserver, blockAttention } from "../clip/fast/block";
 import { encodeImage, imageFront } from "../clip/fast/image";
@@ -12,10 +13,14 @@ import { promptSets } from "../methods/ivlp";
 import type { Batch, Params, Task } from "../methods/method";
 import { type ContextSettings, promptSentence } from "../methods/prompts";
 
-/** Shares of CLS's attention in one block, by picture: [B][K] in the order CLS, patches row by row, prompts. */
+/** Attention weights of CLS in one block: [B][K], with the keys in the order CLS, patches row by row, prompts. */
 export type ImageAttention = number[][];
 
-/** Of each block. @param pixels normalised [B,3,R,R]. @param prompts as `encodeImage` takes them; none for the frozen model. */
+/**
+ * Attention weights of CLS in each block.
+ * @param pixels normalised, [B,3,R,R]
+ * @param prompts in the form that `encodeImage` takes; empty for the frozen model
+ */
 export function imageAttention({ image }: Clip, pixels: Tensor4D, prompts: Prompts): ImageAttention[] {
   const blocks: ImageAttention[] = [];
   const observe: BlockObserver = (w, x, B, inputs) => {
@@ -23,8 +28,11 @@ export function imageAttention({ image }: Clip, pixels: Tensor4D, prompts: Promp
     const cls = Int32Array.from({ length: B }, (_, b) => b * tokens);
     const p = blockAttention(w, x, B, { ...inputs, qkv: undefined, queryRows: tf.tensor1d(cls, "int32") });
     const shares = tf.mean(p, [0, 2]); // [B,K]
-    const before = inputs.prompts?.shape[0] ?? 0; // Prompts that are keys and values only come first.
-    const ordered = tf.concat([tf.slice(shares, [0, before], [-1, -1]), tf.slice(shares, [0, 0], [-1, before])], 1);
+    const promptKeys = inputs.prompts?.shape[0] ?? 0; // Prompts that are only keys and values (no queries) come first.
+    const ordered = tf.concat(
+      [tf.slice(shares, [0, promptKeys], [-1, -1]), tf.slice(shares, [0, 0], [-1, promptKeys])],
+      1,
+    );
     blocks.push(ordered.arraySync() as number[][]);
   };
   tf.tidy(() => {
@@ -34,8 +42,9 @@ export function imageAttention({ image }: Clip, pixels: Tensor4D, prompts: Promp
 }
 
 /**
- * Shares of the end token's attention in each block, [blocks][K], K the tokens of the sentence in their order.
- * @param ids of the sentence, from the start token to the end token; where there are prompts they stand in for the tokens after the first.
+ * Attention weights of the end token in each block, [blocks][K], where the K keys are the tokens of the sentence in order.
+ * @param ids token ids of the sentence, from the start token to the end token; the prompts, if there are any, replace the
+ *   tokens after the first
  */
 export function textAttention({ text }: Clip, ids: number[], prompts: Prompts): number[][] {
   const blocks: number[][] = [];
@@ -52,8 +61,9 @@ export function textAttention({ text }: Clip, ids: number[], prompts: Prompts): 
 }
 
 /**
- * Shares of attention that go to prompts, by block, on average: of CLS in the image tower, of the end token in the text tower. Without
- * parameters: to the words in whose place the prompts stand, and nothing in the image tower.
+ * Share of the attention that goes to the prompts in each block: of CLS in the image tower (mean over the images) and of the
+ * end token in the text tower (mean over the classes). Without parameters, the text tower gives the share of the words that
+ * the prompts would replace, and the image tower gives 0.
  */
 export function promptShares(
   { clip, classNames, config }: Task<ContextSettings>,
@@ -61,25 +71,25 @@ export function promptShares(
   params: Params,
 ): { image: number[]; text: number[] } {
   const { size, patch } = clip.image;
-  const own = 1 + Math.floor(size / patch) ** 2;
+  const imageTokens = 1 + Math.floor(size / patch) ** 2;
   const image = imageAttention(clip, pixels, promptSets(params, "vision"));
   const context = promptSets(params, "text");
   const sentences = classNames.map((name) =>
     textAttention(clip, tokenise(clip, promptSentence(config, name)), context),
   );
-  const words = 1 + config.tokens.text;
+  const contextEnd = 1 + config.tokens.text;
   return {
-    image: image.map((rows) => share(rows, own)),
+    image: image.map((rows) => share(rows, imageTokens)),
     text: clip.text.blocks.map((_, i) =>
       share(
         sentences.map((blocks) => blocks[i]),
         1,
-        words,
+        contextEnd,
       ),
     ),
   };
 }
 
-/** The part of the rows from one key to another, mean over the rows. */
+/** Attention that goes to the keys from `from` to before `end`, as a mean over the rows. */
 const share = (rows: number[][], from: number, end?: number): number =>
   rows.reduce((sum, row) => sum + row.slice(from, end).reduce((a, b) => a + b, 0), 0) / rows.length;

@@ -1,6 +1,6 @@
 /**
- * What a method's parameters make of pictures and class names: loss terms, angles to the frozen features, predictions.
- * Shapes: B pictures, C classes, R pixels a side.
+ * Diagnostics of a method's parameters on images and class names: loss terms, angles to the frozen features, predictions.
+ * Shapes: B images, C classes, R pixels per side.
  */
 import type { Clip } from "../clip/model";
 import type { Optimisation } from "../configs/settings";
@@ -15,16 +15,16 @@ import type { Labelled, Table } from "../results/table";
 import type { HostParams } from "../training/ensemble";
 import { withParams } from "./trajectory";
 
-/** Pictures as in testing, all in one batch that the caller disposes. */
+/** All images in one batch, preprocessed as in testing. The caller disposes the batch. */
 export async function batchOf(items: Item[], { preprocess }: Clip): Promise<Batch> {
   const { height, width } = preprocess.output;
   for await (const { pixels, labels } of testBatches(items, preprocess, items.length)) {
     return { pixels: tf.tensor4d(pixels, [labels.length, 3, height, width]), labels };
   }
-  throw new Error("there are no pictures to look at");
+  throw new Error("the list of images is empty: there is no batch to build");
 }
 
-/** The first batch of a training on these pictures, as `trainPictures` augments it; the caller disposes it. */
+/** The first batch of a training on this dataset, augmented by `trainPictures`. The caller disposes the batch. */
 export async function firstBatch(
   drawn: Dataset,
   { preprocess }: Clip,
@@ -37,19 +37,22 @@ export async function firstBatch(
   )) {
     return { pixels: tf.tensor4d(pixels, [labels.length, 3, height, width]), labels };
   }
-  throw new Error(`${drawn.name} has no picture to train on`);
+  throw new Error(`${drawn.name} has no training images`);
 }
 
-/** The terms of a method's loss on a batch, weights included, for each of some parameters. The method need not be the one that learnt them. */
+/**
+ * The weighted terms of a method's loss on one batch, for each set of parameters in `all`. The parameters may have been
+ * trained by another method.
+ */
 export function termsOf(method: Method, task: Task, batch: Batch, all: HostParams[]): Record<string, number>[] {
   const learner = method.prepare(task);
   try {
-    return all.map((kept) =>
-      withParams(kept, (params) => {
+    return all.map((hostParams) =>
+      withParams(hostParams, (params) => {
         const terms = tf.tidy(() => learner.loss(batch)(params));
-        const numbers = Object.entries(terms).map(([name, term]) => [name, term.dataSync()[0]]);
+        const values = Object.entries(terms).map(([name, term]) => [name, term.dataSync()[0]]);
         tf.dispose(terms);
-        return Object.fromEntries(numbers);
+        return Object.fromEntries(values);
       }),
     );
   } finally {
@@ -57,7 +60,10 @@ export function termsOf(method: Method, task: Task, batch: Batch, all: HostParam
   }
 }
 
-/** A row for the start and one for each method's last epoch and result; `terms` are of its epochs, the initial parameters first. */
+/**
+ * A table with one row for the initial parameters, and two for each method: its last epoch and its result. `terms` are the
+ * loss terms of the initial parameters, then of the parameters after every epoch.
+ */
 export function termsTable(
   measured: { method: Labelled; terms: Record<string, number>[]; final: Record<string, number> }[],
 ): Table {
@@ -80,43 +86,46 @@ export function termsTable(
 export type Angles = { image: number; text: number };
 
 /**
- * How far prompted features stand from the frozen ones, for each of some parameters: those of pictures from the same pictures', those of the
- * task's class names from the mean over the templates. The classes need not be those of the training.
- * @throws where class features depend on the picture
+ * Mean angle between prompted and frozen features, for each set of parameters in `all`. Image features are compared with the
+ * frozen features of the same images, text features of the task's class names with the mean of the frozen features over the
+ * templates. The classes may differ from those of the training.
+ * @throws if the method's class features depend on the image
  */
 export function anglesOf(method: Method, task: Task, { pixels }: Batch, all: HostParams[]): Angles[] {
   const { clip, classNames, config } = task;
-  const text = frozenTextTarget(clip, classNames, config.textTargetTemplates);
-  const image = tf.tidy(() => frozen(clip, pixels).features());
-  const measured = all.map((kept) =>
-    withParams(kept, (params) => {
+  const frozenText = frozenTextTarget(clip, classNames, config.textTargetTemplates);
+  const frozenImage = tf.tidy(() => frozen(clip, pixels).features());
+  const measured = all.map((hostParams) =>
+    withParams(hostParams, (params) => {
       const classifier = method.classify(task, params);
-      const seen = classifier.image(pixels);
+      const imageFeatures = classifier.image(pixels);
       if (!classifier.text)
-        throw new Error(`${method.title} has no class features of its own: they depend on the picture`);
-      const angles = { image: meanAngle(seen, image), text: meanAngle(classifier.text, text) };
-      seen.dispose();
+        throw new Error(
+          `the class features of ${method.title} depend on the image: no angle can be measured without one`,
+        );
+      const angles = { image: meanAngle(imageFeatures, frozenImage), text: meanAngle(classifier.text, frozenText) };
+      imageFeatures.dispose();
       classifier.dispose();
       return angles;
     }),
   );
-  tf.dispose([text, image]);
+  tf.dispose([frozenText, frozenImage]);
   return measured;
 }
 
-/** Between the rows of two matrices of unit rows, in degrees. */
+/** Mean angle in degrees between corresponding rows of two matrices, whose rows have unit length. */
 function meanAngle(a: Tensor2D, b: Tensor2D): number {
   const cosines = tf.tidy(() => tf.sum(tf.mul(a, b), 1).dataSync()) as Float32Array;
   return cosines.reduce((sum, cosine) => sum + (180 / Math.PI) * Math.acos(Math.min(1, cosine)), 0) / cosines.length;
 }
 
-/** Mean probability of each class [C][C], a row for the pictures of each class in the batch. */
+/** Mean predicted probabilities [C][C]: row i is the mean over the images of class i in the batch. */
 export function confusionOf(method: Method, task: Task, { pixels, labels }: Batch, params: Params): number[][] {
   const classifier = method.classify(task, params);
-  const rows = tf.tidy(() => tf.softmax(classifier.logits(pixels)).arraySync() as number[][]);
+  const probabilities = tf.tidy(() => tf.softmax(classifier.logits(pixels)).arraySync() as number[][]);
   classifier.dispose();
   return task.classNames.map((_, label) => {
-    const own = rows.filter((_, b) => labels[b] === label);
-    return task.classNames.map((_, c) => own.reduce((sum, row) => sum + row[c] / own.length, 0));
+    const ofClass = probabilities.filter((_, b) => labels[b] === label);
+    return task.classNames.map((_, c) => ofClass.reduce((sum, row) => sum + row[c] / ofClass.length, 0));
   });
 }

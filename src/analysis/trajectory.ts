@@ -1,4 +1,4 @@
-/** The path of a method's parameters through a stored training. */
+/** The path of a method's parameters over the epochs of a stored training. */
 import { existsSync } from "node:fs";
 import { tf } from "../engine/tf";
 import { type Job, trainedFile } from "../experiments/runner";
@@ -7,30 +7,31 @@ import { loadState } from "../training/checkpoint";
 import { aggregate, type HostParams, toDevice, toHost } from "../training/ensemble";
 import { UsageError } from "../util/errors";
 
-/** `epochs[e]` are the parameters after epoch e, the first the initial ones; `final` is the result. */
+/** `epochs[e]` are the parameters after epoch e, `epochs[0]` the initial ones; `final` is the result of the training. */
 export type Path = { method: Method; task: Task; epochs: HostParams[]; final: HostParams };
 
 /**
- * The parameters of a finished training after each epoch, and the result.
- * @param job that trained the method on this task; its training lies in the folder `results`.
+ * The parameters after each epoch of a finished training, and its result.
+ * @param job the job that trained the method on this task; its training is stored in the folder `results`
  */
 export function pathOf(method: Method, task: Task, job: Job, results: string): Path {
   const file = trainedFile(job.training?.key ?? "", results);
   if (!existsSync(file)) {
     throw new UsageError(
-      `the run of ${job.place} is stored in ${results}, but its training ${file} is gone; delete the run and run it again`,
+      `the run of ${job.place} is stored in ${results}, but the file of its training, ${file}, is missing; ` +
+        "delete the stored run and run it again",
     );
   }
   const { trajectory, params, velocity } = loadState(file);
   tf.dispose([params, velocity] as any);
-  const start = tf.tidy(() => method.init(task));
+  const initial = tf.tidy(() => method.init(task));
   const final = aggregate(trajectory, ensembleOf(method, task.config));
-  const path = { method, task, epochs: [toHost(start), ...trajectory], final: toHost(final) };
-  tf.dispose([start, final] as any);
+  const path = { method, task, epochs: [toHost(initial), ...trajectory], final: toHost(final) };
+  tf.dispose([initial, final] as any);
   return path;
 }
 
-/** What `look` sees with these parameters, which it must not keep. */
+/** Calls `look` with the parameters on the device. They are disposed afterwards, so `look` must not keep them. */
 export function withParams<T>(kept: HostParams, look: (params: Params) => T): T {
   const params = toDevice(kept);
   try {
@@ -40,13 +41,13 @@ export function withParams<T>(kept: HostParams, look: (params: Params) => T): T 
   }
 }
 
-/** Distances of each epoch's parameters, the initial ones first, from the result; in units of the first. */
+/** Euclidean distance of each epoch's parameters from the result, divided by that of the initial ones, which come first. */
 export function distances({ epochs, final }: Path): number[] {
-  const all = epochs.map((kept) => {
+  const lengths = epochs.map((hostParams) => {
     const squares = Object.entries(final).flatMap(([name, { data }]) =>
-      Array.from(data, (value, i) => (value - kept[name].data[i]) ** 2),
+      Array.from(data, (value, i) => (value - hostParams[name].data[i]) ** 2),
     );
     return Math.sqrt(squares.reduce((a, b) => a + b, 0));
   });
-  return all.map((distance) => distance / all[0]);
+  return lengths.map((length) => length / lengths[0]);
 }

@@ -1,6 +1,7 @@
 /**
- * Ablations: what a part of the method does, by spreads of one config, each run base-to-novel. A variant that is some other run's twin is
- * that run, and variants that differ in the ensemble of epochs share a training. A new ablation is a record here.
+ * Ablations: each measures the effect of one part of the method by changing it in the config and running the base-to-novel benchmark. A variant
+ * with the same identity as another run reuses that run, and variants that differ only in the ensemble of epochs share a training. A new
+ * ablation is one more record in this file.
  */
 import type { Clip } from "../clip/model";
 import { paperTemplates } from "../configs/templates";
@@ -19,44 +20,46 @@ export type Variant = {
   title: string;
   method: Method;
   change?(config: Settings): Settings;
-  /** Whether it differs from the others on this model. */
+  /** Whether the variant differs from the others on this model; always, unless given. */
   fits?(clip: Clip): boolean;
-  /** Its row in the paper's table. */
+  /** The variant's row in the paper's table. */
   paper?: string;
 };
 
 export type Ablation = {
   name: string;
   title: string;
-  /** What it asks. */
+  /** The question that the ablation answers. */
   question: string;
   variants: Variant[];
-  /** Where it is run unless datasets are named; undefined: everywhere. */
+  /** The datasets it runs on if none are named; undefined means all. */
   datasets?: string[];
-  /** What the paper says of it, where it prints no numbers (its figures are of ImageNet). */
+  /** What the paper concludes, if it prints no numbers (its figures are of ImageNet). */
   said?: string;
-  /** Which variants are compared, the second subtracted from the first; each with each unless given. */
+  /** The pairs of variants to compare: the second is subtracted from the first. The default is every pair. */
   pairs?: Pair[];
-  /** The paper's table of it. */
+  /** The paper's table of this ablation. */
   paper?: keyof Pick<Paper, "components" | "consistencyLoss" | "ensembling" | "textualDiversity" | "baseToNovel">;
 };
 
 const { promptsrc, ivlp } = methods;
-/** Four of different kinds: few to many classes known, fine and coarse. */
+/** Four datasets that differ in how many of their classes CLIP already recognises, and in how fine-grained they are. */
 const some = ["animals", "faces", "food", "vehicles"];
-const one = paperTemplates.slice(0, 1);
-const src = (name: string, title: string, change?: Variant["change"], more: Partial<Variant> = {}): Variant => ({
+const singleTemplate = paperTemplates.slice(0, 1);
+/** A variant of PromptSRC. */
+const src = (name: string, title: string, change?: Variant["change"], extra: Partial<Variant> = {}): Variant => ({
   name,
   title,
   method: promptsrc,
   change,
-  ...more,
+  ...extra,
 });
-/** Several variants against one. */
-const against = (one: string, others: (string | number)[]): Pair[] => others.map((other) => [`${other}`, one]);
+/** Pairs that compare each of `variants` with the reference. */
+const against = (reference: string, variants: (string | number)[]): Pair[] =>
+  variants.map((variant) => [`${variant}`, reference]);
 
-/** Consistency of features and logits alone: one template, the last epoch's prompts. */
-const bare = (config: Settings): Settings => ({ ...config, ensemble: null, textTargetTemplates: one });
+/** Only the consistency losses on features and logits (L_SCL): a single template, and the prompts of the last epoch. */
+const onlyConsistency = (config: Settings): Settings => ({ ...config, ensemble: null, textTargetTemplates: singleTemplate });
 
 const components: Ablation = {
   name: "components",
@@ -65,33 +68,33 @@ const components: Ablation = {
   paper: "components",
   variants: [
     { name: "ivlp", title: "IVLP", method: ivlp, paper: "IVLP" },
-    src("scl", "+ L_SCL", bare, { paper: "+ L_SCL" }),
-    src("gpa", "+ GPA", (config) => ({ ...config, textTargetTemplates: one }), { paper: "+ GPA" }),
+    src("scl", "+ L_SCL", onlyConsistency, { paper: "+ L_SCL" }),
+    src("gpa", "+ GPA", (config) => ({ ...config, textTargetTemplates: singleTemplate }), { paper: "+ GPA" }),
     src("diversity", "+ textual diversity (PromptSRC)", undefined, { paper: "+ textual diversity" }),
   ],
 };
 
-const kinds = { cosine: "cosine", mse: "MSE", l1: "L1" } as const;
+const lossTitles = { cosine: "cosine", mse: "MSE", l1: "L1" } as const;
 const consistency: Ablation = {
   name: "consistency",
   title: "Consistency loss",
-  question: "How should prompted features be held to the frozen ones, and do the logits have to be held too?",
+  question: "Which distance should keep the prompted features close to the frozen ones, and do the logits need a loss as well?",
   datasets: some,
   paper: "consistencyLoss",
   pairs: [...against("none", ["cosine", "mse", "l1"]), ...against("l1", ["cosine", "mse", "l1-logits"])],
   variants: [
     { name: "none", title: "none (IVLP)", method: ivlp, paper: "IVLP" },
     ...[false, true].flatMap((logits) =>
-      (Object.keys(kinds) as (keyof typeof kinds)[]).map((kind) =>
+      (Object.keys(lossTitles) as (keyof typeof lossTitles)[]).map((kind) =>
         src(
           logits ? `${kind}-logits` : kind,
-          logits ? `${kinds[kind]} and logits` : kinds[kind],
+          logits ? `${lossTitles[kind]} and logits` : lossTitles[kind],
           (config) => ({
-            ...bare(config),
+            ...onlyConsistency(config),
             consistency: kind,
             lossWeights: { ...config.lossWeights, logits: logits ? config.lossWeights.logits : 0 },
           }),
-          logits ? {} : { paper: `IVLP + ${kinds[kind]}` },
+          logits ? {} : { paper: `IVLP + ${lossTitles[kind]}` },
         ),
       ),
     ),
@@ -117,7 +120,7 @@ const ensemble: Ablation = {
   ],
 };
 
-/** Around a mean of 3/4 of the epochs and a deviation of 1/20 of them, which are the paper's 15 and 1. */
+/** Means and standard deviations around the paper's 15 and 1, which are 3/4 and 1/20 of the 20 epochs. */
 const gpaVariant = (mean: number, std: number) =>
   src(`mean-${mean}-std-${std}`, `mean ${mean}, deviation ${std}`, (config) => ({
     ...config,
@@ -196,7 +199,7 @@ const depth: Ablation = {
   ),
 };
 
-const weighted = (term: "text" | "image" | "logits", factor: number): Variant =>
+const weightVariant = (term: "text" | "image" | "logits", factor: number): Variant =>
   src(`${term}-x${factor}`, factor === 0 ? `no ${term} term` : `${term} x ${factor}`, (config) => ({
     ...config,
     lossWeights: { ...config.lossWeights, [term]: factor * config.lossWeights[term] },
@@ -212,7 +215,7 @@ const weights: Ablation = {
   ]),
   variants: [
     src("own", "as configured"),
-    ...(["text", "image", "logits"] as const).flatMap((term) => [0, 4].map((factor) => weighted(term, factor))),
+    ...(["text", "image", "logits"] as const).flatMap((term) => [0, 4].map((factor) => weightVariant(term, factor))),
     src("logits-x32", "logits x 32", (config) => ({
       ...config,
       lossWeights: { ...config.lossWeights, logits: 32 * config.lossWeights.logits },
@@ -220,7 +223,7 @@ const weights: Ablation = {
   ],
 };
 
-const host = (name: string, paper?: string): Variant => ({
+const hostVariant = (name: string, paper?: string): Variant => ({
   name,
   title: methods[name].title,
   method: methods[name],
@@ -238,12 +241,12 @@ const hosts: Ablation = {
     ["promptsrc", "ivlp"],
   ],
   variants: [
-    host("coop", "CoOp"),
-    host("coop-src"),
-    host("maple", "MaPLe"),
-    host("maple-src"),
-    host("ivlp", "IVLP"),
-    host("promptsrc", "PromptSRC"),
+    hostVariant("coop", "CoOp"),
+    hostVariant("coop-src"),
+    hostVariant("maple", "MaPLe"),
+    hostVariant("maple-src"),
+    hostVariant("ivlp", "IVLP"),
+    hostVariant("promptsrc", "PromptSRC"),
   ],
 };
 

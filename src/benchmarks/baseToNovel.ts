@@ -1,6 +1,6 @@
 /**
- * Base-to-novel generalisation: learn on the first half of the classes, test on both halves, each among its own class names
- * (CoOp's subsample_classes; PromptSRC, section 4.1). Only the prompts know which half they were trained on.
+ * Base-to-novel generalisation: train on the first half of the classes (base), then test on both halves, each with its own class names only
+ * (CoOp's subsample_classes; PromptSRC, section 4.1). Nothing but the trained prompts differs between the halves' tests.
  */
 import { baseNovel } from "../datasets/split";
 import { type Benchmark, byShots, configOf, type Grid, type Row, shotsFor } from "../experiments/benchmark";
@@ -11,7 +11,7 @@ import { harmonicMean } from "../results/statistics";
 import { type Run, settingOf } from "../results/store";
 import { baseToNovelTable, type MethodScore } from "../results/table";
 
-/** A job for every dataset, method, shots and seed, in this order. */
+/** One job for each dataset, method, number of shots and seed, nested in this order. */
 export const baseToNovelJobs = (grid: Grid): Job[] =>
   grid.datasets.flatMap((dataset) => {
     const tests = baseNovel(dataset);
@@ -40,7 +40,7 @@ export const scoresOf = (runs: Run[]): MethodScore[] =>
     return { dataset, method, seed, base: metrics.base, novel: metrics.novel, setting: settingOf(run) };
   });
 
-/** The same by the rows of a table. */
+/** The scores of runs, with the name of the table row in place of the method. */
 export const scoresOfRows = (rows: Row[]): MethodScore[] =>
   rows.map(({ row, run }) => ({ ...scoresOf([run])[0], method: row }));
 

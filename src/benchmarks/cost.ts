@@ -1,7 +1,7 @@
 /**
- * What a method costs on a dataset's classes: numbers it learns, operations and time of a training step, operations and time of testing
- * (PromptSRC, appendix: SUN397, its set of most classes). Times are this machine's, the operations of matrix products are counted as
- * they are done; TensorFlow's native engine alone can count them.
+ * The cost of a method on a dataset's classes: the number of trainable parameters, and the operations and time of a training step and of
+ * testing (PromptSRC, appendix: SUN397, its dataset with the most classes). Times are measured on this machine. The operations of matrix
+ * products are counted as they are executed, which only TensorFlow's native engine supports.
  */
 import { forgetImages } from "../cache/imageFeatures";
 import type { Optimisation } from "../configs/settings";
@@ -23,9 +23,8 @@ import type { Column, Labelled, Table } from "../results/table";
 import { sgdStep } from "../training/sgd";
 import { gradientStep } from "../training/train";
 
-/** Steps and test batches that are timed, after `warmup` that are not. */
-const timed = 20;
-const warmup = 3;
+/** Numbers of training steps and of test batches: the first `warmup` are not timed, the next `timed` are. */
+const repeats = { timed: 20, warmup: 3 };
 
 function costJob(
   { clip, subset = "test" }: Grid,
@@ -35,8 +34,8 @@ function costJob(
   seed: number,
   shots: number,
 ): Job {
-  const steps = method.trainable ? timed + warmup : 0;
-  const tests = timed + warmup;
+  const tests = repeats.timed + repeats.warmup;
+  const steps = method.trainable ? tests : 0;
   return {
     identity: {
       benchmark: "cost",
@@ -60,25 +59,28 @@ function costJob(
         method,
         drawFewShot(dataset, shots, seed),
         subset,
+        repeats,
         hooks,
       ),
   };
 }
 
-async function measureMethod(
+/** Measures the trainable parameters of a method, and the time and FLOPs of its training steps and tests. */
+export async function measureMethod(
   task: Task,
   method: Method,
   dataset: Dataset,
   subset: "test" | "val",
-  { signal, report }: JobContext,
+  { timed, warmup }: { timed: number; warmup: number },
+  { signal, report = () => {} }: Partial<JobContext> = {},
 ): Promise<JobResult> {
-  const begun = performance.now();
+  const startTime = performance.now();
   const { clip, config, seed } = task;
   const metrics: Record<string, number> = {};
-  const start = tf.tidy(() => method.init(task));
-  let params = start;
+  const initialParams = tf.tidy(() => method.init(task));
+  let params = initialParams;
   let work = 0;
-  const done = (pictures: number, weight: number, stage: string) => {
+  const reportDone = (pictures: number, weight: number, stage: string) => {
     work += pictures * weight;
     report({ stage, work, count: work, unit: "pictures" });
   };
@@ -95,7 +97,7 @@ async function measureMethod(
       let velocity: Params | null = null;
       const step = ({ pixels, labels }: PixelBatch) => {
         forgetImages();
-        const before = performance.now();
+        const stepStart = performance.now();
         const { gradients, terms } = gradientStep(learner, params, () => ({
           ...tensors(task, pixels, labels),
           at: [0, seconds.length],
@@ -104,16 +106,16 @@ async function measureMethod(
         tf.dispose([gradients, terms, params, velocity] as any);
         [params, velocity] = [next.params, next.velocity];
         for (const p of Object.values(params)) p.dataSync();
-        seconds.push((performance.now() - before) / 1000);
+        seconds.push((performance.now() - stepStart) / 1000);
       };
       try {
         for (let epoch = 1; seconds.length < timed + warmup; epoch++) {
           for await (const batch of pictures.epoch(epoch)) {
             signal?.throwIfAborted();
             if (seconds.length === timed + warmup) break;
-            if (seconds.length === 0) metrics["GFLOP a step"] = giga(() => step(batch));
+            if (seconds.length === 0) metrics["GFLOP a step"] = gigaflopOf(() => step(batch));
             else step(batch);
-            done(batch.labels.length, 3, "training steps");
+            reportDone(batch.labels.length, 3, "training steps");
           }
         }
       } finally {
@@ -126,7 +128,7 @@ async function measureMethod(
     let classifier = classify();
     try {
       classifier.dispose();
-      metrics["GFLOP for the classes"] = giga(() => {
+      metrics["GFLOP for the classes"] = gigaflopOf(() => {
         classifier = classify();
       });
       const rates: number[] = [];
@@ -136,11 +138,11 @@ async function measureMethod(
           if (rates.length === timed + warmup) break;
           const test = () => tf.tidy(() => classifier.logits(tensors(task, pixels, labels).pixels).dataSync());
           forgetImages();
-          const before = performance.now();
-          if (rates.length === 0) metrics["GFLOP a picture"] = giga(test) / labels.length;
+          const batchStart = performance.now();
+          if (rates.length === 0) metrics["GFLOP a picture"] = gigaflopOf(test) / labels.length;
           else test();
-          rates.push((1000 * labels.length) / (performance.now() - before));
-          done(labels.length, 1, "testing");
+          rates.push((1000 * labels.length) / (performance.now() - batchStart));
+          reportDone(labels.length, 1, "testing");
         }
       }
       metrics["pictures a second"] = median(rates.slice(warmup));
@@ -150,8 +152,8 @@ async function measureMethod(
   } finally {
     tf.dispose(params);
   }
-  const counted = Object.entries(metrics).filter(([, value]) => !Number.isNaN(value));
-  return { metrics: Object.fromEntries(counted), epochs: [], seconds: (performance.now() - begun) / 1000 };
+  const measured = Object.entries(metrics).filter(([, value]) => !Number.isNaN(value));
+  return { metrics: Object.fromEntries(measured), epochs: [], seconds: (performance.now() - startTime) / 1000 };
 }
 
 const tensors = ({ clip: { preprocess } }: Task, pixels: Float32Array, labels: Int32Array) => ({
@@ -159,8 +161,8 @@ const tensors = ({ clip: { preprocess } }: Task, pixels: Float32Array, labels: I
   labels,
 });
 
-/** Operations of the matrix products in `f`, in 10^9; not a number where the engine cannot count them. */
-function giga(f: () => void): number {
+/** Operations of the matrix products in `f`, in 10^9 (GFLOP); NaN if the engine cannot count them. */
+function gigaflopOf(f: () => void): number {
   if (tf.getBackend() !== "tensorflow") {
     f();
     return Number.NaN;
@@ -193,13 +195,13 @@ function costTable(rows: Row[], named: Labelled[], paper: Paper): Table {
         rows
           .filter(({ row, run }) => row === name && run.dataset === dataset)
           .map(({ run }) => {
-            const [train, , minutes, rate] = paper.cost.rows[title] ?? [];
+            const [trainGflop, , minutes, rate] = paper.cost.rows[title] ?? [];
             return {
               dataset,
               method: title,
               ...run.metrics,
               paperParameters: paper.parameters.rows[title]?.[0],
-              paperTrain: train,
+              paperTrain: trainGflop,
               paperMinutes: minutes,
               paperRate: rate,
             };
@@ -207,15 +209,15 @@ function costTable(rows: Row[], named: Labelled[], paper: Paper): Table {
       ),
     ),
     groupBy: "dataset",
-    note: `Medians of ${timed} steps and test batches. ${rows[0]?.run.provenance.engine ?? ""}. Paper: ${paperTitle}; ${paper.cost.note ?? "SUN397, 10 epochs, one A100"}.`,
+    note: `Medians of ${repeats.timed} steps and test batches. ${rows[0]?.run.provenance.engine ?? ""}. Paper: ${paperTitle}; ${paper.cost.note ?? "SUN397, 10 epochs, one A100"}.`,
   };
 }
 
-/** The cost benchmark: trainable parameters, operations, and seconds of a training step and of testing. */
+/** The cost benchmark: trainable parameters, and the operations and time of a training step and of testing. */
 export const cost: Benchmark = {
   name: "cost",
   title: "Cost",
-  about: "numbers learnt, operations and time of a step and of testing",
+  about: "trainable parameters, operations and time of a training step and of testing",
   takes: ({ name }) => name === "generic" || name === "sun397",
   transfers: false,
   sameClasses: true,

@@ -1,4 +1,4 @@
-/** All benchmarks by name. A new one is a file beside this and a line here. */
+/** All benchmarks by name. To add one, write a file in this folder and add it to the list below. */
 
 import type { Benchmark } from "../experiments/benchmark";
 import { baseToNovel } from "./baseToNovel";

@@ -1,7 +1,8 @@
 /**
- * Cross-dataset evaluation and domain generalisation (PromptSRC, sections 4.2 and 4.3): train on all classes of one dataset, the paper's
- * ImageNet, with 16 shots; test the same prompts on other datasets with their own class names, and on the same classes as other hands
- * show them. The two have the same settings, so one training serves both, and targets can be added without training again.
+ * Cross-dataset evaluation and domain generalisation (PromptSRC, sections 4.2 and 4.3). Both train on all classes of one source dataset
+ * (ImageNet in the paper) with 16 shots. Cross-dataset evaluation tests the same prompts on other datasets with their own class names. Domain
+ * generalisation tests them on the same classes under domain shift. Both have the same settings, so they share one training, and targets can
+ * be added without training again.
  */
 import type { Dataset } from "../datasets/split";
 import { type Benchmark, byShots, configOf, type Grid, type Row, shotsFor } from "../experiments/benchmark";
@@ -13,21 +14,21 @@ import { settingOf } from "../results/store";
 
 function jobs(grid: Grid, benchmark: string, settings: "crossDataset" | "domainGeneralisation"): Job[] {
   const { source } = grid;
-  if (!source) throw new Error(`${benchmark} needs a source: the dataset that is trained on`);
+  if (!source) throw new Error(`${benchmark} needs a source dataset to train on`);
   const targets = [source, ...grid.datasets.filter((dataset) => dataset.name !== source.name)];
   const job = (target: Dataset, method: Grid["methods"][number], shots: number, seed: number) =>
     trainTestJob(grid, {
       benchmark,
       method,
       seed,
-      // What is trained depends on the source alone; zero-shot CLIP has the sentence of the dataset that is tested.
+      // A training depends on the source only; zero-shot CLIP uses the template of the tested dataset.
       config: configOf(grid, method, settings, method.trainable ? source : target),
       source: { dataset: source, classes: "all", shots },
       target,
       tests: { accuracy: target },
       metrics: (accuracies) => accuracies,
     });
-  // A training's tests follow each other, so that an interrupted grid leaves whole rows.
+  // The tests of one training follow each other, so that an interrupted grid leaves complete table rows.
   return grid.methods.flatMap((method) =>
     shotsFor(method, grid.shots ?? [16]).flatMap((shots) =>
       grid.seeds.flatMap((seed) => targets.map((target) => job(target, method, shots, seed))),
@@ -35,7 +36,7 @@ function jobs(grid: Grid, benchmark: string, settings: "crossDataset" | "domainG
   );
 }
 
-/** The accuracies of runs by the rows of a table, a column for each tested dataset. */
+/** The accuracies of runs for a table with a column for each tested dataset. */
 export const scoresByTarget = (rows: Row[]): AccuracyScore[] =>
   rows.map(({ row, run }) => ({
     ...run,
@@ -48,9 +49,9 @@ export const scoresByTarget = (rows: Row[]): AccuracyScore[] =>
 function benchmark(
   about: Omit<Benchmark, "transfers" | "sameClasses" | "jobs" | "tables">,
   settings: "crossDataset" | "domainGeneralisation",
-  theirs: (paper: Paper) => PaperTable,
-  /** Columns of the paper's table that stand beside ours. */
-  beside: (table: PaperTable) => string[],
+  paperTableOf: (paper: Paper) => PaperTable,
+  /** Names of the columns of the paper's table to show next to our results. */
+  paperColumnsOf: (table: PaperTable) => string[],
 ): Benchmark {
   return {
     ...about,
@@ -64,9 +65,9 @@ function benchmark(
       const targets = scores
         .filter((score) => score.dataset !== source)
         .map((score) => ({ ...score, column: "targets" }));
-      const table = theirs(paper);
+      const table = paperTableOf(paper);
       return [
-        transferTable(about.title, scores, source, named, table, beside(table)),
+        transferTable(about.title, scores, source, named, table, paperColumnsOf(table)),
         accuracyDifferences(targets, named),
       ];
     },
@@ -86,12 +87,12 @@ export const crossDataset = benchmark(
   () => ["ImageNet", "average"],
 );
 
-/** Domain generalisation: train on one dataset, test on its classes as other hands show them (paper, section 4.3). */
+/** Domain generalisation: train on one dataset, test on the same classes under domain shift (paper, section 4.3). */
 export const domainGeneralisation = benchmark(
   {
     name: "domain-generalisation",
     title: "Domain generalisation",
-    about: "train on one dataset, test on its classes as other hands show them",
+    about: "train on one dataset, test on the same classes under domain shift",
     takes: (dataset) => dataset.train.length === 0,
   },
   "domainGeneralisation",

@@ -8,12 +8,16 @@ import { addPictures } from "../notebook/pictures";
 import { parity } from "../parity/replay";
 import { resultsFolder, ship, shippedFolder } from "../results/store";
 import { oneOf, UsageError } from "../util/errors";
+import { check } from "./check";
+import { reproduce, reproduceHelp } from "./reproduce";
 import { fromHere, listNames, runCommand, runHelp } from "./run";
 import { listSettings } from "./settings";
 
 const help = `npm run promptsrc -- <command>
 
 ${runHelp}
+${reproduceHelp}
+  check <path>...     what a path is (model, data root, dataset, picture, result), and what it lacks
   settings [method]   the settings that each method has: meaning, range, value in the paper
   parity <folder>     replay reference vectors through the code that trains
   data                draw the embedded benchmark's pictures (set-up does this)
@@ -46,7 +50,9 @@ async function stillPictures([notebook]: string[]): Promise<number> {
 }
 
 const commands: Record<string, (args: string[]) => Promise<number>> = {
-  run: runCommand,
+  run: (args) => runCommand(args),
+  check,
+  reproduce,
   list: listNames,
   settings: listSettings,
   parity: replay,

@@ -9,8 +9,10 @@ import { type Ablation, ablationJobs, ablations, ablationTables, variantsOf } fr
 import { benchmarks } from "../benchmarks/registry";
 import { findModel } from "../clip/findModel";
 import { loadClip } from "../clip/load";
+import type { Clip } from "../clip/model";
 import { hasSetting, parseChange, put, settingsOf, unknownSetting } from "../configs/change";
 import { type PresetName, presets } from "../configs/presets";
+import { leakedPictures, undecodable, withoutUndecodable } from "../datasets/checkPictures";
 import { type Dataset, datasetNames, loadDataset } from "../datasets/split";
 import { engineLine, startEngine } from "../engine/tf";
 import type { Benchmark, Grid } from "../experiments/benchmark";
@@ -42,6 +44,7 @@ export const runHelp = `  run <name>          run a benchmark or an ablation and
     --per-epoch       also test every third picture after every epoch
     --processes 1     how many processes share the runs and the threads; for small models as many as there are cores
     --fresh           compute again what is stored
+    --skip-corrupt    leave out pictures that cannot be decoded, and say so
     --json out.json   accuracies, seeds, versions and seconds as JSON
     --data folder     a root of CoOp's fifteen datasets, or folders with images/ and split files (data)
     --model path      a CLIP: a Hugging Face or open_clip folder, or OpenAI's .pt (weights/mini-clip)
@@ -69,6 +72,7 @@ const runOptions = {
   "per-epoch": { type: "boolean", default: false },
   processes: { type: "string", default: "1" },
   fresh: { type: "boolean", default: false },
+  "skip-corrupt": { type: "boolean", default: false },
   json: { type: "string" },
   data: { type: "string" },
   model: { type: "string" },
@@ -188,7 +192,24 @@ function changeBy(texts: string[], methods: Method[]): (config: Settings, method
   return change;
 }
 
-export async function runCommand([name, ...rest]: string[]): Promise<number> {
+/** What a run is about to do, for commands that add to it. */
+export type RunContext = {
+  benchmark: Benchmark;
+  methods: Method[];
+  jobs: Job[];
+  datasets: Dataset[];
+  source?: Dataset;
+  clip: Clip;
+  root: string;
+};
+
+/** What a command adds to a run: before the jobs are computed, and after their tables. */
+export type RunExtras = {
+  before?(context: RunContext): Promise<void>;
+  after?(context: RunContext, result: GridResult): void;
+};
+
+export async function runCommand([name, ...rest]: string[], { before, after }: RunExtras = {}): Promise<number> {
   const names = [...Object.keys(benchmarks), ...Object.keys(ablations)];
   if (name === undefined || name.startsWith("-")) throw new UsageError(`run what? There are: ${names.join(", ")}`);
   oneOf("benchmark or ablation", name, names);
@@ -205,14 +226,17 @@ export async function runCommand([name, ...rest]: string[]): Promise<number> {
   const change = changeBy(values.set ?? [], plan.methods);
   const seeds = wholeNumbers("seeds", values.seeds);
   const shots = values.shots === undefined ? undefined : wholeNumbers("shots", values.shots);
-  const datasets = chooseDatasets(values, benchmark, ablations[name]?.datasets);
-  const source = benchmark.transfers ? chooseSource(values) : undefined;
+  const chosen = chooseDatasets(values, benchmark, ablations[name]?.datasets);
+  const chosenSource = benchmark.transfers ? chooseSource(values) : undefined;
   const model = values.model === undefined ? join("weights", "mini-clip") : findModel(values.model, fromHere);
 
   const [processes, ...more] = wholeNumbers("processes", values.processes);
   if (more.length > 0) throw new UsageError(`--processes ${values.processes}: expected one whole number`);
   const threads = Number(process.env.PROMPTSRC_THREADS || availableParallelism());
   if (processes > 1) process.env.PROMPTSRC_THREADS = `${Math.max(1, Math.floor(threads / processes))}`;
+  const looked = await lookAtPictures([...chosen, ...(chosenSource ? [chosenSource] : [])], values["skip-corrupt"]);
+  const datasets = chosen.map(looked);
+  const source = chosenSource && looked(chosenSource);
   const engine = await startEngine();
   console.log(engineLine(engine));
   const since = Number(process.env[workerSince] || Date.now());
@@ -236,6 +260,8 @@ export async function runCommand([name, ...rest]: string[]): Promise<number> {
   });
   const made = provenance(engine);
   const root = fromHere(values.results, resultsFolder);
+  const context: RunContext = { benchmark, methods: plan.methods, jobs, datasets, source, clip, root };
+  await before?.(context);
   const result = await runGrid(jobs, {
     meter: shared(meter(terminalScreen()), processes),
     signal: onSigint(),
@@ -252,11 +278,38 @@ export async function runCommand([name, ...rest]: string[]): Promise<number> {
       if (table.rows.length > 0) console.log(`\n${tableText({ ...table, title: `${table.title}, ${which}` })}`);
     }
   }
+  after?.(context, result);
   if (values.json) {
     writeAtomic(fromHere(values.json), `${pretty(report(name, jobs, result, made))}\n`);
     console.log(`\nwritten to ${values.json}`);
   }
   return result.interrupted ? 130 : 0;
+}
+
+/**
+ * Looks at every picture of the datasets before anything is computed.
+ * @returns a function that gives a dataset without its undecodable pictures
+ * @throws UsageError naming them, unless they are to be skipped
+ */
+export async function lookAtPictures(datasets: Dataset[], skip: boolean): Promise<(dataset: Dataset) => Dataset> {
+  const screen = terminalScreen();
+  const checked = new Map<string, Dataset>();
+  for (const dataset of datasets) {
+    const problems = await undecodable(dataset, (done, total) =>
+      screen.update(`${dataset.name} \u00b7 looking at the pictures \u00b7 ${done} of ${total}`),
+    );
+    screen.clear();
+    checked.set(dataset.name, withoutUndecodable(dataset, problems, skip));
+    for (const { path, reason } of problems) screen.print(`left out: ${path} (${reason})`);
+    const leaked = leakedPictures(dataset);
+    if (leaked.length > 0) {
+      const [[trained, tested]] = leaked;
+      screen.print(
+        `${dataset.name}: ${leaked.length} test pictures are also training pictures, such as ${tested} (${trained})`,
+      );
+    }
+  }
+  return (dataset) => checked.get(dataset.name) ?? dataset;
 }
 
 /** In a worker process: when the process that started it began its grid, in milliseconds. */

@@ -1,4 +1,7 @@
-/** What a benchmark is: which runs it takes, and how their results are shown. A new one is one file that makes such a record. */
+/**
+ * The type of a benchmark: the runs that it consists of, and the tables that show their results. A new benchmark is one file that defines
+ * such a record.
+ */
 import type { Clip } from "../clip/model";
 import type { BenchmarkSettings, PresetName } from "../configs/presets";
 import type { Dataset } from "../datasets/split";
@@ -8,49 +11,52 @@ import type { Run } from "../results/store";
 import type { Labelled, Table } from "../results/table";
 import type { Job } from "./runner";
 
-/** What is run. A benchmark's own protocol is the default of all that is optional. */
+/** What to run. The optional fields default to the benchmark's own protocol. */
 export type Grid = {
   clip: Clip;
-  /** Tested, and trained on where there is no `source`. */
+  /** The datasets to test on. Without a `source`, they are also the training datasets. */
   datasets: Dataset[];
-  /** Trained on, by benchmarks that test elsewhere. */
+  /** The training dataset of benchmarks that test on other datasets. */
   source?: Dataset;
   methods: Method[];
   seeds: number[];
-  /** Training pictures per class; one run for each. */
+  /** Numbers of training images per class; each number is a separate run. */
   shots?: number[];
-  /** Settings by name, see configs/presets.ts; the model's own unless given. */
+  /** Name of the preset of settings (configs/presets.ts); the default is the model's own preset. */
   preset?: PresetName;
-  /** A change of the settings; one that a method does not have is an error. */
+  /** Changes the settings. Changing a setting that the method does not have is an error. */
   change?: (config: Settings, method: Method) => Settings;
-  /** The pictures that are tested: "val" for choosing numbers, "test" for reporting them. */
+  /** The images to evaluate on: "val" for choosing hyperparameters, "test" for reporting results. */
   subset?: "test" | "val";
-  /** Also test every third picture after every epoch. */
+  /** Also evaluate after every epoch, on every third image. */
   perEpoch?: boolean;
-  /** The row of the tables that the runs belong to; each method's own unless given. */
+  /** The table row that the runs belong to; the default is a row for each method. */
   row?: Labelled;
 };
 
-/** A finished run and the row of the tables it belongs to: its method, or the variant of an ablation. */
+/** A finished run and the name of its table row: its method, or its variant in an ablation. */
 export type Row = { row: string; run: Run };
 
 export type Benchmark = {
   name: string;
   title: string;
-  /** One line for lists. */
+  /** A one-line description for lists. */
   about: string;
-  /** Which datasets are tested unless they are named. */
+  /** Whether a dataset is tested by default, that is, when no datasets are named. */
   takes(dataset: Dataset): boolean;
   /** Whether it trains on one dataset and tests on others. */
   transfers: boolean;
-  /** Whether it tests on the classes that were trained on, and on no others. */
+  /** Whether it tests on exactly the classes that were trained on. */
   sameClasses: boolean;
   jobs(grid: Grid): Job[];
-  /** The results, with the paper's beside them, and the differences between rows. */
+  /** Tables of the results next to the paper's, and of the differences between rows. */
   tables(rows: Row[], named: Labelled[], paper: Paper): Table[];
 };
 
-/** Settings of a method for a benchmark, with the grid's change. @throws UsageError where a setting is unknown or out of its range */
+/**
+ * The settings of a method for a benchmark, with the grid's change applied.
+ * @throws UsageError if a setting is unknown or out of its range
+ */
 export function configOf(
   { clip, preset = clip.preset, change }: Grid,
   method: Method,
@@ -61,21 +67,21 @@ export function configOf(
   return change ? changed(method, config, (before) => change(before, method)) : config;
 }
 
-/** What is not trained is the same with any number of shots: one run stands for all of them. */
+/** The numbers of shots to run. A method that is not trained does not depend on them, so one run represents all of them. */
 export const shotsFor = ({ trainable, fit }: Method, shots: number[]): number[] =>
   trainable || fit ? shots : shots.slice(0, 1);
 
-/** Where a row has runs with several numbers of shots, a row for each of them: they are not the same experiment. */
+/** Splits each row with several numbers of shots into one row per number, because these are different experiments. */
 export function byShots(rows: Row[], named: Labelled[]): { rows: Row[]; named: Labelled[] } {
   const shotsOf = (name: string) =>
     [...new Set(rows.filter(({ row }) => row === name).map(({ run }) => run.shots))].sort((a, b) => a - b);
-  const several = new Set(named.filter(({ name }) => shotsOf(name).length > 1).map(({ name }) => name));
+  const withSeveralShots = new Set(named.filter(({ name }) => shotsOf(name).length > 1).map(({ name }) => name));
   const nameOf = (name: string, shots: number) =>
-    several.has(name) ? `${name}, ${shots} ${shots === 1 ? "shot" : "shots"}` : name;
+    withSeveralShots.has(name) ? `${name}, ${shots} ${shots === 1 ? "shot" : "shots"}` : name;
   return {
     rows: rows.map(({ row, run }) => ({ row: nameOf(row, run.shots), run })),
     named: named.flatMap(({ name, title }) =>
-      several.has(name)
+      withSeveralShots.has(name)
         ? shotsOf(name).map((shots) => ({
             name: nameOf(name, shots),
             title: nameOf(name, shots).replace(name, () => title),

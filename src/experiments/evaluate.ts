@@ -1,23 +1,27 @@
-/** Top-1 accuracy of a classifier on labelled pictures. */
+/** Top-1 accuracy of a classifier on labelled images. */
 import type { Clip } from "../clip/model";
 import { testBatches } from "../datasets/pictures";
 import type { Item } from "../datasets/split";
 import { tf } from "../engine/tf";
 import type { Classifier } from "../methods/method";
 
-/** Pictures of one test batch, as in the official code; the accuracy does not depend on it. */
+/** Images per test batch, as in the official code. The accuracy does not depend on it. */
 export const testBatch = 100;
 
-/** Fewer for a large model: the largest array of a block then takes 64 MB, and more at once are no faster. */
-const picturesAtOnce = ({ image }: Clip): number =>
+/**
+ * Images per forward pass. It is below `testBatch` for a large model, so that the largest array of a block takes at most 64 MB; larger
+ * batches are no faster.
+ */
+const imagesPerPass = ({ image }: Clip): number =>
   Math.max(1, Math.min(testBatch, Math.floor(2 ** 22 / (image.positions.shape[0] * image.width))));
 
-/** Lets timers, signals and displays have their turn. */
-const breathe = () => new Promise((resolve) => setImmediate(resolve));
+/** Returns to the event loop once, so that timers, signal handlers and displays can run. */
+const yieldToEventLoop = () => new Promise((resolve) => setImmediate(resolve));
 
 /**
- * Percentage of the pictures whose own class has the largest logit (of equal ones the first). `onPictures` hears how many are done.
- * @throws the signal's reason when it is aborted, and when there are no pictures
+ * The percentage of images whose true class has the largest logit; of equal logits, the first class is the prediction. `onPictures` is
+ * called after each batch with the number of images evaluated so far.
+ * @throws the signal's reason when it is aborted; an Error if there are no images
  */
 export async function accuracy(
   classifier: Classifier,
@@ -25,10 +29,10 @@ export async function accuracy(
   clip: Clip,
   { signal, onPictures }: { signal?: AbortSignal; onPictures?: (done: number) => void } = {},
 ): Promise<number> {
-  if (items.length === 0) throw new Error("there are no pictures to test on");
+  if (items.length === 0) throw new Error("there are no images to test on");
   const { height, width } = clip.preprocess.output;
   let [correct, done] = [0, 0];
-  for await (const { pixels, labels } of testBatches(items, clip.preprocess, picturesAtOnce(clip))) {
+  for await (const { pixels, labels } of testBatches(items, clip.preprocess, imagesPerPass(clip))) {
     signal?.throwIfAborted();
     const predicted = tf.tidy(() =>
       classifier.logits(tf.tensor4d(pixels, [labels.length, 3, height, width])).argMax(1),
@@ -38,7 +42,7 @@ export async function accuracy(
     correct += labels.filter((label, i) => classes[i] === label).length;
     done += labels.length;
     onPictures?.(done);
-    await breathe();
+    await yieldToEventLoop();
   }
   return (100 * correct) / items.length;
 }

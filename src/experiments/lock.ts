@@ -1,7 +1,7 @@
 /**
- * Locks between processes that work on one grid: a file that names its owner. A lock whose process is dead, or that was not touched for
- * half an hour, is taken over. Two processes that take over the same lock at the same moment both get it; they then compute the same
- * numbers twice, which costs time and harms nothing, as every file is written whole.
+ * Locks between processes that work on the same grid. A lock is a file that names its owner. It is taken over if its process is dead or if
+ * it was not touched for half an hour. Two processes that take over the same lock at the same moment both get it. They then compute the
+ * same numbers twice, which costs time but does no harm, because every file is written atomically.
  */
 import * as fs from "node:fs";
 import { hostname } from "node:os";
@@ -9,9 +9,9 @@ import { dirname } from "node:path";
 
 export type Lock = { touch(): void; release(): void };
 
-const staleAfter = 30 * 60 * 1000;
+const staleAfter = 30 * 60 * 1000; // milliseconds
 
-/** The lock, or undefined while another living process holds it. */
+/** Acquires the lock. Returns undefined while another living process holds it. */
 export function claim(file: string): Lock | undefined {
   fs.mkdirSync(dirname(file), { recursive: true });
   const create = (): boolean => {
@@ -46,7 +46,8 @@ function isStale(file: string): boolean {
     const { pid, host } = JSON.parse(fs.readFileSync(file, "utf8")) as { pid: number; host: string };
     return host === hostname() && !isAlive(pid);
   } catch {
-    return age > 10_000; // gone or being written, unless it stays so: a full disk leaves empty files
+    // The file was just removed or is being written. If it stays unreadable for 10 s, a full disk has left it empty.
+    return age > 10_000;
   }
 }
 

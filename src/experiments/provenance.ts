@@ -1,4 +1,4 @@
-/** What a result was made with, for its file. */
+/** The provenance of a result: what it was computed with, as its file records it. */
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -7,7 +7,10 @@ import { type Engine, engineLine, tf } from "../engine/tf";
 import type { Provenance } from "../results/store";
 import { numericsVersion } from "../util/numerics";
 
-/** The kit's version and commit, the engine, the path of the arithmetic, and the numerics version. The engine has to run already. */
+/**
+ * The kit's version and commit, the engine, whether the fused kernels do the arithmetic, and the numerics version. The engine must already
+ * be running.
+ */
 export function provenance(engine: Engine): Provenance {
   const { version } = JSON.parse(readFileSync(join(process.cwd(), "package.json"), "utf8")) as { version: string };
   const versions: Record<string, string> = { node: process.versions.node, tfjs: tf.version.tfjs };
@@ -24,7 +27,7 @@ export function provenance(engine: Engine): Provenance {
   };
 }
 
-/** Nothing where there is no git, or the kit is no clone. */
+/** The current commit, and whether the sources have changed since. Empty if git is missing or the kit is not a clone. */
 function commit(): Pick<Provenance, "commit" | "changed"> {
   const git = (...args: string[]) =>
     execFileSync("git", args, { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim();

@@ -1,6 +1,7 @@
 /**
- * Many runs one after the other: what is stored is reused, what is done is stored at once, one progress line covers all. Several processes
- * may work on the same grid: each takes what no other is at, and all end with all runs.
+ * Executes many runs one after the other. Stored results are reused, a new result is stored as soon as it is computed, and one progress line
+ * covers the whole grid. Several processes may work on the same grid: each takes the runs that no other process is computing, and every
+ * process ends with all runs.
  */
 import { existsSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -19,53 +20,58 @@ import {
 import { claim, type Lock } from "./lock";
 import { clock, type Meter, type Status } from "./progress";
 
-/** What a job computes beyond its identity. */
+/** What a job computes: the part of a run that its identity does not contain. */
 export type JobResult = Pick<Run, "metrics" | "epochs" | "seconds">;
 
-/** How a job tells where it stands: `work` of its own, in the unit of `Job.testing`. */
+/** Callback by which a job reports its progress. `work` is the work of this job alone, in the unit of `Job.testing`. */
 export type ReportProgress = (status: Omit<Status, "place" | "total">) => void;
 
-/** `trained` is the file of the job's training, `partial` a folder for what else an interrupted run leaves to go on from. */
+/** `trained` is the file that stores the job's training. `partial` is a folder for all else that an interrupted run resumes from. */
 export type JobContext = { signal?: AbortSignal; report: ReportProgress; trained: string; partial: string };
 
 export type Job = {
   identity: Identity;
-  /** False for what nobody could recognise later, such as a method that lives in a notebook cell: it is computed each time. */
+  /**
+   * False if a stored run could not be identified later, for example because its method is defined in a notebook cell. Such a run is computed
+   * every time.
+   */
   stored?: boolean;
-  /** The row of the tables that it belongs to. */
+  /** The table row that the run belongs to. */
   row: string;
-  /** Where it runs, for people: "food . PromptSRC . seed 1". */
+  /** Name of the run for the progress line, such as "food . PromptSRC . seed 1". */
   place: string;
-  /** Something about the data that a reader of the results should know. */
+  /** A remark about the data that a reader of the results should know. */
   note?: string;
-  /** What is learnt, by its key: jobs with the same one share it. Work counts pictures through the encoders, weighted by cost. */
+  /**
+   * The training, identified by its key: jobs with the same key share it. `work` counts images passed through the encoders, weighted by cost.
+   */
   training?: { key: string; work: number };
-  /** Work of the tests. */
+  /** Work of the tests, in the unit of `training.work`. */
   testing: number;
-  /** Whether a stored run holds all that is asked for (accuracies per epoch may be missing). */
+  /** Whether a stored run contains everything that is asked for (its accuracies per epoch may be missing). */
   suffices(run: Run): boolean;
-  /** Does the training, unless it is stored, then the tests. @throws the signal's reason when it is aborted */
+  /** Trains, unless the training is stored, and then tests. @throws the signal's reason when it is aborted */
   run(hooks: JobContext): Promise<JobResult>;
 };
 
 export type GridOptions = {
   meter: Meter;
   signal?: AbortSignal;
-  /** Compute all runs anew. */
+  /** Compute all runs again, even if they are stored. */
   fresh?: boolean;
-  /** When this grid began (now), in milliseconds: with `fresh`, older runs and trainings are computed anew. */
+  /** Start of this grid in milliseconds, by default now. With `fresh`, runs and trainings older than it are computed again. */
   since?: number;
-  /** What the runs are made with, for their files. */
+  /** What the runs are computed with, as their files record it. */
   provenance: Provenance;
   root?: string;
-  /** Whether runs that came with the kit stand for computing them (yes, unless it is said). */
+  /** Whether runs that came with the kit are used instead of computing them (default: true). */
   shipped?: boolean;
 };
 
-/** `runs` are those asked for and there, in the order of the jobs; `reused` the keys of those that were stored before. */
+/** `runs` are the requested runs that exist, in the order of the jobs. `reused` are the keys of those that were already stored. */
 export type GridResult = { runs: Run[]; reused: string[]; interrupted: boolean; seconds: number };
 
-const sentence = (run: Run): string =>
+const metricsText = (run: Run): string =>
   Object.entries(run.metrics)
     .map(([name, value]) => `${name} ${value.toFixed(1)}`)
     .join(", ");
@@ -75,14 +81,14 @@ const storedRun = (job: Job, root: string, shipped = true): Run | undefined => {
   return findRun(job.identity, root, { suffices: job.suffices, shipped });
 };
 
-/** Where a training is stored, by its key. */
+/** The file in which the training with this key is stored. */
 export const trainedFile = (key: string, root = resultsFolder): string => join(root, ".trained", `${key}.safetensors`);
 
-/** The runs of these jobs that are stored, in their order. */
+/** The stored runs of these jobs, in the order of the jobs. */
 export const storedRuns = (jobs: Job[], root = resultsFolder): Run[] =>
   jobs.flatMap((job) => storedRun(job, root) ?? []);
 
-/** The rows of tables that finished runs belong to; a run that several jobs stand for belongs to the row of each. */
+/** The finished runs with their table rows. A run that belongs to several jobs appears in the row of each. */
 export const rowsOf = (jobs: Job[], runs: Run[]): { row: string; run: Run }[] =>
   jobs.flatMap((job) => {
     const key = runKey(job.identity);
@@ -90,7 +96,7 @@ export const rowsOf = (jobs: Job[], runs: Run[]): { row: string; run: Run }[] =>
     return run ? [{ row: job.row, run }] : [];
   });
 
-/** Runs the jobs that have no stored result. An interrupt ends it early with what is done; the next call goes on from there. */
+/** Runs the jobs that have no stored result. An interrupt returns early with the finished runs; the next call resumes from there. */
 export async function runGrid(jobs: Job[], options: GridOptions): Promise<GridResult> {
   const {
     meter,
@@ -98,55 +104,55 @@ export async function runGrid(jobs: Job[], options: GridOptions): Promise<GridRe
     fresh,
     provenance,
     root = resultsFolder,
-    since: started = Date.now(),
-    shipped: mayBeShipped = true,
+    since: startTime = Date.now(),
+    shipped: useShipped = true,
   } = options;
-  const isNew = (time: number) => !fresh || time >= started;
-  const stored = (job: Job) => {
-    const run = storedRun(job, root, mayBeShipped);
-    return run && isNew(Date.parse(run.finished)) ? run : undefined;
+  const isCurrent = (time: number) => !fresh || time >= startTime;
+  const findStored = (job: Job) => {
+    const run = storedRun(job, root, useShipped);
+    return run && isCurrent(Date.parse(run.finished)) ? run : undefined;
   };
   const isTrained = (key: string) => {
     const file = trainedFile(key, root);
-    return existsSync(file) && isNew(statSync(file).mtimeMs);
+    return existsSync(file) && isCurrent(statSync(file).mtimeMs);
   };
 
-  const found = jobs.map(stored);
-  const reused = found.flatMap((run) => (run ? [run.key] : []));
-  const shipped = found.filter((run) => run && isShipped(run)).length;
-  const local = reused.length - shipped;
-  if (local > 0) meter.say(`${local} of ${jobs.length} runs are stored in ${root} and reused`);
-  if (shipped > 0) {
+  const runs = jobs.map(findStored);
+  const reused = runs.flatMap((run) => (run ? [run.key] : []));
+  const shippedCount = runs.filter((run) => run && isShipped(run)).length;
+  const localCount = reused.length - shippedCount;
+  if (localCount > 0) meter.say(`${localCount} of ${jobs.length} runs are stored in ${root} and reused`);
+  if (shippedCount > 0) {
     meter.say(
-      `${shipped} of ${jobs.length} runs came with the kit (${shippedFolder}), made by other code than this one; data/README.md says how far they move`,
+      `${shippedCount} of ${jobs.length} runs came with the kit (${shippedFolder}), made by other code than this one; data/README.md says how far they move`,
     );
   }
-  const unstored = new Set(jobs.filter((job) => job.stored === false).map((job) => job.identity.method));
-  if (unstored.size > 0) {
+  const unstoredMethods = new Set(jobs.filter((job) => job.stored === false).map((job) => job.identity.method));
+  if (unstoredMethods.size > 0) {
     meter.say(
-      `${[...unstored].join(", ")}: not in the registry and without a \`version\`, so nothing is stored and all is computed each time`,
+      `${[...unstoredMethods].join(", ")}: neither in the registry nor with a \`version\`, so runs are not stored and are computed every time`,
     );
   }
   for (const note of new Set(jobs.flatMap((job) => job.note ?? []))) meter.say(note);
-  let open = jobs.map((_, k) => k).filter((k) => !found[k]);
-  const count = open.length;
+  let pending = jobs.map((_, k) => k).filter((k) => !runs[k]);
+  const count = pending.length;
   const result = (interrupted: boolean): GridResult => ({
-    runs: found.filter((run) => run !== undefined) as Run[],
+    runs: runs.filter((run) => run !== undefined) as Run[],
     reused,
     interrupted,
-    seconds: (Date.now() - started) / 1000,
+    seconds: (Date.now() - startTime) / 1000,
   });
 
-  /** Work that is left for some jobs: a training that they share counts once, a stored one not at all. */
-  const left = (which: number[]): number => {
+  /** The remaining work of the jobs with these indices. A shared training counts once, a stored training not at all. */
+  const remainingWork = (indices: number[]): number => {
     const trainings = new Map(
-      which.flatMap((k) => (jobs[k].training ? [[jobs[k].training.key, jobs[k].training.work]] : [])),
+      indices.flatMap((k) => (jobs[k].training ? [[jobs[k].training.key, jobs[k].training.work]] : [])),
     );
     const training = [...trainings].reduce((sum, [key, work]) => sum + (isTrained(key) ? 0 : work), 0);
-    return which.reduce((sum, k) => sum + jobs[k].testing, training);
+    return indices.reduce((sum, k) => sum + jobs[k].testing, training);
   };
 
-  let done = 0;
+  let doneWork = 0;
   const compute = async (k: number, lock: Lock): Promise<void> => {
     const job = jobs[k];
     const key = runKey(job.identity);
@@ -155,49 +161,49 @@ export async function runGrid(jobs: Job[], options: GridOptions): Promise<GridRe
     const trained =
       job.stored === false ? join(partial, "trained.safetensors") : trainedFile(job.training?.key ?? key, root);
     if (job.training && job.stored !== false && !isTrained(job.training.key)) rmSync(trained, { force: true });
-    const skipped = job.training && job.stored !== false && isTrained(job.training.key) ? job.training.work : 0;
-    const total = done + left(open);
-    const place = count > 1 ? `${count - open.length + 1}/${count} \u00b7 ${job.place}` : job.place;
+    const skippedWork = job.training && job.stored !== false && isTrained(job.training.key) ? job.training.work : 0;
+    const total = doneWork + remainingWork(pending);
+    const place = count > 1 ? `${count - pending.length + 1}/${count} \u00b7 ${job.place}` : job.place;
     const report: ReportProgress = (status) => {
       lock.touch();
-      meter.report({ ...status, place, work: done + Math.max(0, status.work - skipped), total });
+      meter.report({ ...status, place, work: doneWork + Math.max(0, status.work - skippedWork), total });
     };
     const outcome = await job.run({ signal, partial, trained, report });
     const run: Run = { ...job.identity, key, ...outcome, finished: new Date().toISOString(), provenance };
     if (job.stored !== false) saveRun(run, root);
     rmSync(partial, { recursive: true, force: true });
-    found[k] = run;
-    done += (job.training?.work ?? 0) + job.testing - skipped;
-    meter.say(`${job.place}: ${sentence(run)} (${clock(run.seconds)})`);
+    runs[k] = run;
+    doneWork += (job.training?.work ?? 0) + job.testing - skippedWork;
+    meter.say(`${job.place}: ${metricsText(run)} (${clock(run.seconds)})`);
   };
 
-  let waiting = false;
+  let isWaiting = false;
   try {
-    while (open.length > 0) {
-      const before = open.length;
-      for (const k of open) {
+    while (pending.length > 0) {
+      const pendingBefore = pending.length;
+      for (const k of pending) {
         signal?.throwIfAborted();
         const lock = claim(join(root, ".partial", `${jobs[k].training?.key ?? runKey(jobs[k].identity)}.lock`));
         if (!lock) continue;
         try {
-          found[k] = stored(jobs[k]); // by another process, since
-          if (!found[k]) await compute(k, lock);
+          runs[k] = findStored(jobs[k]); // another process may have stored it since
+          if (!runs[k]) await compute(k, lock);
         } finally {
           lock.release();
         }
-        open = open.filter((other) => other !== k);
+        pending = pending.filter((other) => other !== k);
       }
-      if (open.length === 0 || open.length < before) continue;
-      if (!waiting)
-        meter.say(`${open.length} of ${count} runs are being computed by another process; waiting for them`);
-      waiting = true;
+      if (pending.length === 0 || pending.length < pendingBefore) continue;
+      if (!isWaiting)
+        meter.say(`${pending.length} of ${count} runs are being computed by another process; waiting for them`);
+      isWaiting = true;
       await setTimeout(500, undefined, { signal });
     }
   } catch (error) {
     meter.done();
     if (!signal?.aborted) throw error;
     meter.say(
-      `interrupted: ${count - open.length} of ${count} runs done and stored; the same command goes on from here`,
+      `interrupted: ${count - pending.length} of ${count} runs done and stored; the same command goes on from here`,
     );
     return result(true);
   }

@@ -1,6 +1,7 @@
 /**
- * What all benchmarks do: train prompts on the few shots of one dataset, test them on pictures of the same or of others, each among its own
- * class names. The training is stored by itself, so that runs which differ only in what is tested, or in how the epochs are averaged, share it.
+ * The procedure that all benchmarks share: train prompts on the few shots of one dataset, then test them on the same or other datasets, each
+ * with its own class names. The training is stored separately, so that runs that differ only in what is tested, or in how the epochs are
+ * averaged, share it.
  */
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
@@ -29,67 +30,67 @@ export type TrainTestOptions = {
   method: Method;
   config: Settings;
   seed: number;
-  /** What is trained on. The shots are drawn from all classes before the classes are halved, as in the official code. */
+  /** The training data. The shots are drawn from all classes before the classes are halved, as in the official code. */
   source: { dataset: Dataset; classes: "all" | "base"; shots: number };
-  /** Whose result this is. */
+  /** The dataset that the result belongs to. */
   target: Dataset;
-  /** What is tested, by name: the classes to choose from, and the pictures. */
+  /** The tests by name. Each dataset gives the candidate classes and the images. */
   tests: Record<string, Dataset>;
-  /** Results from the accuracies of the tests. */
+  /** Computes the reported metrics from the accuracies of the tests. */
   metrics(accuracies: Record<string, number>): Record<string, number>;
 };
 
-/** What the runs of a grid have in common. */
-type Common = Required<Pick<Grid, "clip" | "subset" | "perEpoch">>;
+/** The options that all runs of a grid share. */
+type SharedOptions = Required<Pick<Grid, "clip" | "subset" | "perEpoch">>;
 
-/** Relative cost of a picture: forward and backward against forward alone. */
+/** Cost of a training image (forward and backward pass) relative to a test image (forward pass only). */
 const trainingCost = 3;
 
-/** After each epoch every third picture is tested, always the same ones: enough for a curve, at a third of the time. */
+/** The images to test after each epoch: always the same third of them, which suffices for a curve at a third of the time. */
 const everyThird = (dataset: Dataset): Dataset => {
-  const some = (items: Item[]) => items.filter((_, i) => i % 3 === 0);
-  return { ...dataset, val: some(dataset.val), test: some(dataset.test) };
+  const subsample = (items: Item[]) => items.filter((_, i) => i % 3 === 0);
+  return { ...dataset, val: subsample(dataset.val), test: subsample(dataset.test) };
 };
 
 export function trainTestJob({ clip, subset = "test", perEpoch = false, row }: Grid, options: TrainTestOptions): Job {
   const { benchmark, method, config, seed, source, target, tests } = options;
   const { name, title } = row ?? method;
-  const known = source.dataset.classNames.slice(
+  const trainedClasses = source.dataset.classNames.slice(
     0,
     source.classes === "base" ? Math.ceil(source.dataset.classNames.length / 2) : undefined,
   );
   if (
     method.transfers?.(config) === false &&
-    Object.values(tests).some((test) => JSON.stringify(test.classNames) !== JSON.stringify(known))
+    Object.values(tests).some((test) => JSON.stringify(test.classNames) !== JSON.stringify(trainedClasses))
   ) {
     throw new UsageError(
       `${method.title} answers with the classes that it was trained on; ${benchmark} asks for others`,
     );
   }
   const pictures = Object.values(tests).reduce((sum, test) => sum + test[subset].length, 0);
-  const elsewhere =
+  const otherSource =
     source.dataset.name === target.name
       ? undefined
       : { dataset: source.dataset.name, data: source.dataset.fingerprint };
-  const trained = {
+  const trainingIdentity = {
     model: clip.fingerprint,
     numerics: numericsVersion(),
     method: method.name,
     version: method.version,
     seed,
   };
-  const from = {
+  const trainingData = {
     data: source.dataset.fingerprint,
     split: source.dataset.split,
     classes: source.classes,
     shots: source.shots,
   };
   const key = createHash("sha256")
-    .update(canonical({ ...trained, ...from, config: trainingSettings(method, config) }))
+    .update(canonical({ ...trainingIdentity, ...trainingData, config: trainingSettings(method, config) }))
     .digest("hex")
     .slice(0, 12);
   const training = method.trainable
-    ? { key, work: trainingWork(options, drawn(options).train.length).work }
+    ? { key, work: trainingWork(options, trainingSet(options).train.length).work }
     : undefined;
   return {
     identity: {
@@ -102,14 +103,14 @@ export function trainTestJob({ clip, subset = "test", perEpoch = false, row }: G
       seed,
       config: configJson(config),
       data: target.fingerprint,
-      source: elsewhere,
+      source: otherSource,
       model: clip.fingerprint,
       version: method.version,
     },
     stored: methods[method.name] === method || method.version !== undefined,
     row: name,
     place: `${target.name} \u00b7 ${title} \u00b7 ${benchmark === "few-shot" ? `${source.shots} ${source.shots === 1 ? "shot" : "shots"} \u00b7 ` : ""}seed ${seed}`,
-    note: method.trainable || method.fit ? fewer(source.dataset, source.shots) : undefined,
+    note: method.trainable || method.fit ? shortageNote(source.dataset, source.shots) : undefined,
     training,
     testing: pictures * (method.trainable && perEpoch ? config.epochs / 3 + 1 : 1),
     suffices: (run) =>
@@ -119,12 +120,12 @@ export function trainTestJob({ clip, subset = "test", perEpoch = false, row }: G
 }
 
 /** The few shots of the training classes. */
-function drawn({ source: { dataset, classes, shots }, seed }: TrainTestOptions): Dataset {
+function trainingSet({ source: { dataset, classes, shots }, seed }: TrainTestOptions): Dataset {
   const few = drawFewShot(dataset, shots, seed);
   return classes === "base" ? baseNovel(few).base : few;
 }
 
-/** Pictures through the encoders in a training, weighted by cost. */
+/** The work of a training: images passed through the encoders, weighted by cost. */
 function trainingWork(
   { config }: TrainTestOptions,
   pictures: number,
@@ -134,49 +135,50 @@ function trainingWork(
   return { steps, perStep, work: config.epochs * steps * perStep };
 }
 
-function fewer(dataset: Dataset, shots: number): string | undefined {
+/** A remark about the classes with fewer training images than `shots`; undefined if there are none. */
+function shortageNote(dataset: Dataset, shots: number): string | undefined {
   const short = shortClasses(dataset, shots);
   if (short.length === 0) return undefined;
-  const some = short.slice(0, 3).map((c) => `${c.className} ${c.pictures}`);
-  return `${dataset.name}: ${short.length} classes have fewer than ${shots} training pictures (${some.join(", ")}${short.length > 3 ? " ..." : ""})`;
+  const examples = short.slice(0, 3).map((c) => `${c.className} ${c.pictures}`);
+  return `${dataset.name}: ${short.length} classes have fewer than ${shots} training images (${examples.join(", ")}${short.length > 3 ? " ..." : ""})`;
 }
 
 async function trainAndTest(
-  common: Common,
+  shared: SharedOptions,
   options: TrainTestOptions,
   hooks: JobContext,
   work: number,
 ): Promise<JobResult> {
   const { method, config, source, target } = options;
-  const { perEpoch } = common;
-  const result = method.trainable ? await trained(common.clip, options, hooks) : { trajectory: [], history: [] };
-  const began = Date.now();
-  const test = tester(common, options, hooks, work);
-  const epochs: EpochResult[] = result.history.map(({ epoch, lr, losses }) => ({ epoch, lr, losses: rounded(losses) }));
+  const { perEpoch } = shared;
+  const result = method.trainable ? await loadOrTrain(shared.clip, options, hooks) : { trajectory: [], history: [] };
+  const testStart = Date.now();
+  const test = tester(shared, options, hooks, work);
+  const epochs: EpochResult[] = result.history.map(({ epoch, lr, losses }) => ({ epoch, lr, losses: roundLosses(losses) }));
   if (perEpoch) {
     const file = join(hooks.partial, "epochs.json");
-    const known = accuraciesIn(file);
-    const some = Object.fromEntries(
+    const metricsByEpoch = readEpochMetrics(file);
+    const subsampledTests = Object.fromEntries(
       Object.entries(options.tests).map(([name, dataset]) => [name, everyThird(dataset)]),
     );
-    for (const [e, kept] of result.trajectory.entries()) {
-      known[e] ??= await test(toDevice(kept), `epoch ${e + 1}/${config.epochs}, `, some);
-      epochs[e].metrics = known[e];
-      writeAtomic(file, JSON.stringify(known));
+    for (const [e, snapshot] of result.trajectory.entries()) {
+      metricsByEpoch[e] ??= await test(toDevice(snapshot), `epoch ${e + 1}/${config.epochs}, `, subsampledTests);
+      epochs[e].metrics = metricsByEpoch[e];
+      writeAtomic(file, JSON.stringify(metricsByEpoch));
     }
   }
   const params = method.trainable
     ? aggregate(result.trajectory, ensembleOf(method, config))
-    : await fitted(common.clip, options, hooks);
+    : await fitParams(shared.clip, options, hooks);
   const metrics = await test(params, "");
-  const seconds = result.history.reduce((sum, epoch) => sum + epoch.seconds, (Date.now() - began) / 1000);
-  // How the prompts were learnt stands in the result on the dataset that they were learnt from.
-  const own = source.dataset.name === target.name || perEpoch;
-  return { metrics, epochs: own ? epochs : [], seconds: Number(seconds.toFixed(3)) };
+  const seconds = result.history.reduce((sum, epoch) => sum + epoch.seconds, (Date.now() - testStart) / 1000);
+  // Only the result on the training dataset records the epochs of the training.
+  const withEpochs = source.dataset.name === target.name || perEpoch;
+  return { metrics, epochs: withEpochs ? epochs : [], seconds: Number(seconds.toFixed(3)) };
 }
 
-/** A function that measures parameters, which it disposes. `work` is what the job has done before. */
-function tester({ clip, subset }: Common, options: TrainTestOptions, { signal, report }: JobContext, work: number) {
+/** Returns a function that tests parameters and then disposes them. `work` is the work that the job has done before. */
+function tester({ clip, subset }: SharedOptions, options: TrainTestOptions, { signal, report }: JobContext, work: number) {
   const { method, config, seed, metrics } = options;
   return async (params: Params, stage: string, tests = options.tests): Promise<Record<string, number>> => {
     const accuracies: Record<string, number> = {};
@@ -186,14 +188,14 @@ function tester({ clip, subset }: Common, options: TrainTestOptions, { signal, r
           { clip, classNames: dataset.classNames, config: trainingSettings(method, config), seed },
           params,
         );
-        const before = work;
-        const what = name === "accuracy" ? "testing" : `testing ${name} classes`;
+        const workBefore = work;
+        const testStage = name === "accuracy" ? "testing" : `testing ${name} classes`;
         try {
           accuracies[name] = await accuracy(classifier, dataset[subset], clip, {
             signal,
             onPictures(done) {
-              work = before + done;
-              report({ stage: `${stage}${what}`, work, count: work, unit: "pictures" });
+              work = workBefore + done;
+              report({ stage: `${stage}${testStage}`, work, count: work, unit: "pictures" });
             },
           });
         } finally {
@@ -207,8 +209,8 @@ function tester({ clip, subset }: Common, options: TrainTestOptions, { signal, r
   };
 }
 
-/** The accuracies after each epoch that an interrupted run has measured. */
-function accuraciesIn(file: string): Record<string, number>[] {
+/** The metrics after each epoch that an interrupted run has already measured. */
+function readEpochMetrics(file: string): Record<string, number>[] {
   try {
     return JSON.parse(readFileSync(file, "utf8"));
   } catch {
@@ -216,8 +218,8 @@ function accuraciesIn(file: string): Record<string, number>[] {
   }
 }
 
-/** The training of these options: read if it is stored, else gone on with from its last stored epoch. */
-async function trained(
+/** Loads the training if it is stored completely; otherwise trains, resuming from the last stored epoch. */
+async function loadOrTrain(
   clip: Clip,
   options: TrainTestOptions,
   { signal, report, trained }: JobContext,
@@ -228,7 +230,7 @@ async function trained(
     tf.dispose([resume.params, resume.velocity] as any);
     return resume;
   }
-  const data = drawn(options);
+  const data = trainingSet(options);
   const { steps, perStep } = trainingWork(options, data.train.length);
   const pictures = trainPictures(data.train, clip.preprocess, {
     batch: config.batch,
@@ -236,7 +238,7 @@ async function trained(
     seed,
   });
   let loss: number | undefined;
-  let read = Number.NEGATIVE_INFINITY;
+  let lastRead = Number.NEGATIVE_INFINITY;
   const result = await train(
     method,
     { clip, classNames: data.classNames, config: trainingSettings(method, config), seed },
@@ -245,10 +247,10 @@ async function trained(
       signal,
       resume,
       onStep({ epoch, step, terms }) {
-        // Reading the loss waits for the step; once in half a second is enough to watch it.
-        if (Date.now() - read > 500) {
+        // Reading the loss waits for the step to finish, so it is read only every half second.
+        if (Date.now() - lastRead > 500) {
           loss = terms().total;
-          read = Date.now();
+          lastRead = Date.now();
         }
         const count = epoch * steps + step + 1;
         report({ stage: `epoch ${epoch + 1}/${config.epochs}`, work: count * perStep, count, unit: "steps", loss });
@@ -260,11 +262,11 @@ async function trained(
   return result;
 }
 
-/** The parameters of a method that solves for them, if it does. */
-async function fitted(clip: Clip, options: TrainTestOptions, { signal }: JobContext): Promise<Params> {
+/** The parameters of a method that solves for them (`Method.fit`); none for other methods. */
+async function fitParams(clip: Clip, options: TrainTestOptions, { signal }: JobContext): Promise<Params> {
   const { method, config, seed } = options;
   if (!method.fit) return {};
-  const { train, val, classNames } = drawn(options);
+  const { train, val, classNames } = trainingSet(options);
   const batches = (items: Item[]) => testBatches(items, clip.preprocess, testBatch);
   return method.fit(
     { clip, classNames, config: trainingSettings(method, config), seed },
@@ -273,7 +275,7 @@ async function fitted(clip: Clip, options: TrainTestOptions, { signal }: JobCont
   );
 }
 
-/** A training as far as it was stored; undefined if it was not, or if its file is damaged (then it begins anew). */
+/** The stored state of a training; undefined if there is none or its file is damaged, so that the training starts from the beginning. */
 function readState(file: string): TrainState | undefined {
   try {
     return existsSync(file) ? loadState(file) : undefined;
@@ -282,15 +284,15 @@ function readState(file: string): TrainState | undefined {
   }
 }
 
-/** Losses to six digits: more are not the same from machine to machine. */
-const rounded = (losses: Record<string, number>) =>
+/** Rounds losses to six significant digits, because further digits differ between machines. */
+const roundLosses = (losses: Record<string, number>) =>
   Object.fromEntries(Object.entries(losses).map(([name, value]) => [name, Number(value.toPrecision(6))]));
 
-/** Settings as result files hold them: of a long list of sentences its length and hash. */
+/** Settings as result files store them: a list of more than two sentences is replaced by its length and hash. */
 export function configJson(config: Settings): Json {
-  const short = (value: unknown): unknown =>
+  const abbreviate = (value: unknown): unknown =>
     Array.isArray(value) && value.length > 2 && typeof value[0] === "string"
       ? `${value.length} sentences, ${createHash("sha256").update(JSON.stringify(value)).digest("hex").slice(0, 12)}`
       : value;
-  return Object.fromEntries(Object.entries(config).map(([key, value]) => [key, short(value)])) as Json;
+  return Object.fromEntries(Object.entries(config).map(([key, value]) => [key, abbreviate(value)])) as Json;
 }

@@ -1,4 +1,7 @@
-/** What happens inside while prompts learn: features that leave the frozen ones, loss terms, weights of the epochs, attention, predictions. */
+/**
+ * Figures of what happens during prompt learning: angles between prompted and frozen features, loss terms, GPA's weights of
+ * the epochs, attention to the prompts, predictions.
+ */
 
 import type { Data, Layout } from "plotly.js-dist-min";
 import type { Angles } from "../analysis/diagnostics";
@@ -10,7 +13,7 @@ import { axis, baseConfig, baseLayout, type Figure, faintInk, panelTitle } from 
 const upTo = (count: number, from = 1): number[] => Array.from({ length: count }, (_, k) => k + from);
 const last = <T>(list: T[]): T => list[list.length - 1];
 
-/** Angles at the start and after every epoch, on classes that were trained and on new ones. */
+/** Angles before training and after every epoch, on base and on novel classes. */
 export function anglesFigure(measured: { method: Labelled; base: Angles[]; novel: Angles[] }[]): Figure {
   const lines = (key: keyof Angles): Line[] =>
     measured.flatMap(({ method, base, novel }) =>
@@ -24,9 +27,10 @@ export function anglesFigure(measured: { method: Labelled; base: Angles[]; novel
         }),
       ),
     );
-  const said = measured.map(
+  const summaries = measured.map(
     ({ method, base, novel }) =>
-      `${method.title}: pictures ${last(base).image.toFixed(1)} (novel ${last(novel).image.toFixed(1)}), names ${last(base).text.toFixed(1)} (${last(novel).text.toFixed(1)})`,
+      `${method.title}: pictures ${last(base).image.toFixed(1)} (novel ${last(novel).image.toFixed(1)}), ` +
+      `names ${last(base).text.toFixed(1)} (${last(novel).text.toFixed(1)})`,
   );
   return linesFigure(
     "How far prompted features leave the frozen ones",
@@ -49,7 +53,7 @@ export function anglesFigure(measured: { method: Labelled; base: Angles[]; novel
         fromZero: true,
       },
     ],
-    { alt: `Mean angle in degrees between prompted and frozen features, at the end. ${said.join("; ")}` },
+    { alt: `Mean angle in degrees between prompted and frozen features, at the end. ${summaries.join("; ")}` },
   );
 }
 
@@ -60,7 +64,7 @@ const termTitles: Record<string, string> = {
   scl_logits: "<b>Logits</b> term",
 };
 
-/** The terms of PromptSRC's loss on one batch, at the start and after every epoch of each method. */
+/** The terms of PromptSRC's loss on one batch, before training and after every epoch of each method. */
 export function termsFigure(measured: { method: Labelled; terms: Record<string, number>[] }[]): Figure {
   const panels = Object.entries(termTitles).map(([key, title]) => ({
     title,
@@ -71,7 +75,7 @@ export function termsFigure(measured: { method: Labelled; terms: Record<string, 
       ({ method, terms }): Line => ({ ...method, x: upTo(terms.length, 0), y: terms.map((t) => t[key]), plain: true }),
     ),
   }));
-  const said = measured.map(
+  const summaries = measured.map(
     ({ method, terms }) =>
       `${method.title} ${Object.keys(termTitles)
         .map((key) => last(terms)[key].toFixed(3))
@@ -79,11 +83,14 @@ export function termsFigure(measured: { method: Labelled; terms: Record<string, 
   );
   return linesFigure("PromptSRC's loss on one batch, with its weights", "terms", panels, {
     height: 330,
-    alt: `Cross-entropy, text, image and logits term at the end: ${said.join("; ")}`,
+    alt: `Cross-entropy, text, image and logits term at the end: ${summaries.join("; ")}`,
   });
 }
 
-/** Weights of the epochs in some settings, and how far each epoch's prompts are from the result, as a share of the way from the start. */
+/**
+ * Left: the weights that each of `ensembles` gives to the epochs. Right: the distance of each epoch's prompts from the
+ * result, relative to that of the initial prompts.
+ */
 export function gpaFigure(
   ensembles: { title: string; colour: string; weights: number[] }[],
   method: Labelled,
@@ -93,7 +100,7 @@ export function gpaFigure(
     ({ title, colour, weights }): Line => ({ name: title, title, colour, x: upTo(weights.length), y: weights }),
   );
   const path: Line = { ...method, title: `${method.title}'s prompts`, x: upTo(distances.length, 0), y: distances };
-  const near = distances.indexOf(Math.min(...distances));
+  const nearest = distances.indexOf(Math.min(...distances));
   return linesFigure(
     "Gaussian-weighted prompt aggregation",
     "ensemble",
@@ -101,11 +108,11 @@ export function gpaFigure(
       { title: "<b>Weight</b> of each epoch", x: "epoch", digits: 3, lines, fromZero: true },
       { title: "<b>Distance</b> to the result (start: 1)", x: "epoch", digits: 3, lines: [path], fromZero: true },
     ],
-    { alt: `Weights of the epochs; the prompts of epoch ${near} are nearest to the weighted average` },
+    { alt: `Weights of the epochs; the prompts of epoch ${nearest} are nearest to the weighted average` },
   );
 }
 
-/** Shares of attention that go to the prompts, by block of each tower. */
+/** Share of the attention that goes to the prompts in each block of both towers. */
 export function attentionFigure(
   measured: { method: Labelled; dash?: Line["dash"]; image?: number[]; text: number[] }[],
 ): Figure {
@@ -114,9 +121,9 @@ export function attentionFigure(
       const y = shares[key]?.map((share) => 100 * share);
       return y ? [{ ...method, dash, x: upTo(y.length), y }] : [];
     });
-  const ticks = (of: Line[]) => of[0]?.x;
+  const blockTicks = (drawn: Line[]) => drawn[0]?.x;
   const [image, text] = [lines("image"), lines("text")];
-  const said = measured.map(
+  const summaries = measured.map(
     ({ method, text }) => `${method.title} ${text.map((share) => (100 * share).toFixed(0)).join(" / ")} %`,
   );
   return linesFigure(
@@ -129,7 +136,7 @@ export function attentionFigure(
         unit: " %",
         digits: 1,
         lines: image,
-        ticks: ticks(image),
+        ticks: blockTicks(image),
         fromZero: true,
       },
       {
@@ -138,15 +145,21 @@ export function attentionFigure(
         unit: " %",
         digits: 1,
         lines: text,
-        ticks: ticks(text),
+        ticks: blockTicks(text),
         fromZero: true,
       },
     ],
-    { height: 370, alt: `Share of the end token's attention that goes to the context, by block: ${said.join("; ")}` },
+    {
+      height: 370,
+      alt: `Share of the end token's attention that goes to the context, by block: ${summaries.join("; ")}`,
+    },
   );
 }
 
-/** Mean predicted probabilities, a row for the pictures of each class; the heading of each panel has the mean of the true classes. */
+/**
+ * Mean predicted probabilities as heat maps, with one row for the images of each class. The heading of each panel gives the
+ * mean probability of the true class.
+ */
 export function confusionFigure(
   title: string,
   classNames: string[],
@@ -155,7 +168,9 @@ export function confusionFigure(
   const gap = 0.04;
   const width = (1 - gap * (measured.length - 1)) / measured.length;
   const domains = measured.map((_, k): [number, number] => [k * (width + gap), k * (width + gap) + width]);
-  const truth = measured.map(({ rows }) => (100 * rows.reduce((sum, row, c) => sum + row[c], 0)) / rows.length);
+  const trueClassMeans = measured.map(
+    ({ rows }) => (100 * rows.reduce((sum, row, c) => sum + row[c], 0)) / rows.length,
+  );
   const names = classNames.map((name) => escapeHtml(name.replaceAll("_", " "))); // Plotly reads labels as HTML
   const data = measured.map(
     ({ method, rows }, k) =>
@@ -170,29 +185,29 @@ export function confusionFigure(
         hovertemplate: `${method.title}: a picture of %{y}<br>is called %{x} with %{z:.1f} %<extra></extra>`,
       }) as unknown as Data,
   );
-  const hidden = { ...axis, showgrid: false, showticklabels: false, ticks: "" };
+  const bareAxis = { ...axis, showgrid: false, showticklabels: false, ticks: "" };
   const base = baseLayout(title, 370);
   const layout = {
     ...base,
     margin: { ...base.margin, t: 74 }, // no legend
     ...Object.fromEntries(
       measured.flatMap((_, k) => {
-        const at = k === 0 ? "" : `${k + 1}`;
+        const suffix = k === 0 ? "" : `${k + 1}`;
         const x = {
-          ...hidden,
+          ...bareAxis,
           domain: domains[k],
-          anchor: `y${at}`,
+          anchor: `y${suffix}`,
           title: { text: "called", font: { size: 13 }, standoff: 6 },
         };
         const y = {
-          ...hidden,
-          anchor: `x${at}`,
+          ...bareAxis,
+          anchor: `x${suffix}`,
           autorange: "reversed",
           title: k === 0 ? { text: "picture of", font: { size: 13 } } : undefined,
         };
         return [
-          [`xaxis${at}`, x],
-          [`yaxis${at}`, y],
+          [`xaxis${suffix}`, x],
+          [`yaxis${suffix}`, y],
         ];
       }),
     ),
@@ -209,14 +224,14 @@ export function confusionFigure(
       colorbar: { ticksuffix: " %", thickness: 12, outlinewidth: 0, tickfont: { color: faintInk } },
     },
     annotations: measured.map(({ method }, k) =>
-      panelTitle(`<b>${method.title}</b>: true class ${truth[k].toFixed(0)} %`, domains[k]),
+      panelTitle(`<b>${method.title}</b>: true class ${trueClassMeans[k].toFixed(0)} %`, domains[k]),
     ),
   } as unknown as Partial<Layout>;
-  const said = measured.map(({ method }, k) => `${method.title} ${truth[k].toFixed(1)}`);
+  const summaries = measured.map(({ method }, k) => `${method.title} ${trueClassMeans[k].toFixed(1)}`);
   return {
     data,
     layout,
     config: baseConfig("predictions"),
-    alt: `${title}; mean probability of the true class (%): ${said.join(", ")}`,
+    alt: `${title}; mean probability of the true class (%): ${summaries.join(", ")}`,
   };
 }

@@ -1,4 +1,4 @@
-/** Base, novel and harmonic-mean accuracy of each method as grouped bars, beside the averages that the paper prints. */
+/** Base, novel and harmonic-mean accuracy of each method as grouped bars, next to the averages reported in the paper. */
 import type { Data, Layout } from "plotly.js-dist-min";
 import { type Paper, paperBaseToNovel, paperTitle } from "../results/paper";
 import { overSeeds, type Summary } from "../results/statistics";
@@ -8,9 +8,12 @@ import { exact, inWords, menu, unspread, views } from "./views";
 
 const metrics = ["base", "novel", "hm"] as const;
 const labels = ["base", "novel", "harmonic mean"];
-const panels: { ours: [number, number]; paper: [number, number] } = { ours: [0, 0.485], paper: [0.545, 1] };
+const panelDomains: Record<"measured" | "paper", [number, number]> = { measured: [0, 0.485], paper: [0.545, 1] };
 
-/** Bars of one method in one panel. Deviations (over seeds) become error bars, numbers stand in or above the bars while they fit. */
+/**
+ * Bars of one method in one panel. Standard deviations over seeds are drawn as error bars; if `numbered`, the values are
+ * written inside the bars.
+ */
 function bars(
   method: Labelled,
   names: string[],
@@ -49,7 +52,7 @@ function bars(
   } as Data;
 }
 
-/** What a trace shows of a method. */
+/** The values that one trace shows of a method. */
 function values(summary: Summary | undefined) {
   const spreads = metrics.map((m) => summary?.[m]);
   return {
@@ -61,9 +64,10 @@ function values(summary: Summary | undefined) {
 }
 
 /**
- * Left our runs (with several datasets: their mean, and a menu for each), right the paper's averages over its 11 datasets for the
- * methods it has. Both panels share one percentage axis.
- * @throws when there is no run of the named methods
+ * The left panel shows our runs: the mean over the datasets, and a menu to choose single datasets if there are several. The
+ * right panel shows the paper's averages over its 11 datasets, for those methods that it reports. Both panels share one
+ * percentage axis.
+ * @throws if there is no run of the named methods
  */
 export function baseNovelFigure(scores: MethodScore[], methods: Labelled[], paper: Paper): Figure {
   const shown = methods.filter((m) => scores.some((s) => s.method === m.name));
@@ -71,8 +75,8 @@ export function baseNovelFigure(scores: MethodScore[], methods: Labelled[], pape
   const names = shown.map((m) => m.name);
   const all = views(scores.filter((s) => names.includes(s.method)));
   const numbered = shown.length <= 4;
-  const ours = shown.map((m) => bars(m, names, all[0].of(m.name), "x", numbered));
-  const theirs = shown.flatMap((m) => {
+  const measuredBars = shown.map((m) => bars(m, names, all[0].of(m.name), "x", numbered));
+  const paperBars = shown.flatMap((m) => {
     const row = paperBaseToNovel(paper, m.title);
     return row ? [bars(m, names, unspread(row), "x2", numbered)] : [];
   });
@@ -95,25 +99,27 @@ export function baseNovelFigure(scores: MethodScore[], methods: Labelled[], pape
     };
   });
   const base = baseLayout("Accuracy on base and novel classes", 420);
-  const top = Math.max(...[...ours, ...theirs].flatMap((t) => (t as { y: (number | null)[] }).y.map((v) => v ?? 0)));
+  const top = Math.max(
+    ...[...measuredBars, ...paperBars].flatMap((t) => (t as { y: (number | null)[] }).y.map((v) => v ?? 0)),
+  );
   const percent = { ...axis, range: [0, Math.min(100, Math.ceil((top * 1.08) / 10) * 10)], ticksuffix: " %" };
   const layout = {
     ...base,
     barmode: "group",
     bargap: 0.22,
     bargroupgap: 0.06,
-    xaxis: { ...axis, showgrid: false, domain: panels.ours, ticks: "", tickfont: { size: 13 } },
-    xaxis2: { ...axis, showgrid: false, domain: panels.paper, ticks: "", tickfont: { size: 13 }, anchor: "y2" },
+    xaxis: { ...axis, showgrid: false, domain: panelDomains.measured, ticks: "", tickfont: { size: 13 } },
+    xaxis2: { ...axis, showgrid: false, domain: panelDomains.paper, ticks: "", tickfont: { size: 13 }, anchor: "y2" },
     yaxis: percent,
     yaxis2: { ...percent, matches: "y", anchor: "x2", showticklabels: false, ticks: "" },
     annotations: [
-      panelTitle(heading(all[0].label), panels.ours),
-      panelTitle(`<b>Paper</b>: mean of 11 datasets, ViT-B/16 (${paperTitle.split(",")[0]})`, panels.paper),
+      panelTitle(heading(all[0].label), panelDomains.measured),
+      panelTitle(`<b>Paper</b>: mean of 11 datasets, ViT-B/16 (${paperTitle.split(",")[0]})`, panelDomains.paper),
     ],
     ...menu(buttons),
   } as unknown as Partial<Layout>;
   return {
-    data: [...ours, ...theirs],
+    data: [...measuredBars, ...paperBars],
     layout,
     config: baseConfig("base-novel"),
     alt: inWords("Base to novel", all[0], shown),

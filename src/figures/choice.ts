@@ -1,27 +1,27 @@
-/** Several figures as one with a menu: ours and the paper's, or one for each dataset. */
+/** Combines several figures into one with a menu, such as our numbers and the paper's, or one figure for each dataset. */
 import type { Data, Layout } from "plotly.js-dist-min";
 import type { Figure } from "./style";
 import { menu } from "./views";
 
-/** The first is seen first, and is what a still picture shows. The figures should be of the same height. */
+/** The first figure is the one shown initially, and the one that a saved file shows. All should have the same height. */
 export function choiceFigure(choices: { label: string; figure: Figure }[]): Figure {
-  if (choices.length === 0) throw new Error("there is no figure to choose");
+  if (choices.length === 0) throw new Error("the list of figures is empty: there is nothing to choose from");
   const [{ figure: first }] = choices;
   const keys = [...new Set(choices.flatMap(({ figure }) => Object.keys(figure.layout)))];
   const buttons = choices.map(({ label, figure }, chosen) => ({
     label,
     method: "update",
     args: [
-      { visible: choices.flatMap((other, k) => other.figure.data.map(() => k === chosen)) },
+      { visible: choices.flatMap(({ figure }, k) => figure.data.map(() => k === chosen)) },
       Object.fromEntries(keys.map((key) => [key, (figure.layout as Record<string, unknown>)[key] ?? null])),
     ],
   }));
   const data = choices.flatMap(({ figure }, k) => figure.data.map((trace) => ({ ...trace, visible: k === 0 }) as Data));
   const { height = 400, margin } = first.layout;
-  const inside = height - (margin?.t ?? 0) - (margin?.b ?? 0);
+  const plotHeight = height - (margin?.t ?? 0) - (margin?.b ?? 0);
   return {
     ...first,
     data,
-    layout: { ...first.layout, ...menu(buttons, 1 + ((margin?.t ?? 0) - 8) / inside) } as Partial<Layout>,
+    layout: { ...first.layout, ...menu(buttons, 1 + ((margin?.t ?? 0) - 8) / plotHeight) } as Partial<Layout>,
   };
 }

@@ -1,20 +1,20 @@
-/** What methods cost on the same classes: bars for each of four measures, ours or the paper's. */
+/** Cost of methods on the same classes: bars for each of four measures, from our measurements or from the paper. */
 import type { Data, Layout } from "plotly.js-dist-min";
 import { paperTitle } from "../results/paper";
 import type { Labelled, Table } from "../results/table";
 import { choiceFigure } from "./choice";
 import { axis, baseConfig, baseLayout, colourOf, type Figure, faintInk, ink, panelTitle } from "./style";
 
-/** Columns of the cost table and how their numbers are written. */
+/** A column of the cost table, its heading, and the number of decimals. */
 type Measure = { key: string; title: string; digits: number };
 
-const ours: Measure[] = [
+const measuredColumns: Measure[] = [
   { key: "parameters", title: "numbers learnt", digits: 0 },
   { key: "GFLOP a step", title: "GFLOP a step", digits: 1 },
   { key: "ms a step", title: "ms a step", digits: 0 },
   { key: "pictures a second", title: "pictures/s tested", digits: 0 },
 ];
-const theirs: Measure[] = [
+const paperColumns: Measure[] = [
   { key: "paperParameters", title: "numbers learnt", digits: 0 },
   { key: "paperTrain", title: "GFLOP, training", digits: 1 },
   { key: "paperMinutes", title: "training, min", digits: 1 },
@@ -22,9 +22,9 @@ const theirs: Measure[] = [
 ];
 
 /**
- * What methods cost beside what they learn: trainable parameters, operations and seconds, ours and the paper's.
- * @param table the cost benchmark's, of one dataset
- * @throws when it has no row of these methods
+ * Cost of each method: trainable parameters, operations and time, as we measured them and as the paper reports them.
+ * @param table of the cost benchmark, for one dataset
+ * @throws if the table has no row of these methods
  */
 export function costFigure(table: Table, methods: Labelled[]): Figure {
   const rows = methods.flatMap((method) =>
@@ -35,10 +35,12 @@ export function costFigure(table: Table, methods: Labelled[]): Figure {
     const shown = rows.filter(({ row }) => measures.some(({ key }) => row[key] !== undefined));
     return barsFigure(heading, measures, shown);
   };
-  const choices = [{ label: "our numbers", figure: view(`<b>Ours</b>: ${rows[0].row.dataset}, this computer`, ours) }];
+  const choices = [
+    { label: "our numbers", figure: view(`<b>Ours</b>: ${rows[0].row.dataset}, this computer`, measuredColumns) },
+  ];
   if (rows.some(({ row }) => row.paperTrain !== undefined)) {
     const heading = `<b>Paper</b>: SUN397, ViT-B/16, one A100 (${paperTitle.split(",")[0]})`;
-    choices.push({ label: "the paper's numbers", figure: view(heading, theirs) });
+    choices.push({ label: "the paper's numbers", figure: view(heading, paperColumns) });
   }
   return choiceFigure(choices);
 }
@@ -75,14 +77,14 @@ function barsFigure(
         hovertemplate: `<b>%{y}</b><br>${title}: %{text}<extra></extra>`,
       }) as unknown as Data,
   );
-  const xaxes = values.map((list, k) => {
-    const most = Math.max(...list.map((value) => value ?? 0));
+  const xaxes = values.map((measured, k) => {
+    const largest = Math.max(...measured.map((value) => value ?? 0));
     return [
       `xaxis${k === 0 ? "" : k + 1}`,
       {
         ...axis,
         domain: domains[k],
-        range: [0, most * 1.5 || 1],
+        range: [0, largest * 1.5 || 1],
         showgrid: false,
         showticklabels: false,
         ticks: "",
@@ -108,13 +110,13 @@ function barsFigure(
     },
     annotations: measures.map(({ title }, k) => panelTitle(`<b>${title}</b>`, domains[k])),
   } as unknown as Partial<Layout>;
-  const said = rows.map(
+  const summaries = rows.map(
     ({ method }, i) => `${method.title} ${measures.map(({ digits }, k) => text(values[k][i], digits)).join(" / ")}`,
   );
   return {
     data,
     layout,
     config: baseConfig("cost"),
-    alt: `${measures.map(({ title }) => title).join(" / ")}: ${said.join("; ")}`,
+    alt: `${measures.map(({ title }) => title).join(" / ")}: ${summaries.join("; ")}`,
   };
 }

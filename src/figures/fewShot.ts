@@ -1,4 +1,4 @@
-/** Accuracy against the number of shots: a line per method, zero-shot CLIP as a dashed line. */
+/** Accuracy against the number of shots: one line per method, and a dashed line for zero-shot CLIP. */
 
 import type { AccuracyScore } from "../results/accuracy";
 import { type Paper, paperTitle } from "../results/paper";
@@ -11,36 +11,38 @@ import type { Figure } from "./style";
 type Point = { shots: number; value: Spread };
 
 /**
- * The mean of our datasets, the paper's mean of its 11, and each of our datasets, by a menu. A method stands in a mean where it was run on
- * all datasets of it; bars are standard deviations over seeds.
- * @param scores whose `column` is the number of shots, 0 for zero-shot
- * @throws when there is no score
+ * A menu chooses between the mean over our datasets, the paper's mean over its 11 datasets, and each of our datasets. The
+ * mean over our datasets shows a method only at those numbers of shots with which it was run on all of them. Error bars are
+ * standard deviations over seeds.
+ * @param scores with the number of shots in `column`, 0 for zero-shot
+ * @throws if there is no score
  */
 export function fewShotFigure(scores: AccuracyScore[], methods: Labelled[], paper: Paper): Figure {
   const datasets = [...new Set(scores.map((s) => s.dataset))];
   if (datasets.length === 0) throw new Error(`no few-shot run of ${methods.map((m) => m.name).join(", ")} to draw`);
-  const over = `, ${overSeeds(scores)}`;
-  const points = (method: Labelled, of: AccuracyScore[]): Point[] => {
-    const own = of.filter((s) => s.method === method.name);
-    const wanted = new Set(of.map((s) => s.dataset)).size;
-    return [...new Set(own.map((s) => Number(s.column)))]
+  const seeds = `, ${overSeeds(scores)}`;
+  const points = (method: Labelled, list: AccuracyScore[]): Point[] => {
+    const ofMethod = list.filter((s) => s.method === method.name);
+    const datasetCount = new Set(list.map((s) => s.dataset)).size;
+    return [...new Set(ofMethod.map((s) => Number(s.column)))]
       .sort((a, b) => a - b)
       .flatMap((shots) => {
-        const at = own.filter((s) => s.column === `${shots}`);
-        return new Set(at.map((s) => s.dataset)).size === wanted ? [{ shots, value: average(at) }] : [];
+        const withShots = ofMethod.filter((s) => s.column === `${shots}`);
+        const isComplete = new Set(withShots.map((s) => s.dataset)).size === datasetCount;
+        return isComplete ? [{ shots, value: average(withShots) }] : [];
       });
   };
-  const each = datasets.map((dataset) => {
-    const of = scores.filter((s) => s.dataset === dataset);
-    const own = methods.map((method) => ({ method, points: points(method, of) }));
-    return { label: dataset, figure: shotsFigure(`<b>Ours</b>: ${dataset}${over}`, own) };
+  const datasetChoices = datasets.map((dataset) => {
+    const ofDataset = scores.filter((s) => s.dataset === dataset);
+    const drawn = methods.map((method) => ({ method, points: points(method, ofDataset) }));
+    return { label: dataset, figure: shotsFigure(`<b>Ours</b>: ${dataset}${seeds}`, drawn) };
   });
-  const mean = methods.map((method) => ({ method, points: points(method, scores) }));
-  const ours = {
+  const means = methods.map((method) => ({ method, points: points(method, scores) }));
+  const meanChoice = {
     label: `mean of ${datasets.length} datasets`,
-    figure: shotsFigure(`<b>Ours</b>: mean of ${datasets.length} datasets${over}`, mean),
+    figure: shotsFigure(`<b>Ours</b>: mean of ${datasets.length} datasets${seeds}`, means),
   };
-  const printed = methods.flatMap((method) => {
+  const paperPoints = methods.flatMap((method) => {
     const values = paper.fewShot.rows[method.title]?.average;
     return values
       ? [
@@ -55,8 +57,11 @@ export function fewShotFigure(scores: AccuracyScore[], methods: Labelled[], pape
       : [];
   });
   const heading = `<b>Paper</b>: mean of 11 datasets, ViT-B/16 (${paperTitle.split(",")[0]})`;
-  const theirs = printed.length > 0 ? [{ label: "the paper's numbers", figure: shotsFigure(heading, printed) }] : [];
-  return choiceFigure(datasets.length > 1 ? [ours, ...theirs, ...each] : [...each, ...theirs]);
+  const paperChoice =
+    paperPoints.length > 0 ? [{ label: "the paper's numbers", figure: shotsFigure(heading, paperPoints) }] : [];
+  return choiceFigure(
+    datasets.length > 1 ? [meanChoice, ...paperChoice, ...datasetChoices] : [...datasetChoices, ...paperChoice],
+  );
 }
 
 function shotsFigure(heading: string, drawn: { method: Labelled; points: Point[] }[]): Figure {
@@ -64,24 +69,31 @@ function shotsFigure(heading: string, drawn: { method: Labelled; points: Point[]
     .filter((k) => k > 0)
     .sort((a, b) => a - b);
   const lines = drawn.flatMap(({ method, points }): Line[] => {
-    const few = points.filter((p) => p.shots > 0);
-    const [zero] = points.filter((p) => p.shots === 0);
-    if (zero)
+    const fewShotPoints = points.filter((p) => p.shots > 0);
+    const [zeroShotPoint] = points.filter((p) => p.shots === 0);
+    if (zeroShotPoint)
       return [
         {
           ...method,
           title: `${method.title}, zero-shot`,
           x: shots,
-          y: shots.map(() => zero.value.mean),
+          y: shots.map(() => zeroShotPoint.value.mean),
           dash: "dash",
           plain: true,
         },
       ];
-    if (few.length === 0) return [];
-    return [{ ...method, x: few.map((p) => p.shots), y: few.map((p) => p.value.mean), sd: few.map((p) => p.value.sd) }];
+    if (fewShotPoints.length === 0) return [];
+    return [
+      {
+        ...method,
+        x: fewShotPoints.map((p) => p.shots),
+        y: fewShotPoints.map((p) => p.value.mean),
+        sd: fewShotPoints.map((p) => p.value.sd),
+      },
+    ];
   });
   const last = shots[shots.length - 1];
-  const said = drawn.flatMap(({ method, points }) =>
+  const summaries = drawn.flatMap(({ method, points }) =>
     points.filter((p) => p.shots === last || p.shots === 0).map((p) => `${method.title} ${p.value.mean.toFixed(1)}`),
   );
   return linesFigure(
@@ -90,7 +102,7 @@ function shotsFigure(heading: string, drawn: { method: Labelled; points: Point[]
     [{ title: heading, x: "shots: training pictures of each class", lines, unit: " %", ticks: shots, log: "x" }],
     {
       height: 460,
-      alt: `Few-shot accuracy (%) with ${last} shots: ${said.join("; ")}`,
+      alt: `Few-shot accuracy (%) with ${last} shots: ${summaries.join("; ")}`,
     },
   );
 }

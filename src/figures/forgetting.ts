@@ -1,4 +1,4 @@
-/** Base and novel accuracy after every epoch: where a method begins to forget. */
+/** Base and novel accuracy after every epoch, which shows when a method begins to forget. */
 
 import type { Data, Layout } from "plotly.js-dist-min";
 import { mean } from "simple-statistics";
@@ -24,23 +24,23 @@ const panels: { key: "base" | "novel"; title: string; domain: [number, number] }
 ];
 
 /**
- * A panel for base and one for novel classes. Each method in `methods` is a line over its epochs (mean over the runs given, a band of
- * one standard deviation where there are several), with a diamond for its final prompts: for PromptSRC those that GPA averages over the
- * epochs. `zeroShot` is drawn as a dashed line.
- * @throws when runs of a method hold no accuracy per epoch
+ * One panel for base and one for novel classes. Each method in `methods` is a line over its epochs: the mean over its runs,
+ * with a band of one standard deviation if there are several runs. A diamond marks the accuracy of the final prompts, which
+ * for PromptSRC are the average over the epochs by GPA. `zeroShot` is drawn as a dashed line.
+ * @throws if the runs of a method contain no accuracy per epoch
  */
 export function forgettingFigure(runs: Run[], methods: Labelled[], zeroShot: Labelled): Figure {
   const last = Math.max(...runs.flatMap((r) => r.epochs.map((e) => e.epoch)));
-  const data = panels.flatMap((panel, at) => {
-    const place = { xaxis: at === 0 ? "x" : "x2", yaxis: at === 0 ? "y" : "y2" };
-    const lines = methods.flatMap((method) => lineOf(runs, method, panel.key, at === 0, place));
+  const data = panels.flatMap((panel, k) => {
+    const axes = { xaxis: k === 0 ? "x" : "x2", yaxis: k === 0 ? "y" : "y2" };
+    const lines = methods.flatMap((method) => lineOf(runs, method, panel.key, k === 0, axes));
     const frozen = runs.filter((r) => r.method === zeroShot.name);
-    return frozen.length > 0 ? [dashed(frozen, zeroShot, panel.key, last, at === 0, place), ...lines] : lines;
+    return frozen.length > 0 ? [zeroShotLine(frozen, zeroShot, panel.key, last, k === 0, axes), ...lines] : lines;
   });
   data.push(finalMark);
   const ranges = equalSpans(
     ["y", "y2"].map((axisName) =>
-      data.filter((t) => (t as Place).yaxis === axisName).flatMap((t) => (t as { y: number[] }).y),
+      data.filter((t) => (t as PanelAxes).yaxis === axisName).flatMap((t) => (t as { y: number[] }).y),
     ),
   );
   const datasets = [...new Set(runs.map((r) => r.dataset))];
@@ -60,10 +60,10 @@ export function forgettingFigure(runs: Run[], methods: Labelled[], zeroShot: Lab
     yaxis2: { ...axis, ticksuffix: " %", range: ranges[1], anchor: "x2" },
     annotations: panels.map((p) => panelTitle(p.title, p.domain)),
   } as unknown as Partial<Layout>;
-  return { data, layout, config: baseConfig("forgetting"), alt: describe(runs, methods) };
+  return { data, layout, config: baseConfig("forgetting"), alt: altText(runs, methods) };
 }
 
-/** The legend's entry for the diamonds. */
+/** A trace without data, which gives the diamonds an entry in the legend. */
 const finalMark = {
   type: "scatter",
   mode: "markers",
@@ -74,17 +74,17 @@ const finalMark = {
   hoverinfo: "skip",
 } as unknown as Data;
 
-type Place = { xaxis: string; yaxis: string };
+type PanelAxes = { xaxis: string; yaxis: string };
 
-function lineOf(runs: Run[], method: Labelled, key: "base" | "novel", legend: boolean, place: Place): Data[] {
-  const own = runs.filter((r) => r.method === method.name);
-  checkOnlySeedsDiffer(own.map((run) => ({ ...run, setting: settingOf(run) })));
-  const epochs = (own[0]?.epochs ?? []).filter((e) => e.metrics).map((e) => e.epoch);
+function lineOf(runs: Run[], method: Labelled, key: "base" | "novel", legend: boolean, axes: PanelAxes): Data[] {
+  const methodRuns = runs.filter((r) => r.method === method.name);
+  checkOnlySeedsDiffer(methodRuns.map((run) => ({ ...run, setting: settingOf(run) })));
+  const epochs = (methodRuns[0]?.epochs ?? []).filter((e) => e.metrics).map((e) => e.epoch);
   if (epochs.length === 0)
     throw new Error(`the runs of ${method.title} hold no accuracy per epoch; run them with perEpoch: true`);
   const colour = colourOf(method.name);
   const points = epochs.map((epoch) =>
-    spread(own.flatMap((r) => r.epochs.find((e) => e.epoch === epoch)?.metrics?.[key] ?? [])),
+    spread(methodRuns.flatMap((r) => r.epochs.find((e) => e.epoch === epoch)?.metrics?.[key] ?? [])),
   );
   const means = points.map((p) => p.mean);
   const band = points.some((p) => p.sd !== undefined)
@@ -100,7 +100,7 @@ function lineOf(runs: Run[], method: Labelled, key: "base" | "novel", legend: bo
           hoverinfo: "skip",
           showlegend: false,
           legendgroup: method.name,
-          ...place,
+          ...axes,
         },
       ]
     : [];
@@ -116,7 +116,7 @@ function lineOf(runs: Run[], method: Labelled, key: "base" | "novel", legend: bo
     marker: { color: colour, size: 5 },
     customdata: points.map(exact),
     hovertemplate: `${method.title}: %{customdata} %<extra></extra>`,
-    ...place,
+    ...axes,
   };
   const final = {
     type: "scatter",
@@ -125,22 +125,22 @@ function lineOf(runs: Run[], method: Labelled, key: "base" | "novel", legend: bo
     legendgroup: method.name,
     showlegend: false,
     x: [epochs[epochs.length - 1]],
-    y: [mean(own.map((r) => r.metrics[key]))],
+    y: [mean(methodRuns.map((r) => r.metrics[key]))],
     marker: { color: "#ffffff", size: 11, symbol: "diamond", line: { color: colour, width: 2.2 } },
     hovertemplate: `${method.title}, final prompts: %{y:.2f} %<extra></extra>`,
     cliponaxis: false,
-    ...place,
+    ...axes,
   };
   return [...band, line, final] as Data[];
 }
 
-function dashed(
+function zeroShotLine(
   runs: Run[],
   method: Labelled,
   key: "base" | "novel",
   epochs: number,
   legend: boolean,
-  place: Place,
+  axes: PanelAxes,
 ): Data {
   const value = mean(runs.map((r) => r.metrics[key]));
   return {
@@ -153,15 +153,16 @@ function dashed(
     y: [value, value],
     line: { color: colourOf(method.name), width: 2, dash: "dash" },
     hovertemplate: `${method.title}: ${value.toFixed(2)} %<extra></extra>`,
-    ...place,
+    ...axes,
   } as Data;
 }
 
-function describe(runs: Run[], methods: Labelled[]): string {
+function altText(runs: Run[], methods: Labelled[]): string {
   const parts = methods.map((m) => {
-    const own = runs.filter((r) => r.method === m.name);
-    const first = own[0].epochs.find((e) => e.metrics)?.metrics;
-    return `${m.title} novel ${first?.novel.toFixed(1)} after the first epoch, ${mean(own.map((r) => r.metrics.novel)).toFixed(1)} at the end`;
+    const methodRuns = runs.filter((r) => r.method === m.name);
+    const first = methodRuns[0].epochs.find((e) => e.metrics)?.metrics;
+    const final = mean(methodRuns.map((r) => r.metrics.novel));
+    return `${m.title} novel ${first?.novel.toFixed(1)} after the first epoch, ${final.toFixed(1)} at the end`;
   });
   return `Base and novel accuracy (%) after every epoch: ${parts.join("; ")}`;
 }

@@ -1,10 +1,10 @@
-/** Lines in panels side by side: whatever is measured at a few points, such as after every epoch or with every number of shots. */
+/** Line plots in one or several panels, for anything measured at a few points, such as epochs or numbers of shots. */
 import type { Data, Layout } from "plotly.js-dist-min";
 import { axis, baseConfig, baseLayout, colourOf, type Figure, panelTitle, translucent } from "./style";
 
 /**
- * `name` gives the colour, `title` stands in the legend, once for all panels. Deviations, where there are any, become error bars; `band` is
- * the low and the high end of an interval at each point.
+ * `name` determines the colour. `title` appears in the legend, once for all panels. The standard deviations `sd`, if given,
+ * are drawn as error bars. `band` holds the lower and the upper end of an interval at each point.
  */
 export type Line = {
   name: string;
@@ -14,12 +14,15 @@ export type Line = {
   sd?: (number | undefined)[];
   band?: [number, number][];
   dash?: "solid" | "dash" | "dot";
-  /** Without marks at its points. */
+  /** Draws the line without markers at its points. */
   plain?: boolean;
   colour?: string;
 };
 
-/** `scale` of both axes or of one; `ticks` are where x is labelled; `unit` follows the numbers, such as " %". */
+/**
+ * `log` names the axes with a logarithmic scale. `ticks` are the values at which the x axis is labelled. `unit` is appended
+ * to the numbers, such as " %".
+ */
 export type Panel = {
   title: string;
   x: string;
@@ -33,10 +36,13 @@ export type Panel = {
 
 export type LinesLayout = { height?: number; columns?: number; alt: string };
 
-/** Share of the width, or of the height, between neighbouring panels. */
+/** Gap between neighbouring panels, as a share of the figure's width (x) or height (y). */
 const gaps = { x: 0.075, y: 0.2 };
 
-/** Panels in rows of `columns` (all in one row unless said otherwise). `name` is the file's name when the figure is saved by hand. */
+/**
+ * Arranges the panels in rows of `columns` panels; by default all are in one row. `name` is the file name proposed when the
+ * figure is saved with Plotly's camera button.
+ */
 export function linesFigure(
   title: string,
   name: string,
@@ -46,32 +52,32 @@ export function linesFigure(
   const rows = Math.ceil(panels.length / columns);
   const titles = new Set(panels.flatMap(({ lines }) => lines.map((line) => line.title)));
   const layout: Record<string, unknown> = { ...baseLayout(title, height, [...titles]), hovermode: "x" };
-  const seen = new Set<string>();
+  const titlesInLegend = new Set<string>();
   const data = panels.flatMap((panel, k) => {
-    const at = k === 0 ? "" : `${k + 1}`;
-    const across = panelDomain(k % columns, columns, gaps.x);
-    const down = panelDomain(rows - 1 - Math.floor(k / columns), rows, gaps.y);
-    layout[`xaxis${at}`] = {
+    const suffix = k === 0 ? "" : `${k + 1}`;
+    const xDomain = panelDomain(k % columns, columns, gaps.x);
+    const yDomain = panelDomain(rows - 1 - Math.floor(k / columns), rows, gaps.y);
+    layout[`xaxis${suffix}`] = {
       ...axis,
       showgrid: false,
-      domain: across,
-      anchor: `y${at}`,
+      domain: xDomain,
+      anchor: `y${suffix}`,
       title: { text: panel.x, font: { size: 13 }, standoff: 6 },
       ...(panel.log?.includes("x") ? { type: "log" } : {}),
       ...(panel.ticks ? { tickvals: panel.ticks, ticktext: panel.ticks.map(String), minor: { ticks: "" } } : {}),
     };
-    layout[`yaxis${at}`] = {
+    layout[`yaxis${suffix}`] = {
       ...axis,
-      domain: down,
-      anchor: `x${at}`,
+      domain: yDomain,
+      anchor: `x${suffix}`,
       ticksuffix: panel.unit,
       ...(panel.log?.includes("y") ? { type: "log", dtick: 1, minor: { ticks: "" } } : {}),
       ...(panel.fromZero ? { rangemode: "tozero" } : {}),
     };
     return panel.lines.flatMap((line) => {
-      const first = !seen.has(line.title);
-      seen.add(line.title);
-      return [...(line.band ? [band(line, line.band, at)] : []), trace(line, panel, first, at)];
+      const showInLegend = !titlesInLegend.has(line.title);
+      titlesInLegend.add(line.title);
+      return [...(line.band ? [band(line, line.band, suffix)] : []), trace(line, panel, showInLegend, suffix)];
     });
   });
   layout.annotations = panels.map((panel, k) => ({
@@ -81,26 +87,26 @@ export function linesFigure(
   return { data, layout: layout as Partial<Layout>, config: baseConfig(name), alt };
 }
 
-/** The k-th of n equal parts of a side. */
+/** Start and end of the k-th of n equal panels along one side, as shares of that side. */
 function panelDomain(k: number, n: number, gap: number): [number, number] {
-  const part = (1 - gap * (n - 1)) / n;
-  return [k * (part + gap), k * (part + gap) + part];
+  const size = (1 - gap * (n - 1)) / n;
+  return [k * (size + gap), k * (size + gap) + size];
 }
 
-function band({ name, title, x, colour = colourOf(name) }: Line, ends: [number, number][], at: string): Data {
+function band({ name, title, x, colour = colourOf(name) }: Line, interval: [number, number][], suffix: string): Data {
   return {
     type: "scatter",
     mode: "lines",
     x: [...x, ...x.slice().reverse()],
-    y: [...ends.map(([low]) => low), ...ends.map(([, high]) => high).reverse()],
+    y: [...interval.map(([low]) => low), ...interval.map(([, high]) => high).reverse()],
     fill: "toself",
     fillcolor: translucent(colour, 0.15),
     line: { width: 0 },
     hoverinfo: "skip",
     showlegend: false,
     legendgroup: title,
-    xaxis: `x${at}`,
-    yaxis: `y${at}`,
+    xaxis: `x${suffix}`,
+    yaxis: `y${suffix}`,
   } as Data;
 }
 
@@ -108,10 +114,10 @@ function trace(
   { name, title, x, y, sd, band, dash = "solid", plain, colour = colourOf(name) }: Line,
   panel: Panel,
   legend: boolean,
-  at: string,
+  suffix: string,
 ) {
   const { unit = "", digits = 2 } = panel;
-  const deviates = sd?.some((value) => value !== undefined);
+  const hasDeviations = sd?.some((value) => value !== undefined);
   return {
     type: "scatter",
     mode: plain ? "lines" : "lines+markers",
@@ -122,7 +128,7 @@ function trace(
     y,
     line: { color: colour, width: 2.2, dash },
     marker: { color: colour, size: 6 },
-    ...(deviates
+    ...(hasDeviations
       ? { error_y: { type: "data", array: sd?.map((value) => value ?? 0), color: colour, thickness: 1.2, width: 3 } }
       : {}),
     customdata: y.map((value, k) => {
@@ -131,7 +137,7 @@ function trace(
       return `${value.toFixed(digits)}${deviation}${interval}`;
     }),
     hovertemplate: `${title}: %{customdata}${unit}<extra></extra>`,
-    xaxis: `x${at}`,
-    yaxis: `y${at}`,
+    xaxis: `x${suffix}`,
+    yaxis: `y${suffix}`,
   } as Data;
 }

@@ -1,15 +1,15 @@
-/** Accuracy against a setting: base, novel and harmonic mean over the values of one number, a line per series. */
+/** Accuracy against the values of one numeric setting: base, novel and harmonic mean, with one line per series. */
 import type { Data, Layout } from "plotly.js-dist-min";
 import type { Triple } from "../results/paper";
 import type { Labelled, MethodScore } from "../results/table";
 import { axis, baseConfig, baseLayout, equalSpans, type Figure, faintInk, panelTitle } from "./style";
 import { axisName, ends, exact, inWords, menu, metricPanels, oursAndPaper, underTitle, type View } from "./views";
 
-/** Points of one line: the value of the setting, and the row of the results that was run with it. */
+/** One line of the figure. For each point, `at` is the value of the setting and `row` the row of results run with it. */
 export type Series = { title: string; points: { at: number; row: string }[] };
 
-/** One series in PromptSRC's blue, further ones in colours and marks that are told apart without colour too. */
-const looks = [
+/** The first series has PromptSRC's blue. The marker shapes distinguish the series even without colour. */
+const seriesStyles = [
   { colour: "#1f5fa8", symbol: "circle" },
   { colour: "#e08e0b", symbol: "diamond" },
   { colour: "#009e73", symbol: "square" },
@@ -18,7 +18,7 @@ const looks = [
 
 const plotHeight = 250; // pixels
 
-/** Panels with room for the numbers of their own axes. */
+/** Panel domains that leave room for the tick labels of each panel's y axis. */
 const domains: [number, number][] = [
   [0, 0.285],
   [0.3575, 0.6425],
@@ -28,18 +28,19 @@ const domains: [number, number][] = [
 export type Setting = { title: string; axis: string; series: Series[]; chosen?: { at: number; label: string } };
 
 /**
- * Three panels over the same values, evenly spaced, with axes of the same length. Points are means, bars
- * standard deviations over seeds; a dotted line stands at `chosen`. The menu is that of `variantsFigure`.
- * @throws when there is no run of any row
+ * Three panels over the same values of the setting, which are evenly spaced. Their y axes span ranges of equal length. Points
+ * are means, error bars are standard deviations over seeds, and a dotted line marks `chosen`. The menu is the same as that
+ * of `variantsFigure`.
+ * @throws if there is no run of any row
  */
 export function settingFigure(
   { title, axis: name, series, chosen }: Setting,
   scores: MethodScore[],
   paper: (row: Labelled) => Triple | undefined = () => undefined,
 ): Figure {
-  const has = (row: string) => scores.some((s) => s.method === row);
+  const hasRuns = (row: string) => scores.some((s) => s.method === row);
   const drawn = series
-    .map((s) => ({ ...s, points: s.points.filter(({ row }) => has(row)) }))
+    .map((s) => ({ ...s, points: s.points.filter(({ row }) => hasRuns(row)) }))
     .filter(({ points }) => points.length > 0);
   const rows = drawn.flatMap(({ title, points }) =>
     points.map(({ at, row }) => ({ name: row, title: `${title} ${at}` })),
@@ -51,21 +52,23 @@ export function settingFigure(
     rows,
     paper,
   );
-  const numbers = [...new Set(drawn.flatMap(({ points }) => points.map(({ at }) => at)))].sort((a, b) => a - b);
+  const settingValues = [...new Set(drawn.flatMap(({ points }) => points.map(({ at }) => at)))].sort((a, b) => a - b);
   const traces = metricPanels.flatMap(({ key }, k) => drawn.map((line, i) => ({ key, k, line, i })));
-  const place = (view: View) => {
-    const found = traces.map(({ key, line }) => line.points.map(({ row }) => view.of(row)?.[key]));
-    const reach = metricPanels.map((_, k) => found.flatMap((list, t) => (traces[t].k === k ? list.flatMap(ends) : [])));
+  const valuesOf = (view: View) => {
+    const spreads = traces.map(({ key, line }) => line.points.map(({ row }) => view.of(row)?.[key]));
+    const extents = metricPanels.map((_, k) =>
+      spreads.flatMap((list, t) => (traces[t].k === k ? list.flatMap(ends) : [])),
+    );
     return {
-      y: found.map((list) => list.map((v) => v?.mean ?? null)),
-      customdata: found.map((list) => list.map(exact)),
-      deviations: found.map((list) => list.map((v) => v?.sd ?? 0)),
-      ranges: equalSpans(reach),
+      y: spreads.map((list) => list.map((v) => v?.mean ?? null)),
+      customdata: spreads.map((list) => list.map(exact)),
+      deviations: spreads.map((list) => list.map((v) => v?.sd ?? 0)),
+      ranges: equalSpans(extents),
     };
   };
-  const placed = all.map(place);
+  const viewValues = all.map(valuesOf);
   const data = traces.map(({ k, line, i }, t) => {
-    const { colour, symbol } = looks[i % looks.length];
+    const { colour, symbol } = seriesStyles[i % seriesStyles.length];
     return {
       type: "scatter",
       mode: line.points.length > 1 ? "lines+markers" : "markers",
@@ -74,11 +77,11 @@ export function settingFigure(
       showlegend: k === 0 && drawn.length > 1,
       xaxis: axisName("x", k),
       yaxis: axisName("y", k),
-      x: line.points.map(({ at }) => numbers.indexOf(at)),
+      x: line.points.map(({ at }) => settingValues.indexOf(at)),
       text: line.points.map(({ at }) => `${at}`),
-      y: placed[0].y[t],
-      customdata: placed[0].customdata[t],
-      error_y: { type: "data", array: placed[0].deviations[t], color: colour, thickness: 1.2, width: 3 },
+      y: viewValues[0].y[t],
+      customdata: viewValues[0].customdata[t],
+      error_y: { type: "data", array: viewValues[0].deviations[t], color: colour, thickness: 1.2, width: 3 },
       line: { color: colour, width: 2.2 },
       marker: { color: colour, symbol, size: 9 },
       connectgaps: false,
@@ -86,7 +89,7 @@ export function settingFigure(
       hovertemplate: `<b>${drawn.length > 1 ? `${line.title}, ` : ""}${name} %{text}</b><br>%{customdata} %<extra></extra>`,
     } as unknown as Data;
   });
-  const buttons = placed.map(({ y, customdata, deviations, ranges }, v) => ({
+  const buttons = viewValues.map(({ y, customdata, deviations, ranges }, v) => ({
     label: all[v].label,
     method: "update",
     args: [
@@ -97,16 +100,16 @@ export function settingFigure(
       },
     ],
   }));
-  const at = chosen ? numbers.indexOf(chosen.at) : -1;
+  const chosenIndex = chosen ? settingValues.indexOf(chosen.at) : -1;
   const legend = drawn.length > 1 ? 24 : 0;
   const base = baseLayout(title, 150 + plotHeight);
-  // Places are numbers and not categories: the menu's updates would make Plotly guess the axis's type anew.
+  // Positions are numbers, not categories, because an update by the menu would make Plotly infer the axis type again.
   const x = {
     ...axis,
-    tickvals: numbers.map((_, i) => i),
-    ticktext: numbers.map(String),
+    tickvals: settingValues.map((_, i) => i),
+    ticktext: settingValues.map(String),
     showgrid: false,
-    range: [-0.4, numbers.length - 0.6],
+    range: [-0.4, settingValues.length - 0.6],
   };
   const layout = {
     ...base,
@@ -124,20 +127,22 @@ export function settingFigure(
             title: { text: name, font: { size: 13 }, standoff: 6 },
           },
         ],
-        [axisName("yaxis", k), { ...axis, range: placed[0].ranges[k], anchor: axisName("x", k), nticks: 7 }],
+        [axisName("yaxis", k), { ...axis, range: viewValues[0].ranges[k], anchor: axisName("x", k), nticks: 7 }],
       ]),
     ),
-    shapes: at < 0 ? [] : domains.map((_, k) => standing(at, k)),
+    shapes: chosenIndex < 0 ? [] : domains.map((_, k) => verticalLine(chosenIndex, k)),
     annotations: [
       ...metricPanels.map((panel, k) => panelTitle(panel.title, domains[k])),
-      ...(at < 0 ? [] : domains.map((_, k) => label(chosen?.label ?? "", at, k, at >= numbers.length / 2))),
+      ...(chosenIndex < 0
+        ? []
+        : domains.map((_, k) => label(chosen?.label ?? "", chosenIndex, k, chosenIndex >= settingValues.length / 2))),
     ],
     ...menu(buttons, 1 + (88 + legend) / plotHeight),
   } as unknown as Partial<Layout>;
   return { data, layout, config: baseConfig("setting"), alt: inWords(title, all[0], rows) };
 }
 
-const standing = (x: number, k: number) => ({
+const verticalLine = (x: number, k: number) => ({
   type: "line",
   layer: "below",
   xref: axisName("x", k),

@@ -1,10 +1,10 @@
-/** The look that all figures share: one colour and one dash per method, type, grid, size; and the shape of a figure. */
+/** The style common to all figures (colours of the methods, fonts, grid, margins), and the type of a figure. */
 import type { Config, Data, Layout } from "plotly.js-dist-min";
 
-/** What Plotly draws: plain data, ready for a notebook, a file or a snapshot. `alt` says in words what is seen. */
+/** A Plotly figure as plain data, for a notebook, a file or a snapshot. `alt` describes its content in words. */
 export type Figure = { data: Data[]; layout: Partial<Layout>; config?: Partial<Config>; alt: string };
 
-/** Told apart by colour-blind readers too (after Okabe and Ito), and by lightness in grey print. */
+/** Distinguishable for colour-blind readers (after Okabe and Ito), and by lightness when printed in grey. */
 const colours: Record<string, string> = {
   clip: "#8a8f98",
   clip60: "#a9adb5",
@@ -23,13 +23,14 @@ const colours: Record<string, string> = {
   "coop-src": "#8f2d3f",
   "maple-src": "#00604a",
 };
-const spare = ["#3b4a9b", "#a83279", "#2f7f7f", "#8c6d1f", "#666a73"];
+const fallbackColours = ["#3b4a9b", "#a83279", "#2f7f7f", "#8c6d1f", "#666a73"];
 
-/** The colour of a method by its registry name; a name without one of its own gets a spare by its place in `all`. */
+/** The colour of a method by its registry name. Any other name gets a fallback colour by its position in `all`. */
 export const colourOf = (name: string, all: string[] = [name]): string =>
-  colours[name] ?? spare[Math.max(0, all.filter((n) => !(n in colours)).indexOf(name)) % spare.length];
+  colours[name] ??
+  fallbackColours[Math.max(0, all.filter((n) => !(n in colours)).indexOf(name)) % fallbackColours.length];
 
-/** A colour `#rrggbb` with opacity, for bands and error bars. */
+/** Adds an opacity to a colour `#rrggbb`, for bands. */
 export function translucent(colour: string, opacity: number): string {
   const [r, g, b] = [1, 3, 5].map((at) => Number.parseInt(colour.slice(at, at + 2), 16));
   return `rgba(${r},${g},${b},${opacity})`;
@@ -40,7 +41,7 @@ export const faintInk = "#626872";
 const grid = "#e6e8eb";
 const family = '"Inter", "Helvetica Neue", Arial, "Liberation Sans", sans-serif';
 
-/** Width in CSS pixels at which figures are saved; in a notebook they fill the width there is. */
+/** Width in CSS pixels at which figures are saved. In a notebook they fill the available width. */
 export const figureWidth = 900;
 
 export const axis = {
@@ -55,16 +56,19 @@ export const axis = {
   automargin: true,
 };
 
-/** Room over the panels for title, legend and headings, and under them for the axis. */
-const around = { t: 104, b: 46 };
+/** Margin in pixels above the panels for title, legend and headings, and below them for the axis. */
+const margins = { t: 104, b: 46 };
 
-/** Rows of a legend in a figure of 600 pixels: an entry takes about 48 pixels and 7 for each letter. */
+/** Estimated rows of the legend in a figure 600 pixels wide: an entry takes about 48 pixels plus 7 for each letter. */
 const legendRows = (titles: string[]): number =>
   Math.max(1, Math.ceil(titles.reduce((sum, title) => sum + 48 + 7 * title.length, 0) / 530));
 
-/** Layout common to all figures; a white ground, so that a figure reads alike in dark themes and on paper. `legend` are its entries. */
+/**
+ * Layout common to all figures. The background is white so that a figure looks the same in dark themes and on paper.
+ * `legend` lists the titles in the legend.
+ */
 export const baseLayout = (title: string, height: number, legend: string[] = []): Partial<Layout> => {
-  const margin = { l: 58, r: 18, ...around, t: around.t + 24 * (legendRows(legend) - 1) };
+  const margin = { l: 58, r: 18, ...margins, t: margins.t + 24 * (legendRows(legend) - 1) };
   return {
     title: {
       text: title,
@@ -96,7 +100,7 @@ export const baseLayout = (title: string, height: number, legend: string[] = [])
   };
 };
 
-/** The mode bar: the camera saves SVG; no button that uploads the figure (Plotly 4 has one unless told otherwise). */
+/** The mode bar: its camera button saves SVG. The button that uploads the figure, a default of Plotly 4, is removed. */
 export const baseConfig = (name: string): Partial<Config> => ({
   displaylogo: false,
   showSendToCloud: false,
@@ -105,14 +109,14 @@ export const baseConfig = (name: string): Partial<Config> => ({
   modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
 });
 
-/** One range per panel, of the same length in all, so that a gain and a loss of one point look alike. */
+/** One axis range per panel, all of equal length, so that one percentage point has the same size in every panel. */
 export function equalSpans(panelValues: number[][]): [number, number][] {
-  const ends = panelValues.map((v) => [Math.min(...v), Math.max(...v)]);
-  const span = Math.max(...ends.map(([low, high]) => high - low), 5) * 1.12;
-  return ends.map(([low, high]) => [(low + high - span) / 2, (low + high + span) / 2]);
+  const extremes = panelValues.map((v) => [Math.min(...v), Math.max(...v)]);
+  const span = Math.max(...extremes.map(([low, high]) => high - low), 5) * 1.12;
+  return extremes.map(([low, high]) => [(low + high - span) / 2, (low + high + span) / 2]);
 }
 
-/** A heading over one panel, `at` being the panel's share of the width. */
+/** A heading above one panel. `at` is the panel's domain: its left and right end as shares of the width. */
 export const panelTitle = (text: string, at: [number, number]): Record<string, unknown> => ({
   text,
   showarrow: false,

@@ -1,4 +1,4 @@
-/** What training on one dataset does to others: accuracy on each target less that of a reference, a dot per method. */
+/** Transfer from one source dataset to others: a method's accuracy on each target minus that of a reference method. */
 import type { Data, Layout } from "plotly.js-dist-min";
 import type { AccuracyScore } from "../results/accuracy";
 import { type PaperTable, paperTitle } from "../results/paper";
@@ -8,8 +8,8 @@ import { choiceFigure } from "./choice";
 import { axis, baseConfig, baseLayout, colourOf, type Figure, faintInk, panelTitle } from "./style";
 import { exact } from "./views";
 
-/** Accuracy, and how much more than the reference's it is. */
-type Cell = { accuracy: Spread; more: Spread };
+/** Accuracy, and its difference from the accuracy of the reference method. */
+type Cell = { accuracy: Spread; difference: Spread };
 type TransferPanel = {
   heading: string;
   source: string;
@@ -17,14 +17,15 @@ type TransferPanel = {
   rows: { method: Labelled; cells: (Cell | undefined)[] }[];
 };
 
-/** The column of the mean over the targets. */
-const averaged = "average";
+/** Name of the column with the mean over the targets. */
+const averageColumn = "average";
 
 /**
- * Ours or, by the menu, the paper's: the dataset that was trained on, each target, the targets' average. Zero at the height of the first method
- * that there is, zero-shot CLIP where it was run. Bars are standard deviations over seeds.
- * @param scores of all datasets, `column` their names
- * @throws when there is no score
+ * Columns for the source dataset (the one trained on), each target, and the average over the targets; a menu chooses between
+ * our numbers and the paper's. Zero is the accuracy of the first method that has scores, which is zero-shot CLIP if it was
+ * run. Error bars are standard deviations over seeds.
+ * @param scores of all datasets, with the dataset's name in `column`
+ * @throws if there is no score
  */
 export function transferFigure(
   title: string,
@@ -35,38 +36,44 @@ export function transferFigure(
 ): Figure {
   const shown = methods.filter((method) => scores.some((s) => s.method === method.name));
   if (shown.length === 0) throw new Error(`no run of ${methods.map((m) => m.name).join(", ")} to draw`);
-  const heading = (whose: string, of: Labelled, more: string) =>
-    `<b>${whose}</b>: points more than ${of.title}; ${more}`;
-  const mine = ourPanel(heading("Ours", shown[0], overSeeds(scores)), scores, source, shown);
-  const printed = methods.filter((method) => paper.rows[method.title]);
-  const views = [{ label: "our numbers", figure: dotsFigure(title, mine) }];
-  if (printed.length > 1) {
-    const theirs = paperPanel(heading("Paper", printed[0], `ViT-B/16 (${paperTitle.split(",")[0]})`), printed, paper);
-    views.push({ label: "the paper's numbers", figure: dotsFigure(title, theirs) });
+  const heading = (numbersFrom: string, reference: Labelled, conditions: string) =>
+    `<b>${numbersFrom}</b>: points more than ${reference.title}; ${conditions}`;
+  const measured = measuredPanel(heading("Ours", shown[0], overSeeds(scores)), scores, source, shown);
+  const inPaper = methods.filter((method) => paper.rows[method.title]);
+  const views = [{ label: "our numbers", figure: dotsFigure(title, measured) }];
+  if (inPaper.length > 1) {
+    const paperHeading = heading("Paper", inPaper[0], `ViT-B/16 (${paperTitle.split(",")[0]})`);
+    views.push({
+      label: "the paper's numbers",
+      figure: dotsFigure(title, paperPanel(paperHeading, inPaper, paper)),
+    });
   }
   return choiceFigure(views);
 }
 
-function ourPanel(heading: string, scores: AccuracyScore[], source: string, methods: Labelled[]): TransferPanel {
+function measuredPanel(heading: string, scores: AccuracyScore[], source: string, methods: Labelled[]): TransferPanel {
   const targets = [...new Set(scores.map((s) => s.dataset))].filter((name) => name !== source).sort();
-  const has = scores.some((s) => s.dataset === source);
-  const columns = [...(has ? [source] : []), ...targets, ...(targets.length > 1 ? [averaged] : [])];
-  const of = (method: Labelled, column: string) =>
+  const hasSource = scores.some((s) => s.dataset === source);
+  const columns = [...(hasSource ? [source] : []), ...targets, ...(targets.length > 1 ? [averageColumn] : [])];
+  const scoresOf = (method: Labelled, column: string) =>
     scores.filter(
-      (s) => s.method === method.name && (column === averaged ? s.dataset !== source : s.dataset === column),
+      (s) => s.method === method.name && (column === averageColumn ? s.dataset !== source : s.dataset === column),
     );
   const [reference] = methods;
   const rows = methods.map((method) => ({
     method,
     cells: columns.map((column): Cell | undefined => {
-      const own = of(method, column);
-      const paired = own.flatMap((s) => {
-        const other = of(reference, column).find((r) => r.dataset === s.dataset && r.seed === s.seed);
-        return other ? [{ ...s, accuracy: s.accuracy - other.accuracy }] : [];
+      const cellScores = scoresOf(method, column);
+      const differences = cellScores.flatMap((s) => {
+        const referenceScore = scoresOf(reference, column).find((r) => r.dataset === s.dataset && r.seed === s.seed);
+        return referenceScore ? [{ ...s, accuracy: s.accuracy - referenceScore.accuracy }] : [];
       });
-      if (paired.length === 0 || (column === averaged && new Set(paired.map((s) => s.dataset)).size < targets.length))
+      if (
+        differences.length === 0 ||
+        (column === averageColumn && new Set(differences.map((s) => s.dataset)).size < targets.length)
+      )
         return undefined;
-      return { accuracy: average(own), more: average(paired) };
+      return { accuracy: average(cellScores), difference: average(differences) };
     }),
   }));
   return { heading, source, columns, rows };
@@ -76,7 +83,7 @@ function paperPanel(heading: string, methods: Labelled[], { columns, rows }: Pap
   const single = (mean: number): Spread => ({ mean, n: 1 });
   const reference = rows[methods[0].title];
   const cells = (values: number[]) =>
-    values.map((value, k): Cell => ({ accuracy: single(value), more: single(value - reference[k]) }));
+    values.map((value, k): Cell => ({ accuracy: single(value), difference: single(value - reference[k]) }));
   return {
     heading,
     source: columns[0],
@@ -95,22 +102,22 @@ function dotsFigure(title: string, { heading, source, columns, rows }: TransferP
       mode: "markers",
       name: method.title,
       x: columns.map((_, c) => c + offset),
-      y: cells.map((cell) => cell?.more.mean ?? null),
+      y: cells.map((cell) => cell?.difference.mean ?? null),
       error_y: {
         type: "data",
-        array: cells.map((cell) => cell?.more.sd ?? 0),
+        array: cells.map((cell) => cell?.difference.sd ?? 0),
         color: colourOf(method.name, names),
         thickness: 1.3,
         width: 0,
       },
       marker: { color: colourOf(method.name, names), size: 9 },
       customdata: cells.map(
-        (cell, c) => cell && `${columns[c]}: ${exact(cell.accuracy)} % (${signed(cell.more.mean, 2)})`,
+        (cell, c) => cell && `${columns[c]}: ${exact(cell.accuracy)} % (${signed(cell.difference.mean, 2)})`,
       ),
       hovertemplate: `<b>${method.title}</b><br>%{customdata}<extra></extra>`,
     } as unknown as Data;
   });
-  const apart = columns.flatMap((column, c) => (column === source || column === averaged ? [c] : []));
+  const shaded = columns.flatMap((column, c) => (column === source || column === averageColumn ? [c] : []));
   const layout = {
     ...baseLayout(
       title,
@@ -123,12 +130,12 @@ function dotsFigure(title: string, { heading, source, columns, rows }: TransferP
       range: [-0.55, columns.length - 0.45],
       tickvals: columns.map((_, c) => c),
       ticktext: columns.map((column, c) =>
-        c === 0 ? `<b>${column}</b><br>trained on` : column === averaged ? `<b>${column}</b>` : column,
+        c === 0 ? `<b>${column}</b><br>trained on` : column === averageColumn ? `<b>${column}</b>` : column,
       ),
       ticks: "",
     },
     yaxis: { ...axis, zeroline: true, zerolinecolor: "#8a8f98", zerolinewidth: 1.4 },
-    shapes: apart.map((c) => ({
+    shapes: shaded.map((c) => ({
       type: "rect",
       layer: "below",
       xref: "x",
@@ -142,13 +149,13 @@ function dotsFigure(title: string, { heading, source, columns, rows }: TransferP
     })),
     annotations: [{ ...panelTitle(heading, [0, 1]), font: { size: 13, color: faintInk } }],
   } as unknown as Partial<Layout>;
-  const said = rows.map(
+  const summaries = rows.map(
     ({ method, cells }) => `${method.title} ${cells[cells.length - 1]?.accuracy.mean.toFixed(1) ?? "-"}`,
   );
   return {
     data,
     layout,
     config: baseConfig("transfer"),
-    alt: `${title}, ${columns[columns.length - 1]} (%): ${said.join("; ")}`,
+    alt: `${title}, ${columns[columns.length - 1]} (%): ${summaries.join("; ")}`,
   };
 }

@@ -1,20 +1,20 @@
-/** Rows of dots: base, novel and harmonic-mean accuracy of many methods or variants, ours or the paper's. */
+/** Dot plot of base, novel and harmonic-mean accuracy of many methods or variants, from our runs or from the paper. */
 import type { Data, Layout } from "plotly.js-dist-min";
 import type { Triple } from "../results/paper";
 import type { Labelled, MethodScore } from "../results/table";
 import { axis, baseConfig, baseLayout, colourOf, equalSpans, type Figure, faintInk, ink, panelTitle } from "./style";
 import { axisName, ends, exact, inWords, menu, metricPanels, oursAndPaper, underTitle, type View } from "./views";
 
-/** A row of the figure, in the colour of its method where it is a variant of one. */
+/** A row of the figure. A variant of a method has the colour of that `method`. */
 export type VariantRow = Labelled & { method?: { name: string } };
 
 const rowHeight = 36; // pixels
 
 /**
- * A row per variant; a panel each for base, novel and HM, with axes of the same length. Dots are means, bars standard deviations over
- * seeds; a dotted line stands at the first row. The menu has the mean over the datasets, the paper's numbers where it prints any of
- * these rows, and each dataset.
- * @throws when there is no run of the named rows
+ * One row per variant, and one panel each for base, novel and HM, whose axes span ranges of equal length. Dots are means,
+ * error bars are standard deviations over seeds, and a dotted line marks the value of the first row. The menu offers the mean
+ * over the datasets, the paper's numbers if it reports any of these rows, and each dataset.
+ * @throws if there is no run of the named rows
  */
 export function variantsFigure<Row extends VariantRow>(
   title: string,
@@ -29,7 +29,7 @@ export function variantsFigure<Row extends VariantRow>(
     shown,
     paper,
   );
-  const drawn = all.map((view) => placed(view, shown));
+  const drawn = all.map((view) => valuesOf(view, shown));
   const names = shown.map((row) => (row.method ?? row).name);
   const data = drawn[0].panels.map(
     (panel, k) =>
@@ -91,8 +91,8 @@ export function variantsFigure<Row extends VariantRow>(
   return { data, layout, config: baseConfig("variants"), alt: inWords(title, all[0], shown) };
 }
 
-/** What a view puts into each panel. */
-function placed(view: View, rows: Labelled[]) {
+/** The points, deviations and axis range of each panel in a view, and the dotted lines. */
+function valuesOf(view: View, rows: Labelled[]) {
   const values = metricPanels.map(({ key }) => rows.map((row) => view.of(row.name)?.[key]));
   const ranges = equalSpans(values.map((list) => list.flatMap(ends)));
   const panels = values.map((list, k) => ({

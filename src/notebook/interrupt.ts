@@ -1,16 +1,17 @@
-/** Stopping a cell: Jupyter's stop button sends SIGINT, which must reach the loop that trains. */
+/** Interrupting a cell: Jupyter's stop button sends SIGINT, and the training loop must be told to stop. */
 
-let forget: (() => void) | undefined;
+let removeListener: (() => void) | undefined;
 
 /**
- * A signal that is aborted by the next interrupt (the stop button, or Ctrl-C). The kernel rejects the cell by itself but leaves its
- * loop running; a loop that watches this signal ends after its step, with all finished epochs and runs kept.
+ * Returns a signal that is aborted by the next interrupt (the stop button, or Ctrl-C). On an interrupt the kernel rejects the
+ * cell, but the cell's loop continues to run. A loop that checks this signal ends after its current step, and all finished
+ * epochs and runs remain stored.
  */
 export function onInterrupt(): AbortSignal {
-  forget?.();
+  removeListener?.();
   const controller = new AbortController();
   const stop = () => controller.abort(new Error("interrupted"));
   process.once("SIGINT", stop);
-  forget = () => process.removeListener("SIGINT", stop);
+  removeListener = () => process.removeListener("SIGINT", stop);
   return controller.signal;
 }

@@ -1,4 +1,4 @@
-/** Pictures for notebooks: a look at a dataset, and still pictures of interactive figures for viewers that run no scripts. */
+/** Pictures for notebooks: samples of a dataset, and PNGs of interactive figures for viewers that run no scripts. */
 
 import { readFileSync } from "node:fs";
 import sharp from "sharp";
@@ -12,7 +12,7 @@ import type { Html } from "./show";
 const side = 56; // pixels of one picture
 const gap = 4;
 
-/** Pictures side by side as one JPEG, each resized to a square. */
+/** One JPEG with the pictures side by side, each resized to a square. */
 async function strip(items: Item[]): Promise<Buffer> {
   const pictures = await Promise.all(
     items.map((item) =>
@@ -27,14 +27,14 @@ async function strip(items: Item[]): Promise<Buffer> {
     .toBuffer();
 }
 
-/** `count` of the items, evenly spaced: their neighbours show the same drawing. */
+/** Selects `count` evenly spaced items, because neighbouring items show the same drawing. */
 const spaced = <T>(items: T[], count: number): T[] =>
   items.length <= count
     ? items
     : Array.from({ length: count }, (_, k) => items[Math.floor(((k + 0.5) * items.length) / count)]);
 
-/** A row per class: its name and some of its training pictures. */
-async function column(dataset: Dataset, classes: number, perClass: number): Promise<string> {
+/** A table with one row per class: its name and `perClass` of its training pictures. */
+async function classTable(dataset: Dataset, classes: number, perClass: number): Promise<string> {
   const rows = dataset.classNames.slice(0, classes).map(async (name, label) => {
     const items = spaced(
       dataset.train.filter((item) => item.label === label),
@@ -47,32 +47,37 @@ async function column(dataset: Dataset, classes: number, perClass: number): Prom
   return `<table style="border-collapse:collapse">${(await Promise.all(rows)).join("")}</table>`;
 }
 
-/** Training pictures of the first base classes, and of the first novel classes, which training never sees. */
+/** Training pictures of the first base classes and of the first novel classes. Novel classes are not used in training. */
 export async function pictureGrid(base: Dataset, novel: Dataset, classes = 5, perClass = 5): Promise<Html> {
-  const halves = await Promise.all([column(base, classes, perClass), column(novel, classes, perClass)]);
-  const heads = [
+  const tables = await Promise.all([classTable(base, classes, perClass), classTable(novel, classes, perClass)]);
+  const headings = [
     `base classes (${base.classNames.length}), trained on`,
     `novel classes (${novel.classNames.length}), only tested on`,
   ];
   const cell = "vertical-align:top;text-align:left;background:none;padding:4px 12px 4px 0";
-  const html = `<table><tr style="background:none">${halves.map((half, k) => `<td style="${cell}"><b>${heads[k]}</b>${half}</td>`).join("")}</tr></table>`;
-  const list = (dataset: Dataset) => dataset.classNames.slice(0, classes).join(", ");
-  return { html, text: `${base.name}: base classes such as ${list(base)}; novel classes such as ${list(novel)}` };
+  const html = `<table><tr style="background:none">${tables.map((table, k) => `<td style="${cell}"><b>${headings[k]}</b>${table}</td>`).join("")}</tr></table>`;
+  const namesOf = (dataset: Dataset) => dataset.classNames.slice(0, classes).join(", ");
+  return { html, text: `${base.name}: base classes such as ${namesOf(base)}; novel classes such as ${namesOf(novel)}` };
 }
 
 type Output = { data?: Record<string, unknown> };
 type Notebook = { cells: { outputs?: Output[] }[] };
-const plotly = "application/vnd.plotly.v1+json";
+const plotlyMime = "application/vnd.plotly.v1+json";
 
-/** Adds a PNG, in the figure's own size, beside each figure of an executed notebook that has none, as JupyterLab does when it saves. Gives how many it added. */
+/**
+ * Adds a PNG, at the figure's size, to each figure output of an executed notebook that has none, as JupyterLab does when it
+ * saves a notebook.
+ * @returns the number of added PNGs
+ */
 export async function addPictures(notebook: string): Promise<number> {
   const content = JSON.parse(readFileSync(notebook, "utf8")) as Notebook;
-  const bare = content.cells.flatMap((c) => c.outputs ?? []).filter((o) => o.data?.[plotly] && !o.data["image/png"]);
-  if (bare.length === 0) return 0;
+  const outputs = content.cells.flatMap((c) => c.outputs ?? []);
+  const withoutPicture = outputs.filter((o) => o.data?.[plotlyMime] && !o.data["image/png"]);
+  if (withoutPicture.length === 0) return 0;
   await withPainter(async (paint) => {
-    for (const { data } of bare)
-      if (data) data["image/png"] = (await paint(data[plotly] as Figure, "png", 1)).toString("base64");
+    for (const { data } of withoutPicture)
+      if (data) data["image/png"] = (await paint(data[plotlyMime] as Figure, "png", 1)).toString("base64");
   });
   writeAtomic(notebook, `${JSON.stringify(content, null, 1)}\n`);
-  return bare.length;
+  return withoutPicture.length;
 }

@@ -1,4 +1,4 @@
-/** The sizes that a notebook runs in: what its run cell computes, and what it takes from stored runs. */
+/** The profiles of a notebook, which decide what its run cell computes and what it reads from stored runs. */
 
 import type { Engine } from "../engine/tf";
 import type { Row } from "../experiments/benchmark";
@@ -9,14 +9,19 @@ import { runInCell } from "./run";
 
 const profiles = ["stored", "full", "small"];
 
-/** `grid` is what the paper runs, `small` something of it that takes seconds; a run is looked for in `results`, then among those that came with the kit. */
+/**
+ * `grid` holds the jobs of the paper's experiment, `small` a part of it that takes seconds. A stored run is looked up first
+ * in `results`, then among the runs shipped with the kit.
+ */
 export type Parts = { profile: string; grid: Job[]; small: Job[]; engine: Engine; results: string };
 
 /**
- * `fresh` are the rows of the small jobs, which every profile runs, or finds in `results`. `rows` are what tables and figures show:
- * "stored": the grid's runs as far as they are stored; "full": all of them, computed into `results`; "small": the small jobs'. Where
- * nothing is stored (another model, say) they are the small jobs' too.
- * @throws UsageError for another profile; when it is stopped, as `runInCell`
+ * `fresh` are the rows of the small jobs, which every profile runs unless `results` already holds them. `rows` are the rows
+ * that tables and figures show. They depend on the profile:
+ * - "stored": those runs of the grid that are stored; if there are none (with another model, for example), the small jobs
+ * - "full": all runs of the grid; missing ones are computed and stored in `results`
+ * - "small": the small jobs
+ * @throws UsageError for an unknown profile; and if the run is interrupted, as in `runInCell`
  */
 export async function runProfile({
   profile,

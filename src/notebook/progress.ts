@@ -5,21 +5,24 @@ import { type Meter, meter, type Screen, terminalScreen } from "../experiments/p
 
 type Display = { text(line: string): void };
 
-/** Progress for the cell that calls this: finished lines stay above the line that moves. Outside a notebook it goes to standard error. */
+/**
+ * Progress display for the calling cell: finished lines stay above the line that is updated. Outside a notebook, progress is
+ * written to standard error.
+ */
 export function notebookProgress(): Meter {
-  const load = createRequire(join(process.cwd(), "package.json"));
-  if (!(load("tslab/dist/jupyter.js") as { lastWriteDisplayData?: unknown }).lastWriteDisplayData)
+  const requireModule = createRequire(join(process.cwd(), "package.json"));
+  if (!(requireModule("tslab/dist/jupyter.js") as { lastWriteDisplayData?: unknown }).lastWriteDisplayData)
     return meter(terminalScreen());
-  const display = (load("tslab") as { newDisplay(): Display }).newDisplay();
-  const said: string[] = [];
-  const draw = (line?: string) => display.text([...said, ...(line ? [line] : [])].join("\n"));
+  const display = (requireModule("tslab") as { newDisplay(): Display }).newDisplay();
+  const finishedLines: string[] = [];
+  const redraw = (line?: string) => display.text([...finishedLines, ...(line ? [line] : [])].join("\n"));
   const screen: Screen = {
-    update: draw,
+    update: redraw,
     print(line) {
-      said.push(line);
-      draw();
+      finishedLines.push(line);
+      redraw();
     },
-    clear: () => draw(),
+    clear: () => redraw(),
   };
   return meter(screen);
 }

@@ -1,4 +1,4 @@
-/** Running a grid from a cell. */
+/** Runs a grid from a notebook cell. */
 
 import type { Engine } from "../engine/tf";
 import { provenance } from "../experiments/provenance";
@@ -8,10 +8,10 @@ import { onInterrupt } from "./interrupt";
 import { notebookProgress } from "./progress";
 
 /**
- * Runs the jobs with a progress line under the cell; the stop button ends it after the present step.
- * `results` is the folder in which runs are stored and found again; those that came with the kit are not taken, since cells go on with the
- * trained prompts.
- * @throws when it is stopped, so that later cells do not run on half of the results
+ * Runs the jobs with a progress line under the cell. The stop button ends the run after the current step.
+ * `results` is the folder in which runs are stored and looked up. Runs shipped with the kit are not used, because later cells
+ * need the trained prompts.
+ * @throws if the run is interrupted, so that later cells do not use incomplete results
  */
 export async function runInCell(jobs: Job[], engine: Engine, results: string): Promise<Run[]> {
   const meter = notebookProgress();
@@ -22,6 +22,6 @@ export async function runInCell(jobs: Job[], engine: Engine, results: string): P
     root: results,
     shipped: false,
   });
-  if (interrupted) throw new Error("stopped; run the cell again and it goes on from the last finished epoch");
+  if (interrupted) throw new Error("the run was stopped; run the cell again to continue after the last finished epoch");
   return runs;
 }

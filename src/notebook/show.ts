@@ -1,25 +1,26 @@
 /**
- * What a cell shows: figures (interactive), tables, pictures. One output each, with plain text for viewers that know nothing else.
+ * Shows interactive figures, tables and pictures as outputs of a cell. Each is one output, which also contains plain text for
+ * viewers that support nothing else.
  *
- * A figure goes out as Plotly's JSON without a picture: JupyterLab's renderer would show the picture first and the live figure only
- * under the mouse. Lab itself adds the picture when it saves a notebook, and `addPictures` (pictures.ts) does so for notebooks run
- * without Lab, so that GitHub has something to show.
+ * A figure is sent as Plotly's JSON without a PNG, because JupyterLab's renderer would show the PNG first and the interactive
+ * figure only when the mouse is over it. JupyterLab adds the PNG when it saves a notebook. For notebooks that were run without
+ * JupyterLab, `addPictures` (pictures.ts) adds it, so that GitHub can show the figure.
  */
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import type { Figure } from "../figures/style";
 import { type Table, tableHtml, tableText } from "../results/table";
 
-/** Ready-made HTML and what it says in words. */
+/** HTML, and its content as plain text. */
 export type Html = { html: string; text: string };
-/** As much of a danfo DataFrame as is needed to show one. */
+/** The properties of a danfo DataFrame that are needed to show one. */
 export type Frame = { columns: string[]; values: unknown[] };
 export type Shown = Figure | Table | Html | Frame;
 
 type Bundle = Record<string, unknown>;
 type Writer = (content: { data: Bundle; metadata: Bundle; transient: Bundle }, update: boolean) => void;
 
-/** The MIME bundle of anything that can be shown. */
+/** The Jupyter MIME bundle (content by MIME type) of anything that can be shown. */
 export function bundleOf(thing: Shown): Bundle {
   if ("html" in thing) return { "text/html": thing.html, "text/plain": thing.text };
   if ("layout" in thing) {
@@ -36,18 +37,19 @@ function frameTable(frame: Frame): Table {
       frame.columns.map((name, k) => [name, Number.isNaN(values[k]) ? undefined : (values[k] as string | number)]),
     ),
   );
-  const whole = (name: string) => rows.every((r) => typeof r[name] !== "number" || Number.isInteger(r[name]));
+  const isInteger = (name: string) => rows.every((r) => typeof r[name] !== "number" || Number.isInteger(r[name]));
   return {
     title: "",
-    columns: frame.columns.map((name) => ({ key: name, title: name, digits: whole(name) ? 0 : 2 })),
+    columns: frame.columns.map((name) => ({ key: name, title: name, digits: isInteger(name) ? 0 : 2 })),
     rows,
   };
 }
 
-/** Shows a figure, a table, a danfo DataFrame or HTML as the output of the cell; outside a notebook its text is printed. */
+/** Shows a figure, a table, a danfo DataFrame or HTML as output of the cell. Outside a notebook, prints its plain text. */
 export function show(thing: Shown): void {
   const bundle = bundleOf(thing);
-  // tslab's public API sends one MIME type per output; this is the function beneath it, set when a kernel or the notebook runner is on.
+  // tslab's public API sends only one MIME type per output. This is the internal function that it calls, which is set if a
+  // kernel or the notebook runner is active.
   const jupyter = createRequire(join(process.cwd(), "package.json"))("tslab/dist/jupyter.js") as {
     lastWriteDisplayData?: Writer;
   };

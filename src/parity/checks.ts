@@ -1,14 +1,17 @@
-/** Comparing numbers with reference numbers: one line per check, counted. */
+/** Compares computed numbers with reference numbers, prints one line per check, and counts the results. */
 
 export type ParityReport = { passed: number; failed: number };
 
-/** |actual - expected| <= absolute + relative * |expected| for every element. */
+/** Every element must satisfy |actual - expected| <= absolute + relative * |expected|. */
 export type Tolerance = { relative: number; absolute: number };
 
-/** float32 sums differ in order from library to library (golden/README.md). */
+/** Libraries add float32 numbers in different orders, so results differ slightly (test/golden/README.md). */
 export const valueTolerance: Tolerance = { relative: 2e-4, absolute: 1e-5 };
 
-/** Gradients and trained parameters: 1e-3, near zero of the tensor's largest element. */
+/**
+ * Tolerance for gradients and trained parameters: 1e-3 relative, and an absolute tolerance for elements near zero of 1e-3
+ * times the tensor's largest element, at most 1e-5.
+ */
 export const gradientTolerance = (expected: ArrayLike<number>): Tolerance => ({
   relative: 1e-3,
   absolute: Math.min(1e-5, 1e-3 * largest(expected)),
@@ -22,22 +25,22 @@ export class Checks {
   readonly report: ParityReport = { passed: 0, failed: 0 };
   constructor(private readonly print: (line: string) => void) {}
 
-  /** Compares element by element and prints the largest difference. */
+  /** Compares two lists of numbers element by element and prints the largest difference. */
   same(name: string, actual: Numbers, expected: Numbers, tolerance: Tolerance = valueTolerance): void {
     if (actual.length !== expected.length) {
       this.fail(name, `${actual.length} numbers, expected ${expected.length}`);
       return;
     }
     let difference = 0;
-    let worst = -1;
+    let firstFailed = -1;
     for (let i = 0; i < expected.length; i++) {
       const d = Math.abs(actual[i] - expected[i]);
-      if (!(d <= tolerance.absolute + tolerance.relative * Math.abs(expected[i])) && worst < 0) worst = i;
-      if (!(d <= difference)) difference = d; // NaN counts as the largest
+      if (!(d <= tolerance.absolute + tolerance.relative * Math.abs(expected[i])) && firstFailed < 0) firstFailed = i;
+      if (!(d <= difference)) difference = d; // written so that NaN counts as the largest difference
     }
     const detail = `largest difference ${difference.toExponential(1)} of ${largest(expected).toExponential(1)}`;
-    if (worst < 0) this.pass(name, detail);
-    else this.fail(name, `${detail}; element ${worst} is ${actual[worst]}, expected ${expected[worst]}`);
+    if (firstFailed < 0) this.pass(name, detail);
+    else this.fail(name, `${detail}; element ${firstFailed} is ${actual[firstFailed]}, expected ${expected[firstFailed]}`);
   }
 
   pass(name: string, detail: string): void {
@@ -50,12 +53,12 @@ export class Checks {
     this.print(`FAILED  ${name.padEnd(44)} ${detail}`);
   }
 
-  /** Neither passed nor failed. */
+  /** Prints a line that counts neither as passed nor as failed. */
   note(name: string, detail: string): void {
     this.print(`-       ${name.padEnd(44)} ${detail}`);
   }
 
-  /** Runs a group of checks; an error in it is one failed check, and the others go on. */
+  /** Runs a group of checks. An error thrown in it counts as one failed check, and the other groups still run. */
   async group(name: string, run: () => void | Promise<void>): Promise<void> {
     try {
       await run();
@@ -66,7 +69,7 @@ export class Checks {
 }
 
 function largest(values: Numbers): number {
-  let most = 0;
-  for (let i = 0; i < values.length; i++) most = Math.max(most, Math.abs(values[i]));
-  return most;
+  let maximum = 0;
+  for (let i = 0; i < values.length; i++) maximum = Math.max(maximum, Math.abs(values[i]));
+  return maximum;
 }

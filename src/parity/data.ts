@@ -1,6 +1,7 @@
 /**
- * Parity of what comes before the model: pixels against Pillow and torchvision, few-shot draws against Python's generator, token ids
- * against CLIP's tokenizer. Each replays a folder of reference files through the functions that training uses.
+ * Parity of the inputs to the model: pixels compared with Pillow and torchvision, few-shot draws with Python's random number
+ * generator, token ids with CLIP's tokenizer. Each check passes a folder of reference files through the functions that
+ * training uses.
  */
 import path from "node:path";
 import { loadTokenizer } from "../clip/tokenizer";
@@ -14,8 +15,9 @@ import { Checks, type ParityReport } from "./checks";
 type Print = (line: string) => void;
 
 /**
- * Grey levels by which a JPEG may differ: decoders round the inverse cosine transform and the chroma upsampling differently
- * (libjpeg-turbo and mozjpeg agree to the bit; others stay within these). Lossless files must be equal to the bit.
+ * Largest allowed differences of a JPEG, in grey levels. JPEG decoders round the inverse cosine transform and the chroma
+ * upsampling differently: libjpeg-turbo and mozjpeg agree to the bit, other decoders stay within these bounds. Files in
+ * lossless formats must be equal to the bit.
  */
 export const jpegBound = { mean: 0.5, max: 16 };
 
@@ -24,7 +26,10 @@ type PixelCase = { key: string; file: string; kind: "test" | "crop"; size: numbe
   number
 >;
 
-/** A folder with pictures, cases.json and expected.safetensors, uint8 [size, size, 3] under each case's key. */
+/**
+ * Checks the preprocessing.
+ * @param folder with pictures, cases.json and expected.safetensors, which holds uint8 [size, size, 3] under each case's key
+ */
 export async function preprocessParity(folder: string, print: Print): Promise<ParityReport> {
   const checks = new Checks(print);
   const { tensors } = readSafetensors(path.join(folder, "expected.safetensors"));

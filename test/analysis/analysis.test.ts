@@ -74,7 +74,7 @@ beforeAll(async () => {
   ).runs;
   path = pathOf(promptsrc, task, job, folder);
   expect(() => pathOf(promptsrc, task, job, join(folder, "elsewhere"))).toThrow(
-    "is gone; delete the run and run it again",
+    "is missing; delete the stored run and run it again",
   );
 });
 afterAll(() => {

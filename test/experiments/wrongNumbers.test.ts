@@ -162,7 +162,7 @@ describe("a method that is not in the kit's registry", () => {
     const first = await runAll(jobs(unregistered(1)), root);
     const changed = await runAll(jobs(unregistered(-1)), root);
     expect([hasTrained(first), hasTrained(changed), changed.reused]).toEqual([true, true, []]);
-    expect(changed.messages).toContain("mine: not in the registry");
+    expect(changed.messages).toContain("mine: neither in the registry");
     expect(Math.sign(changed.runs[0].epochs[0].losses.ce)).toBe(-1);
   });
 

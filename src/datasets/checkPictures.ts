@@ -1,0 +1,87 @@
+/**
+ * Looks at every picture before a long run: a file that cannot be decoded is named at the start, not after two hours,
+ * and so are pictures of the test subset that are also trained on. What was found is remembered by the content of the
+ * file, so that a second look takes no time.
+ */
+import fs from "node:fs";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { writeAtomic } from "../io/atomicWrite";
+import { decode } from "../io/preprocess";
+import { UsageError } from "../util/errors";
+import type { Dataset, Item } from "./split";
+
+export type PictureProblem = { path: string; reason: string };
+
+const store = (fingerprint: string, folder: string) => join(folder, `${fingerprint}.json`);
+
+/**
+ * The pictures of a dataset that cannot be decoded.
+ * @param progress is called with how many of how many were looked at
+ */
+export async function undecodable(
+  dataset: Dataset,
+  progress: (done: number, total: number) => void = () => {},
+  cache = join(".cache", "decoded"),
+): Promise<PictureProblem[]> {
+  const file = store(dataset.fingerprint, cache);
+  const items = [
+    ...new Map([...dataset.train, ...dataset.val, ...dataset.test].map((item) => [item.path, item])).values(),
+  ];
+  try {
+    const known = JSON.parse(fs.readFileSync(file, "utf8")) as { pictures: number; problems: PictureProblem[] };
+    if (known.pictures === items.length) return known.problems;
+  } catch {
+    // Not looked at yet, or the file is damaged: the pictures are looked at.
+  }
+  const problems: PictureProblem[] = [];
+  let done = 0;
+  const look = async (item: Item) => {
+    try {
+      await decode(await readFile(item.path));
+    } catch (error) {
+      problems.push({ path: item.path, reason: (error as Error).message.replace(/^picture: /, "").split("\n")[0] });
+    }
+    progress(++done, items.length);
+  };
+  const queue = items.values();
+  await Promise.all(
+    Array.from({ length: 8 }, async () => {
+      for (const item of queue) await look(item);
+    }),
+  );
+  problems.sort((a, b) => (a.path < b.path ? -1 : 1));
+  try {
+    writeAtomic(file, JSON.stringify({ pictures: items.length, problems }));
+  } catch {
+    // A read-only disk: the pictures are looked at again next time.
+  }
+  return problems;
+}
+
+/** Test pictures whose content is also that of a training picture, by pairs of paths. */
+export function leakedPictures({ train, test }: Dataset): [train: string, test: string][] {
+  const trained = new Map(train.flatMap(({ hash, path }) => (hash ? [[hash, path] as const] : [])));
+  return test.flatMap(({ hash, path }) => {
+    const same = hash && trained.get(hash);
+    return same && same !== path ? [[same, path] as [string, string]] : [];
+  });
+}
+
+/** @throws UsageError naming pictures that cannot be decoded, unless they are to be skipped */
+export function withoutUndecodable(dataset: Dataset, problems: PictureProblem[], skip: boolean): Dataset {
+  if (problems.length === 0) return dataset;
+  if (!skip) {
+    const [{ path, reason }] = problems;
+    const more = problems.length > 1 ? `, and ${problems.length - 1} more` : "";
+    throw new UsageError(
+      `${dataset.name}: ${path} cannot be decoded (${reason})${more}; replace the files, or leave them out by --skip-corrupt`,
+    );
+  }
+  const broken = new Set(problems.map(({ path }) => path));
+  const keep = (items: Item[]) => items.filter(({ path }) => !broken.has(path));
+  const [train, test] = [keep(dataset.train), keep(dataset.test)];
+  const val = dataset.val === dataset.test ? test : keep(dataset.val);
+  // What is left is another dataset: its results must not be found under the fingerprint of the whole.
+  return { ...dataset, train, val, test, fingerprint: `${dataset.fingerprint}-without-${problems.length}` };
+}

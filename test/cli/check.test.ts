@@ -1,0 +1,86 @@
+/** `check` says what a path is; `reproduce` runs the paper's table from a CoOp root with a CLIP of true layout. */
+import { spawnSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { writeRandomClip } from "../../bench/randomClip";
+import { coopDatasets } from "../../src/datasets/coop";
+import { writeCoopRoot } from "../coopRoot";
+
+let folder: string;
+let root: string;
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), "check-"));
+  root = join(folder, "coop");
+  await writeCoopRoot(root);
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+function cli(...args: string[]): { status: number | null; out: string; err: string } {
+  const env = { ...process.env, INIT_CWD: folder, HF_HUB_CACHE: join(folder, "hub") };
+  const options = { encoding: "utf8", env } as const;
+  const { status, stdout, stderr } = spawnSync(
+    process.execPath,
+    ["--import", "tsx", "src/cli/main.ts", ...args],
+    options,
+  );
+  return { status, out: stdout, err: stderr };
+}
+
+describe("check", () => {
+  it("describes what can be used, with status 0", () => {
+    const here = (path: string) => join(process.cwd(), path);
+    const { status, out } = cli("check", "coop", here("weights/mini-clip"), here("test/pictures/grey.png"), "coop/dtd");
+    expect(out).toContain("It is a data root with 15 of CoOp's fifteen datasets.");
+    for (const { name } of coopDatasets) expect(out).toContain(`    ${name} `);
+    expect(out).toContain("It is a Hugging Face folder of a CLIP, 5 MB: every tensor is there");
+    expect(out).toContain("It is a picture of 24 x 16 pixels");
+    expect(out).toContain('Sentence of zero-shot CLIP: "{} texture."');
+    expect(status).toBe(0);
+  });
+
+  it("says what is missing and what to do, with status 1", () => {
+    renameSync(join(root, "caltech-101"), join(root, "caltech101"));
+    writeFileSync(join(folder, "page.safetensors"), "<!DOCTYPE html>");
+    mkdirSync(join(folder, "nothing"));
+    const { status, out, err } = cli(
+      "check",
+      "coop",
+      "page.safetensors",
+      "nothing",
+      "gone",
+      "openai/clip-vit-base-patch16",
+    );
+    renameSync(join(root, "caltech101"), join(root, "caltech-101"));
+    expect(out).toContain("is under another name: rename caltech101 to caltech-101");
+    expect(out).toContain("It is an HTML page, not the file itself");
+    expect(out).toContain("It is an empty folder.");
+    expect(out).toMatch(/there is nothing at .*gone/);
+    expect(out).toContain("hf download openai/clip-vit-base-patch16");
+    expect([status, err]).toEqual([1, ""]);
+  });
+});
+
+describe("reproduce", () => {
+  it.each([
+    ["base-to-novel", ["--datasets", "dtd,eurosat"], /PromptSRC +base +2 /],
+    ["domain-generalisation", ["--datasets", "imagenet_a,imagenet_sketch"], /PromptSRC +accuracy +3 /],
+  ])("%s: plan, tables of ours and the paper's, verdicts", (name, options, row) => {
+    const model = writeRandomClip({ textLayers: 2, visionLayers: 2 });
+    const methods = ["--methods", "clip,promptsrc", "--seeds", "1", "--results", "results"];
+    const { status, out, err } = cli("reproduce", name, "--model", model, "--data", "coop", ...options, ...methods);
+    expect([status, err.match(/^error.*/m)]).toEqual([0, null]);
+    expect(out).toContain('settings "paper"');
+    expect(out).toMatch(/\d+ runs, 0 of them stored; about \d+:\d\d on this machine/);
+    expect(out).toContain(`Reproduction of ${name} (%)`);
+    expect(out).toMatch(row);
+    expect(out).toContain("one seed: no verdict");
+  });
+
+  it("does not take other settings than the paper's", () => {
+    const { status, err } = cli("reproduce", "few-shot", "--set", "lr=1");
+    expect(status).toBe(2);
+    expect(err).toContain("reproduce runs the paper's settings");
+  });
+});
