@@ -1,7 +1,7 @@
 /**
- * Attention weights, in every block, of the token whose output becomes the feature: the CLS token over the image tokens, and
- * the end token over the tokens of a sentence. The weights are means over the heads. They are meant for inspection and are
- * not differentiable. Shapes: B images, K keys.
+ * Attention weights, in every block, of the token whose output becomes the feature: the CLS token over the image
+ * tokens, and the end token over the tokens of a sentence. The weights are means over the heads. They are meant for
+ * inspection and are not differentiable. Shapes: B images, K keys.
  */
 import { type BlockObserver, blockAttention } from "../clip/fast/block";
 import { encodeImage, imageFront } from "../clip/fast/image";
@@ -42,9 +42,10 @@ export function imageAttention({ image }: Clip, pixels: Tensor4D, prompts: Promp
 }
 
 /**
- * Attention weights of the end token in each block, [blocks][K], where the K keys are the tokens of the sentence in order.
- * @param ids token ids of the sentence, from the start token to the end token; the prompts, if there are any, replace the
- *   tokens after the first
+ * Attention weights of the end token in each block, [blocks][K], where the K keys are the tokens of the sentence in
+ * order.
+ * @param ids token ids of the sentence, from the start token to the end token; the prompts, if there are any, replace
+ *   the tokens after the first
  */
 export function textAttention({ text }: Clip, ids: number[], prompts: Prompts): number[][] {
   const blocks: number[][] = [];
@@ -61,9 +62,9 @@ export function textAttention({ text }: Clip, ids: number[], prompts: Prompts): 
 }
 
 /**
- * Share of the attention that goes to the prompts in each block: of CLS in the image tower (mean over the images) and of the
- * end token in the text tower (mean over the classes). Without parameters, the text tower gives the share of the words that
- * the prompts would replace, and the image tower gives 0.
+ * Share of the attention that goes to the prompts in each block: of CLS in the image tower (mean over the images) and
+ * of the end token in the text tower (mean over the classes). Without parameters, the text tower gives the share of the
+ * words that the prompts would replace, and the image tower gives 0.
  */
 export function promptShares(
   { clip, classNames, config }: Task<ContextSettings>,

@@ -1,6 +1,6 @@
 /**
- * Diagnostics of a method's parameters on images and class names: loss terms, angles to the frozen features, predictions.
- * Shapes: B images, C classes, R pixels per side.
+ * Diagnostics of a method's parameters on images and class names: loss terms, angles to the frozen features,
+ * predictions. Shapes: B images, C classes, R pixels per side.
  */
 import type { Clip } from "../clip/model";
 import type { Optimisation } from "../configs/settings";
@@ -61,8 +61,8 @@ export function termsOf(method: Method, task: Task, batch: Batch, all: HostParam
 }
 
 /**
- * A table with one row for the initial parameters, and two for each method: its last epoch and its result. `terms` are the
- * loss terms of the initial parameters, then of the parameters after every epoch.
+ * A table with one row for the initial parameters, and two for each method: its last epoch and its result. `terms` are
+ * the loss terms of the initial parameters, then of the parameters after every epoch.
  */
 export function termsTable(
   measured: { method: Labelled; terms: Record<string, number>[]; final: Record<string, number> }[],
@@ -86,9 +86,9 @@ export function termsTable(
 export type Angles = { image: number; text: number };
 
 /**
- * Mean angle between prompted and frozen features, for each set of parameters in `all`. Image features are compared with the
- * frozen features of the same images, text features of the task's class names with the mean of the frozen features over the
- * templates. The classes may differ from those of the training.
+ * Mean angle between prompted and frozen features, for each set of parameters in `all`. Image features are compared
+ * with the frozen features of the same images, text features of the task's class names with the mean of the frozen
+ * features over the templates. The classes may differ from those of the training.
  * @throws if the method's class features depend on the image
  */
 export function anglesOf(method: Method, task: Task, { pixels }: Batch, all: HostParams[]): Angles[] {

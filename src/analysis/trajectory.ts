@@ -7,7 +7,9 @@ import { loadState } from "../training/checkpoint";
 import { aggregate, type HostParams, toDevice, toHost } from "../training/ensemble";
 import { UsageError } from "../util/errors";
 
-/** `epochs[e]` are the parameters after epoch e, `epochs[0]` the initial ones; `final` is the result of the training. */
+/**
+ * `epochs[e]` are the parameters after epoch e, `epochs[0]` the initial ones; `final` is the result of the training.
+ */
 export type Path = { method: Method; task: Task; epochs: HostParams[]; final: HostParams };
 
 /**
@@ -41,7 +43,9 @@ export function withParams<T>(kept: HostParams, look: (params: Params) => T): T 
   }
 }
 
-/** Euclidean distance of each epoch's parameters from the result, divided by that of the initial ones, which come first. */
+/**
+ * Euclidean distance of each epoch's parameters from the result, divided by that of the initial ones, which come first.
+ */
 export function distances({ epochs, final }: Path): number[] {
   const lengths = epochs.map((hostParams) => {
     const squares = Object.entries(final).flatMap(([name, { data }]) =>

@@ -1,7 +1,7 @@
 /**
- * Ablations: each measures the effect of one part of the method by changing it in the config and running the base-to-novel benchmark. A variant
- * with the same identity as another run reuses that run, and variants that differ only in the ensemble of epochs share a training. A new
- * ablation is one more record in this file.
+ * Ablations: each measures the effect of one part of the method by changing it in the config and running the
+ * base-to-novel benchmark. A variant with the same identity as another run reuses that run, and variants that differ
+ * only in the ensemble of epochs share a training. A new ablation is one more record in this file.
  */
 import type { Clip } from "../clip/model";
 import { paperTemplates } from "../configs/templates";
@@ -20,7 +20,7 @@ export type Variant = {
   title: string;
   method: Method;
   change?(config: Settings): Settings;
-  /** Whether the variant differs from the others on this model; always, unless given. */
+  /** Whether the variant differs from the others on this model (by default it does). */
   fits?(clip: Clip): boolean;
   /** The variant's row in the paper's table. */
   paper?: string;
@@ -43,7 +43,10 @@ export type Ablation = {
 };
 
 const { promptsrc, ivlp } = methods;
-/** Four datasets that differ in how many of their classes CLIP already recognises, and in how fine-grained they are. */
+/**
+ * Four datasets that differ in how many of their classes the pretrained model already knows, and in how fine-grained
+ * they are.
+ */
 const some = ["animals", "faces", "food", "vehicles"];
 const singleTemplate = paperTemplates.slice(0, 1);
 /** A variant of PromptSRC. */
@@ -59,7 +62,11 @@ const against = (reference: string, variants: (string | number)[]): Pair[] =>
   variants.map((variant) => [`${variant}`, reference]);
 
 /** Only the consistency losses on features and logits (L_SCL): a single template, and the prompts of the last epoch. */
-const onlyConsistency = (config: Settings): Settings => ({ ...config, ensemble: null, textTargetTemplates: singleTemplate });
+const onlyConsistency = (config: Settings): Settings => ({
+  ...config,
+  ensemble: null,
+  textTargetTemplates: singleTemplate,
+});
 
 const components: Ablation = {
   name: "components",
@@ -78,7 +85,8 @@ const lossTitles = { cosine: "cosine", mse: "MSE", l1: "L1" } as const;
 const consistency: Ablation = {
   name: "consistency",
   title: "Consistency loss",
-  question: "Which distance should keep the prompted features close to the frozen ones, and do the logits need a loss as well?",
+  question:
+    "Which distance should keep the prompted features close to the frozen ones, and do the logits need a loss as well?",
   datasets: some,
   paper: "consistencyLoss",
   pairs: [...against("none", ["cosine", "mse", "l1"]), ...against("l1", ["cosine", "mse", "l1-logits"])],
@@ -252,14 +260,17 @@ const hosts: Ablation = {
 
 const all = [components, consistency, ensemble, gpa, diversity, length, depth, weights, hosts];
 
-/** All ablations by name. Each is a question and its variants, and every variant is a spread of one config. */
+/** All ablations by name. Each is a question and its variants, and every variant changes the same config. */
 export const ablations: Record<string, Ablation> = Object.fromEntries(all.map((ablation) => [ablation.name, ablation]));
 
 /** The variants of an ablation that differ from one another on this model (a depth beyond its blocks does not). */
 export const variantsOf = ({ variants }: Ablation, clip: Clip): Variant[] =>
   variants.filter(({ fits }) => !fits || fits(clip));
 
-/** A job for every dataset, variant and seed. A variant's change comes last, so that `--set` moves what is the same for all. */
+/**
+ * One job for each dataset, variant and seed. A variant's change is applied last, so that `--set` changes the settings
+ * that all variants share.
+ */
 export const ablationJobs = (
   variants: Variant[],
   { change = (config) => config, ...grid }: Omit<Grid, "methods">,

@@ -1,6 +1,7 @@
 /**
- * Base-to-novel generalisation: train on the first half of the classes (base), then test on both halves, each with its own class names only
- * (CoOp's subsample_classes; PromptSRC, section 4.1). Nothing but the trained prompts differs between the halves' tests.
+ * Base-to-novel generalisation: train on the first half of the classes (base), then test on both halves, each with
+ * its own class names only (CoOp's subsample_classes; PromptSRC, section 4.1). Both halves are tested alike; only the
+ * prompts depend on the half that was trained on.
  */
 import { baseNovel } from "../datasets/split";
 import { type Benchmark, byShots, configOf, type Grid, type Row, shotsFor } from "../experiments/benchmark";

@@ -1,7 +1,8 @@
 /**
- * The cost of a method on a dataset's classes: the number of trainable parameters, and the operations and time of a training step and of
- * testing (PromptSRC, appendix: SUN397, its dataset with the most classes). Times are measured on this machine. The operations of matrix
- * products are counted as they are executed, which only TensorFlow's native engine supports.
+ * The cost of a method on a dataset's classes: the number of trainable parameters, and the operations and time of a
+ * training step and of testing (PromptSRC, appendix: SUN397, its dataset with the most classes). Times are measured on
+ * this machine. The operations of matrix products are counted as they are executed, which only TensorFlow's native
+ * engine supports.
  */
 import { forgetImages } from "../cache/imageFeatures";
 import type { Optimisation } from "../configs/settings";

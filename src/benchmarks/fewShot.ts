@@ -1,6 +1,6 @@
 /**
- * Few-shot learning: train on all classes with 1, 2, 4, 8 or 16 images per class, and test on all classes (CoOp; PromptSRC, section 4.4). GPA
- * has two settings, see `fewShotSettings`. Zero-shot CLIP is the run with 0 shots.
+ * Few-shot learning: train on all classes with 1, 2, 4, 8 or 16 images per class, and test on all classes (CoOp;
+ * PromptSRC, section 4.4). GPA has two settings, see `fewShotSettings`. Zero-shot CLIP is the run with 0 shots.
  */
 import { fewShotSettings } from "../configs/presets";
 import { type Benchmark, configOf, type Row } from "../experiments/benchmark";
@@ -18,7 +18,9 @@ export const scoresByShots = (rows: Row[]): AccuracyScore[] =>
     setting: settingOf(run),
   }));
 
-/** The few-shot benchmark: train and test on all classes, with 1 to 16 training images per class (paper, section 4.4). */
+/**
+ * The few-shot benchmark: train and test on all classes, with 1 to 16 training images per class (paper, section 4.4).
+ */
 export const fewShot: Benchmark = {
   name: "few-shot",
   title: "Few-shot",

@@ -1,8 +1,8 @@
 /**
- * Cross-dataset evaluation and domain generalisation (PromptSRC, sections 4.2 and 4.3). Both train on all classes of one source dataset
- * (ImageNet in the paper) with 16 shots. Cross-dataset evaluation tests the same prompts on other datasets with their own class names. Domain
- * generalisation tests them on the same classes under domain shift. Both have the same settings, so they share one training, and targets can
- * be added without training again.
+ * Cross-dataset evaluation and domain generalisation (PromptSRC, sections 4.2 and 4.3). Both train on all classes of
+ * one source dataset (ImageNet in the paper) with 16 shots. Cross-dataset evaluation tests the same prompts on other
+ * datasets with their own class names. Domain generalisation tests them on the same classes under domain shift. Both
+ * have the same settings, so they share one training, and targets can be added without training again.
  */
 import type { Dataset } from "../datasets/split";
 import { type Benchmark, byShots, configOf, type Grid, type Row, shotsFor } from "../experiments/benchmark";

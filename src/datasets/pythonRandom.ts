@@ -1,33 +1,34 @@
 /**
- * Python's `random` module, as far as the official few-shot draws need it: MT19937 (Matsumoto and Nishimura, 1998; CPython
- * Modules/_randommodule.c) and `random.sample` (CPython Lib/random.py). The same seed draws the same pictures as the official code.
+ * The parts of Python's `random` module that the official few-shot draws need: the generator MT19937 (Matsumoto and
+ * Nishimura, 1998; CPython Modules/_randommodule.c) and `random.sample` (CPython Lib/random.py). With the same seed,
+ * the same pictures are drawn as in the official code.
  */
 export type PythonRandom = {
-  /** The generator's raw 32 bits: random.getrandbits(32). */
+  /** The next 32 random bits of the generator: random.getrandbits(32). */
   uint32(): number;
   /** Uniform integer in [0, n), n below 2^32: random._randbelow(n). */
   below(n: number): number;
-  /** k elements without repetition, in the order drawn: random.sample(population, k). */
+  /** k elements without replacement, in the order in which they are drawn: random.sample(population, k). */
   sample<T>(population: readonly T[], k: number): T[];
 };
 
 const N = 624;
 const M = 397;
 
-/** random.Random(seed) for a whole number (its sign is ignored, as in Python). */
+/** The generator random.Random(seed) for an integer seed, whose sign is ignored, as in Python. */
 export function pythonRandom(seed: number): PythonRandom {
   if (!Number.isSafeInteger(seed)) throw new Error(`a seed must be a whole number; it is ${seed}`);
   const magnitude = Math.abs(seed);
   const high = Math.floor(magnitude / 2 ** 32);
   const state = initByArray(high === 0 ? [magnitude >>> 0] : [magnitude >>> 0, high]);
-  let used = N;
+  let position = N;
 
   const uint32 = () => {
-    if (used >= N) {
+    if (position >= N) {
       twist(state);
-      used = 0;
+      position = 0;
     }
-    let y = state[used++];
+    let y = state[position++];
     y ^= y >>> 11;
     y ^= (y << 7) & 0x9d2c5680;
     y ^= (y << 15) & 0xefc60000;
@@ -46,7 +47,8 @@ export function pythonRandom(seed: number): PythonRandom {
   const sample = <T>(population: readonly T[], k: number): T[] => {
     const n = population.length;
     if (!(k >= 0 && k <= n)) throw new Error(`cannot draw ${k} of ${n} without repetition`);
-    // Python copies the list where that is smaller than a set of the k drawn so far; the two branches draw differently.
+    // Python copies the list if this takes less memory than a set of the k drawn indices. The two branches draw
+    // differently.
     const setSize = 21 + (k > 5 ? 4 ** Math.ceil(Math.log(k * 3) / Math.log(4)) : 0);
     if (n <= setSize) {
       const pool = population.slice();

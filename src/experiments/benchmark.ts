@@ -1,6 +1,6 @@
 /**
- * The type of a benchmark: the runs that it consists of, and the tables that show their results. A new benchmark is one file that defines
- * such a record.
+ * The type of a benchmark: the runs that it consists of, and the tables that show their results. A new benchmark is
+ * one file that defines such a record.
  */
 import type { Clip } from "../clip/model";
 import type { BenchmarkSettings, PresetName } from "../configs/presets";
@@ -67,7 +67,9 @@ export function configOf(
   return change ? changed(method, config, (before) => change(before, method)) : config;
 }
 
-/** The numbers of shots to run. A method that is not trained does not depend on them, so one run represents all of them. */
+/**
+ * The numbers of shots to run. A method that is not trained does not depend on them, so one run represents all of them.
+ */
 export const shotsFor = ({ trainable, fit }: Method, shots: number[]): number[] =>
   trainable || fit ? shots : shots.slice(0, 1);
 

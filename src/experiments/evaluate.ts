@@ -9,8 +9,8 @@ import type { Classifier } from "../methods/method";
 export const testBatch = 100;
 
 /**
- * Images per forward pass. It is below `testBatch` for a large model, so that the largest array of a block takes at most 64 MB; larger
- * batches are no faster.
+ * Images per forward pass. It is below `testBatch` for a large model, so that the largest array of a block takes at
+ * most 64 MB; larger batches are no faster.
  */
 const imagesPerPass = ({ image }: Clip): number =>
   Math.max(1, Math.min(testBatch, Math.floor(2 ** 22 / (image.positions.shape[0] * image.width))));
@@ -19,8 +19,8 @@ const imagesPerPass = ({ image }: Clip): number =>
 const yieldToEventLoop = () => new Promise((resolve) => setImmediate(resolve));
 
 /**
- * The percentage of images whose true class has the largest logit; of equal logits, the first class is the prediction. `onPictures` is
- * called after each batch with the number of images evaluated so far.
+ * The percentage of images whose true class has the largest logit; of equal logits, the first class is the
+ * prediction. `onPictures` is called after each batch with the number of images evaluated so far.
  * @throws the signal's reason when it is aborted; an Error if there are no images
  */
 export async function accuracy(

@@ -1,7 +1,8 @@
 /**
- * Locks between processes that work on the same grid. A lock is a file that names its owner. It is taken over if its process is dead or if
- * it was not touched for half an hour. Two processes that take over the same lock at the same moment both get it. They then compute the
- * same numbers twice, which costs time but does no harm, because every file is written atomically.
+ * Locks between processes that work on the same grid. A lock is a file that names its owner. It is taken over if its
+ * process is dead or if it was not touched for half an hour. Two processes that take over the same lock at the same
+ * moment both get it. They then compute the same numbers twice, which costs time but does no harm, because every file
+ * is written atomically.
  */
 import * as fs from "node:fs";
 import { hostname } from "node:os";

@@ -1,8 +1,11 @@
-/** Shows the progress of a grid of runs as one line: the current run, its speed, and the time left for the whole grid. */
+/**
+ * Shows the progress of a grid of runs as one line: the current run, its speed, and the time left for the whole grid.
+ */
 
 /**
- * The progress of a grid. `work` (done so far) and `total` count images passed through the encoders, weighted by cost, and give the time
- * left. `count` counts the steps or pictures (`unit`) of the current run, named by `place`, and gives the rate.
+ * The progress of a grid. `work` (done so far) and `total` count images passed through the encoders, weighted by
+ * cost, and give the time left. `count` counts the steps or pictures (`unit`) of the current run, named by `place`, and
+ * gives the rate.
  */
 export type Status = {
   place: string;
@@ -60,7 +63,10 @@ export function meter(screen: Screen, now: () => number = Date.now): Meter {
   };
 }
 
-/** A screen on standard error: a terminal shows one line that is overwritten; files and CI logs get a new line every 15 seconds. */
+/**
+ * A screen on standard error: a terminal shows one line that is overwritten; files and CI logs get a new line every 15
+ * seconds.
+ */
 export function terminalScreen(stream: NodeJS.WriteStream = process.stderr): Screen {
   let lastWrite = Number.NEGATIVE_INFINITY;
   const clear = () => {

@@ -8,8 +8,8 @@ import type { Provenance } from "../results/store";
 import { numericsVersion } from "../util/numerics";
 
 /**
- * The kit's version and commit, the engine, whether the fused kernels do the arithmetic, and the numerics version. The engine must already
- * be running.
+ * The kit's version and commit, the engine, whether the fused kernels do the arithmetic, and the numerics version.
+ * The engine must already be running.
  */
 export function provenance(engine: Engine): Provenance {
   const { version } = JSON.parse(readFileSync(join(process.cwd(), "package.json"), "utf8")) as { version: string };
@@ -27,7 +27,9 @@ export function provenance(engine: Engine): Provenance {
   };
 }
 
-/** The current commit, and whether the sources have changed since. Empty if git is missing or the kit is not a clone. */
+/**
+ * The current commit, and whether the sources have changed since. Empty if git is missing or the kit is not a clone.
+ */
 function commit(): Pick<Provenance, "commit" | "changed"> {
   const git = (...args: string[]) =>
     execFileSync("git", args, { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim();

@@ -1,7 +1,7 @@
 /**
- * Executes many runs one after the other. Stored results are reused, a new result is stored as soon as it is computed, and one progress line
- * covers the whole grid. Several processes may work on the same grid: each takes the runs that no other process is computing, and every
- * process ends with all runs.
+ * Executes many runs one after the other. Stored results are reused, a new result is stored as soon as it is
+ * computed, and one progress line covers the whole grid. Several processes may work on the same grid: each takes the
+ * runs that no other process is computing, and every process ends with all runs.
  */
 import { existsSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -26,14 +26,17 @@ export type JobResult = Pick<Run, "metrics" | "epochs" | "seconds">;
 /** Callback by which a job reports its progress. `work` is the work of this job alone, in the unit of `Job.testing`. */
 export type ReportProgress = (status: Omit<Status, "place" | "total">) => void;
 
-/** `trained` is the file that stores the job's training. `partial` is a folder for all else that an interrupted run resumes from. */
+/**
+ * `trained` is the file that stores the job's training. `partial` is a folder for all else that an interrupted run
+ * resumes from.
+ */
 export type JobContext = { signal?: AbortSignal; report: ReportProgress; trained: string; partial: string };
 
 export type Job = {
   identity: Identity;
   /**
-   * False if a stored run could not be identified later, for example because its method is defined in a notebook cell. Such a run is computed
-   * every time.
+   * False if a stored run could not be identified later, for example because its method is defined in a notebook
+   * cell. Such a run is computed every time.
    */
   stored?: boolean;
   /** The table row that the run belongs to. */
@@ -43,7 +46,8 @@ export type Job = {
   /** A remark about the data that a reader of the results should know. */
   note?: string;
   /**
-   * The training, identified by its key: jobs with the same key share it. `work` counts images passed through the encoders, weighted by cost.
+   * The training, identified by its key: jobs with the same key share it. `work` counts images passed through the
+   * encoders, weighted by cost.
    */
   training?: { key: string; work: number };
   /** Work of the tests, in the unit of `training.work`. */
@@ -59,7 +63,10 @@ export type GridOptions = {
   signal?: AbortSignal;
   /** Compute all runs again, even if they are stored. */
   fresh?: boolean;
-  /** Start of this grid in milliseconds, by default now. With `fresh`, runs and trainings older than it are computed again. */
+  /**
+   * Start of this grid in milliseconds, by default now. With `fresh`, runs and trainings older than it are computed
+   * again.
+   */
   since?: number;
   /** What the runs are computed with, as their files record it. */
   provenance: Provenance;
@@ -68,7 +75,10 @@ export type GridOptions = {
   shipped?: boolean;
 };
 
-/** `runs` are the requested runs that exist, in the order of the jobs. `reused` are the keys of those that were already stored. */
+/**
+ * `runs` are the requested runs that exist, in the order of the jobs. `reused` are the keys of those that were already
+ * stored.
+ */
 export type GridResult = { runs: Run[]; reused: string[]; interrupted: boolean; seconds: number };
 
 const metricsText = (run: Run): string =>
@@ -96,7 +106,10 @@ export const rowsOf = (jobs: Job[], runs: Run[]): { row: string; run: Run }[] =>
     return run ? [{ row: job.row, run }] : [];
   });
 
-/** Runs the jobs that have no stored result. An interrupt returns early with the finished runs; the next call resumes from there. */
+/**
+ * Runs the jobs that have no stored result. An interrupt returns early with the finished runs; the next call resumes
+ * from there.
+ */
 export async function runGrid(jobs: Job[], options: GridOptions): Promise<GridResult> {
   const {
     meter,

@@ -1,19 +1,22 @@
 /**
- * The procedure that all benchmarks share: train prompts on the few shots of one dataset, then test them on the same or other datasets, each
- * with its own class names. The training is stored separately, so that runs that differ only in what is tested, or in how the epochs are
- * averaged, share it.
+ * The procedure that all benchmarks share: train prompts on the few shots of one dataset, then test them on the same
+ * or other datasets, each with its own class names. The training is stored separately, so that runs that differ only in
+ * what is tested, or in how the epochs are averaged, share it.
  */
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { cleanText } from "../clip/cleanText";
 import type { Clip } from "../clip/model";
 import { drawFewShot, shortClasses } from "../datasets/fewShot";
+import { differsFromOfficial } from "../datasets/officialDraws";
 import { stepsPerEpoch, testBatches, trainPictures } from "../datasets/pictures";
 import { baseNovel, type Dataset, type Item } from "../datasets/split";
 import { tf } from "../engine/tf";
 import { writeAtomic } from "../io/atomicWrite";
 import { canonical, type Json } from "../io/json";
 import { ensembleOf, type Method, type Params, type Settings, trainingSettings } from "../methods/method";
+import { plainName } from "../methods/prompts";
 import { methods } from "../methods/registry";
 import type { EpochResult } from "../results/store";
 import { loadState, saveState } from "../training/checkpoint";
@@ -46,7 +49,10 @@ type SharedOptions = Required<Pick<Grid, "clip" | "subset" | "perEpoch">>;
 /** Cost of a training image (forward and backward pass) relative to a test image (forward pass only). */
 const trainingCost = 3;
 
-/** The images to test after each epoch: always the same third of them, which suffices for a curve at a third of the time. */
+/**
+ * The images to test after each epoch: always the same third of them, which suffices for a curve at a third of the
+ * time.
+ */
 const everyThird = (dataset: Dataset): Dataset => {
   const subsample = (items: Item[]) => items.filter((_, i) => i % 3 === 0);
   return { ...dataset, val: subsample(dataset.val), test: subsample(dataset.test) };
@@ -110,7 +116,7 @@ export function trainTestJob({ clip, subset = "test", perEpoch = false, row }: G
     stored: methods[method.name] === method || method.version !== undefined,
     row: name,
     place: `${target.name} \u00b7 ${title} \u00b7 ${benchmark === "few-shot" ? `${source.shots} ${source.shots === 1 ? "shot" : "shots"} \u00b7 ` : ""}seed ${seed}`,
-    note: method.trainable || method.fit ? shortageNote(source.dataset, source.shots) : undefined,
+    note: notesOf(options),
     training,
     testing: pictures * (method.trainable && perEpoch ? config.epochs / 3 + 1 : 1),
     suffices: (run) =>
@@ -135,6 +141,33 @@ function trainingWork(
   return { steps, perStep, work: config.epochs * steps * perStep };
 }
 
+/** What a reader of the results should know about the data; undefined if there is nothing. */
+function notesOf(options: TrainTestOptions): string | undefined {
+  const { method, source, target, seed } = options;
+  const notes = [sameSentenceNote(target)];
+  if (method.trainable || method.fit) {
+    notes.push(shortageNote(source.dataset, source.shots));
+    notes.push(differsFromOfficial(drawFewShot(source.dataset, source.shots, seed), source.shots, seed));
+  }
+  return notes.filter((note) => note !== undefined).join("\n") || undefined;
+}
+
+/** A remark about classes whose names make the same sentence, such as `hot_dog` and `hot dog`; undefined if there are none. */
+function sameSentenceNote({ name, classNames }: Dataset): string | undefined {
+  const classesOf = new Map<string, string[]>();
+  for (const className of classNames) {
+    const words = cleanText(plainName(className)).toLowerCase();
+    classesOf.set(words, [...(classesOf.get(words) ?? []), className]);
+  }
+  const same = [...classesOf].filter(([, classes]) => classes.length > 1);
+  if (same.length === 0) return undefined;
+  const examples = same.slice(0, 3).map(([words]) => `"${words}"`);
+  return (
+    `${name}: ${same.length} names stand for more than one class (${examples.join(", ")}): these classes have the same ` +
+    "sentence, every picture of them is counted as the first, and so as wrong for the others"
+  );
+}
+
 /** A remark about the classes with fewer training images than `shots`; undefined if there are none. */
 function shortageNote(dataset: Dataset, shots: number): string | undefined {
   const short = shortClasses(dataset, shots);
@@ -154,7 +187,11 @@ async function trainAndTest(
   const result = method.trainable ? await loadOrTrain(shared.clip, options, hooks) : { trajectory: [], history: [] };
   const testStart = Date.now();
   const test = tester(shared, options, hooks, work);
-  const epochs: EpochResult[] = result.history.map(({ epoch, lr, losses }) => ({ epoch, lr, losses: roundLosses(losses) }));
+  const epochs: EpochResult[] = result.history.map(({ epoch, lr, losses }) => ({
+    epoch,
+    lr,
+    losses: roundLosses(losses),
+  }));
   if (perEpoch) {
     const file = join(hooks.partial, "epochs.json");
     const metricsByEpoch = readEpochMetrics(file);
@@ -178,7 +215,12 @@ async function trainAndTest(
 }
 
 /** Returns a function that tests parameters and then disposes them. `work` is the work that the job has done before. */
-function tester({ clip, subset }: SharedOptions, options: TrainTestOptions, { signal, report }: JobContext, work: number) {
+function tester(
+  { clip, subset }: SharedOptions,
+  options: TrainTestOptions,
+  { signal, report }: JobContext,
+  work: number,
+) {
   const { method, config, seed, metrics } = options;
   return async (params: Params, stage: string, tests = options.tests): Promise<Record<string, number>> => {
     const accuracies: Record<string, number> = {};
@@ -275,7 +317,10 @@ async function fitParams(clip: Clip, options: TrainTestOptions, { signal }: JobC
   );
 }
 
-/** The stored state of a training; undefined if there is none or its file is damaged, so that the training starts from the beginning. */
+/**
+ * The stored state of a training; undefined if there is none or its file is damaged, so that the training starts from
+ * the beginning.
+ */
 function readState(file: string): TrainState | undefined {
   try {
     return existsSync(file) ? loadState(file) : undefined;

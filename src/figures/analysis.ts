@@ -1,6 +1,6 @@
 /**
- * Figures of what happens during prompt learning: angles between prompted and frozen features, loss terms, GPA's weights of
- * the epochs, attention to the prompts, predictions.
+ * Figures of what happens during prompt learning: angles between prompted and frozen features, loss terms, GPA's
+ * weights of the epochs, attention to the prompts, predictions.
  */
 
 import type { Data, Layout } from "plotly.js-dist-min";
@@ -157,8 +157,8 @@ export function attentionFigure(
 }
 
 /**
- * Mean predicted probabilities as heat maps, with one row for the images of each class. The heading of each panel gives the
- * mean probability of the true class.
+ * Mean predicted probabilities as heat maps, with one row for the images of each class. The heading of each panel gives
+ * the mean probability of the true class.
  */
 export function confusionFigure(
   title: string,

@@ -1,4 +1,6 @@
-/** Base, novel and harmonic-mean accuracy of each method as grouped bars, next to the averages reported in the paper. */
+/**
+ * Base, novel and harmonic-mean accuracy of each method as grouped bars, next to the averages reported in the paper.
+ */
 import type { Data, Layout } from "plotly.js-dist-min";
 import { type Paper, paperBaseToNovel, paperTitle } from "../results/paper";
 import { overSeeds, type Summary } from "../results/statistics";
@@ -11,8 +13,8 @@ const labels = ["base", "novel", "harmonic mean"];
 const panelDomains: Record<"measured" | "paper", [number, number]> = { measured: [0, 0.485], paper: [0.545, 1] };
 
 /**
- * Bars of one method in one panel. Standard deviations over seeds are drawn as error bars; if `numbered`, the values are
- * written inside the bars.
+ * Bars of one method in one panel. Standard deviations over seeds are drawn as error bars; if `numbered`, the values
+ * are written inside the bars.
  */
 function bars(
   method: Labelled,
@@ -64,9 +66,9 @@ function values(summary: Summary | undefined) {
 }
 
 /**
- * The left panel shows our runs: the mean over the datasets, and a menu to choose single datasets if there are several. The
- * right panel shows the paper's averages over its 11 datasets, for those methods that it reports. Both panels share one
- * percentage axis.
+ * The left panel shows our runs: the mean over the datasets, and a menu to choose single datasets if there are several.
+ * The right panel shows the paper's averages over its 11 datasets, for those methods that it reports. Both panels share
+ * one percentage axis.
  * @throws if there is no run of the named methods
  */
 export function baseNovelFigure(scores: MethodScore[], methods: Labelled[], paper: Paper): Figure {

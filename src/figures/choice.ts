@@ -1,9 +1,13 @@
-/** Combines several figures into one with a menu, such as our numbers and the paper's, or one figure for each dataset. */
+/**
+ * Combines several figures into one with a menu, such as our numbers and the paper's, or one figure for each dataset.
+ */
 import type { Data, Layout } from "plotly.js-dist-min";
 import type { Figure } from "./style";
 import { menu } from "./views";
 
-/** The first figure is the one shown initially, and the one that a saved file shows. All should have the same height. */
+/**
+ * The first figure is the one shown initially, and the one that a saved file shows. All should have the same height.
+ */
 export function choiceFigure(choices: { label: string; figure: Figure }[]): Figure {
   if (choices.length === 0) throw new Error("the list of figures is empty: there is nothing to choose from");
   const [{ figure: first }] = choices;

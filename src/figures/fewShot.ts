@@ -11,9 +11,9 @@ import type { Figure } from "./style";
 type Point = { shots: number; value: Spread };
 
 /**
- * A menu chooses between the mean over our datasets, the paper's mean over its 11 datasets, and each of our datasets. The
- * mean over our datasets shows a method only at those numbers of shots with which it was run on all of them. Error bars are
- * standard deviations over seeds.
+ * A menu chooses between the mean over our datasets, the paper's mean over its 11 datasets, and each of our datasets.
+ * The mean over our datasets shows a method only at those numbers of shots with which it was run on all of them. Error
+ * bars are standard deviations over seeds.
  * @param scores with the number of shots in `column`, 0 for zero-shot
  * @throws if there is no score
  */

@@ -24,9 +24,9 @@ const panels: { key: "base" | "novel"; title: string; domain: [number, number] }
 ];
 
 /**
- * One panel for base and one for novel classes. Each method in `methods` is a line over its epochs: the mean over its runs,
- * with a band of one standard deviation if there are several runs. A diamond marks the accuracy of the final prompts, which
- * for PromptSRC are the average over the epochs by GPA. `zeroShot` is drawn as a dashed line.
+ * One panel for base and one for novel classes. Each method in `methods` is a line over its epochs: the mean over its
+ * runs, with a band of one standard deviation if there are several runs. A diamond marks the accuracy of the final
+ * prompts, which for PromptSRC are the average over the epochs by GPA. `zeroShot` is drawn as a dashed line.
  * @throws if the runs of a method contain no accuracy per epoch
  */
 export function forgettingFigure(runs: Run[], methods: Labelled[], zeroShot: Labelled): Figure {

@@ -3,8 +3,8 @@ import type { Data, Layout } from "plotly.js-dist-min";
 import { axis, baseConfig, baseLayout, colourOf, type Figure, panelTitle, translucent } from "./style";
 
 /**
- * `name` determines the colour. `title` appears in the legend, once for all panels. The standard deviations `sd`, if given,
- * are drawn as error bars. `band` holds the lower and the upper end of an interval at each point.
+ * `name` determines the colour. `title` appears in the legend, once for all panels. The standard deviations `sd`, if
+ * given, are drawn as error bars. `band` holds the lower and the upper end of an interval at each point.
  */
 export type Line = {
   name: string;
@@ -20,8 +20,8 @@ export type Line = {
 };
 
 /**
- * `log` names the axes with a logarithmic scale. `ticks` are the values at which the x axis is labelled. `unit` is appended
- * to the numbers, such as " %".
+ * `log` names the axes with a logarithmic scale. `ticks` are the values at which the x axis is labelled. `unit` is
+ * appended to the numbers, such as " %".
  */
 export type Panel = {
   title: string;
@@ -40,8 +40,8 @@ export type LinesLayout = { height?: number; columns?: number; alt: string };
 const gaps = { x: 0.075, y: 0.2 };
 
 /**
- * Arranges the panels in rows of `columns` panels; by default all are in one row. `name` is the file name proposed when the
- * figure is saved with Plotly's camera button.
+ * Arranges the panels in rows of `columns` panels; by default all are in one row. `name` is the file name proposed when
+ * the figure is saved with Plotly's camera button.
  */
 export function linesFigure(
   title: string,

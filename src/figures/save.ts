@@ -34,7 +34,9 @@ const programPaths = [
   "C:\\Program Files (x86)\\Microsoft\\Edge\\Application\\msedge.exe",
 ];
 
-/** Path of an installed Chrome, Chromium or Edge: PROMPTSRC_BROWSER if set, else from PATH or from the usual folders. */
+/**
+ * Path of an installed Chrome, Chromium or Edge: PROMPTSRC_BROWSER if set, else from PATH or from the usual folders.
+ */
 function installedBrowser(): string | undefined {
   const configured = process.env.PROMPTSRC_BROWSER;
   if (configured && !existsSync(configured))
@@ -117,8 +119,8 @@ export async function withPainter<T>(
 }
 
 /**
- * Saves a figure to each of the paths and creates missing folders. The file extension chooses the format: .svg (text remains
- * text) or .png (with twice the figure's size in pixels).
+ * Saves a figure to each of the paths and creates missing folders. The file extension chooses the format: .svg (text
+ * remains text) or .png (with twice the figure's size in pixels).
  * @throws for any other extension, and if no browser can be started (the message says what to install)
  */
 export async function saveFigure(figure: Figure, ...paths: string[]): Promise<string[]> {

@@ -5,7 +5,9 @@ import type { Labelled, MethodScore } from "../results/table";
 import { axis, baseConfig, baseLayout, equalSpans, type Figure, faintInk, panelTitle } from "./style";
 import { axisName, ends, exact, inWords, menu, metricPanels, oursAndPaper, underTitle, type View } from "./views";
 
-/** One line of the figure. For each point, `at` is the value of the setting and `row` the row of results run with it. */
+/**
+ * One line of the figure. For each point, `at` is the value of the setting and `row` the row of results run with it.
+ */
 export type Series = { title: string; points: { at: number; row: string }[] };
 
 /** The first series has PromptSRC's blue. The marker shapes distinguish the series even without colour. */
@@ -28,9 +30,9 @@ const domains: [number, number][] = [
 export type Setting = { title: string; axis: string; series: Series[]; chosen?: { at: number; label: string } };
 
 /**
- * Three panels over the same values of the setting, which are evenly spaced. Their y axes span ranges of equal length. Points
- * are means, error bars are standard deviations over seeds, and a dotted line marks `chosen`. The menu is the same as that
- * of `variantsFigure`.
+ * Three panels over the same values of the setting, which are evenly spaced. Their y axes span ranges of equal length.
+ * Points are means, error bars are standard deviations over seeds, and a dotted line marks `chosen`. The menu is the
+ * same as that of `variantsFigure`.
  * @throws if there is no run of any row
  */
 export function settingFigure(
@@ -69,6 +71,7 @@ export function settingFigure(
   const viewValues = all.map(valuesOf);
   const data = traces.map(({ k, line, i }, t) => {
     const { colour, symbol } = seriesStyles[i % seriesStyles.length];
+    const prefix = drawn.length > 1 ? `${line.title}, ` : "";
     return {
       type: "scatter",
       mode: line.points.length > 1 ? "lines+markers" : "markers",
@@ -86,7 +89,7 @@ export function settingFigure(
       marker: { color: colour, symbol, size: 9 },
       connectgaps: false,
       cliponaxis: false,
-      hovertemplate: `<b>${drawn.length > 1 ? `${line.title}, ` : ""}${name} %{text}</b><br>%{customdata} %<extra></extra>`,
+      hovertemplate: `<b>${prefix}${name} %{text}</b><br>%{customdata} %<extra></extra>`,
     } as unknown as Data;
   });
   const buttons = viewValues.map(({ y, customdata, deviations, ranges }, v) => ({

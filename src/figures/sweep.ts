@@ -10,8 +10,8 @@ const implementations = [
 
 /**
  * One column of panels for each setting that is varied, with seconds above and memory below.
- * @param table the bench's `sweepTable`: its rows have `changed` (the setting), `value` and, for both implementations, the
- *   seconds, their range, and the peak memory in GB
+ * @param table the bench's `sweepTable`: its rows have `changed` (the setting), `value` and, for both implementations,
+ *   the seconds, their range, and the peak memory in GB
  */
 export function sweepFigure({ rows }: Table): Figure {
   const settings = [...new Set(rows.map((row) => `${row.changed}`))];

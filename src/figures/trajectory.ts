@@ -6,8 +6,8 @@ import { type Line, linesFigure } from "./lines";
 import type { Figure } from "./style";
 
 /**
- * Change of accuracy in percentage points since the first epoch, with 95 % intervals as bands. Bands are drawn only for more
- * than 3 pairs (a pair is one dataset and one seed).
+ * Change of accuracy in percentage points since the first epoch, with 95 % intervals as bands. Bands are drawn only for
+ * more than 3 pairs (a pair is one dataset and one seed).
  */
 export function trajectoryFigure(runs: Run[], methods: Labelled[]): Figure {
   const changes = methods.map((method) => ({

@@ -21,9 +21,9 @@ type TransferPanel = {
 const averageColumn = "average";
 
 /**
- * Columns for the source dataset (the one trained on), each target, and the average over the targets; a menu chooses between
- * our numbers and the paper's. Zero is the accuracy of the first method that has scores, which is zero-shot CLIP if it was
- * run. Error bars are standard deviations over seeds.
+ * Columns for the source dataset (the one trained on), each target, and the average over the targets; a menu chooses
+ * between our numbers and the paper's. Zero is the accuracy of the first method that has scores, which is zero-shot
+ * CLIP if it was run. Error bars are standard deviations over seeds.
  * @param scores of all datasets, with the dataset's name in `column`
  * @throws if there is no score
  */

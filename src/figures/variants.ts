@@ -11,9 +11,9 @@ export type VariantRow = Labelled & { method?: { name: string } };
 const rowHeight = 36; // pixels
 
 /**
- * One row per variant, and one panel each for base, novel and HM, whose axes span ranges of equal length. Dots are means,
- * error bars are standard deviations over seeds, and a dotted line marks the value of the first row. The menu offers the mean
- * over the datasets, the paper's numbers if it reports any of these rows, and each dataset.
+ * One row per variant, and one panel each for base, novel and HM, whose axes span ranges of equal length. Dots are
+ * means, error bars are standard deviations over seeds, and a dotted line marks the value of the first row. The menu
+ * offers the mean over the datasets, the paper's numbers if it reports any of these rows, and each dataset.
  * @throws if there is no run of the named rows
  */
 export function variantsFigure<Row extends VariantRow>(

@@ -75,8 +75,8 @@ function paperView<Row extends Labelled>(rows: Row[], paper: (row: Row) => Tripl
 }
 
 /**
- * The view of our average, that of the paper if it reports any of the rows, then the view of each dataset. `heading` is the
- * subtitle that describes the view.
+ * The view of our average, that of the paper if it reports any of the rows, then the view of each dataset. `heading` is
+ * the subtitle that describes the view.
  */
 export function oursAndPaper<Row extends Labelled>(
   scores: MethodScore[],

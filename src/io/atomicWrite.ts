@@ -1,23 +1,26 @@
-/** Writing files so that a reader never sees half of one. */
+/** Atomic file writes: a reader never sees a partly written file. */
 import * as fs from "node:fs";
 import { dirname } from "node:path";
 
-/** Writes a file whole or not at all: a kill or a full disk leaves what was there before. Makes the folder. */
+/**
+ * Writes a file completely or not at all: if the process is killed or the disk is full, the previous file remains.
+ * Creates the folder.
+ */
 export function writeAtomic(file: string, content: string | Uint8Array): void {
   fs.mkdirSync(dirname(file), { recursive: true });
-  const part = `${file}.${process.pid}.part`;
+  const temporary = `${file}.${process.pid}.part`;
   try {
-    const handle = fs.openSync(part, "w");
+    const handle = fs.openSync(temporary, "w");
     try {
       const bytes = Buffer.from(content as Uint8Array);
-      for (let at = 0; at < bytes.length; ) at += fs.writeSync(handle, bytes, at);
+      for (let written = 0; written < bytes.length; ) written += fs.writeSync(handle, bytes, written);
       fs.fsyncSync(handle);
     } finally {
       fs.closeSync(handle);
     }
-    fs.renameSync(part, file);
+    fs.renameSync(temporary, file);
   } catch (error) {
-    fs.rmSync(part, { force: true });
+    fs.rmSync(temporary, { force: true });
     throw error;
   }
 }

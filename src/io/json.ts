@@ -1,8 +1,8 @@
-/** JSON as text: canonical for hashes, pretty for people. */
+/** JSON as text: canonical for hashes, formatted for readers. */
 
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 
-/** JSON with sorted keys: equal values give equal text. */
+/** JSON with sorted keys, so that equal values give equal text. */
 export function canonical(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(canonical).join(",")}]`;
   if (value === null || typeof value !== "object") return JSON.stringify(value) ?? "null";
@@ -11,7 +11,7 @@ export function canonical(value: unknown): string {
   return `{${entries.map(([k, v]) => `${JSON.stringify(k)}:${canonical(v)}`).join(",")}}`;
 }
 
-/** JSON for people: what fits on a line of 110 characters stays on one. */
+/** Formatted JSON. A value that fits on one line (100 characters including the indent) stays on one line. */
 export function pretty(value: unknown, indent = ""): string {
   const flat = JSON.stringify(value, null, 1).replace(/\n */g, " ");
   if (value === null || typeof value !== "object" || flat.length + indent.length <= 100) return flat;

@@ -1,7 +1,10 @@
-/** Reading JSON files with errors that say which file and where in it. */
+/** Reads JSON files, with errors that name the file and the position in it. */
 import fs from "node:fs";
 
-/** The parsed content of a file. Throws with the file's name if it is missing, and with line and column if it is not JSON. */
+/**
+ * The parsed content of a file.
+ * @throws an Error with the file's name if it is missing, and with line and column if it is not valid JSON
+ */
 export function readJson(file: string): any {
   let text: string;
   try {
@@ -13,40 +16,43 @@ export function readJson(file: string): any {
   try {
     return JSON.parse(text);
   } catch {
-    const at = jsonError(text);
-    const before = text.slice(0, at).split("\n");
-    const found = at >= text.length ? "the file ends" : `found ${JSON.stringify(text.slice(at, at + 12))}`;
+    const offset = jsonErrorOffset(text);
+    const linesBefore = text.slice(0, offset).split("\n");
+    const found = offset >= text.length ? "the file ends" : `found ${JSON.stringify(text.slice(offset, offset + 12))}`;
     throw new Error(
-      `${file}: not valid JSON at line ${before.length}, column ${before[before.length - 1].length + 1}: ${found}`,
+      `${file}: not valid JSON at line ${linesBefore.length}, column ${linesBefore[linesBefore.length - 1].length + 1}: ${found}`,
     );
   }
 }
 
-/** Offset at which a text stops being JSON (RFC 8259); JSON.parse's own messages give it in some versions of Node only. */
-function jsonError(text: string): number {
-  let at = 0;
-  const eat = (token: RegExp) => {
-    token.lastIndex = at;
-    const found = token.test(text);
-    if (found) at = token.lastIndex;
-    return found;
+/**
+ * The offset at which a text stops being valid JSON (RFC 8259). JSON.parse reports it only in some versions of Node.
+ */
+function jsonErrorOffset(text: string): number {
+  let offset = 0;
+  /** Advances past the token if it matches at the current offset. */
+  const accept = (token: RegExp) => {
+    token.lastIndex = offset;
+    const matches = token.test(text);
+    if (matches) offset = token.lastIndex;
+    return matches;
   };
-  const space = () => eat(/[ \t\r\n]*/y);
+  const space = () => accept(/[ \t\r\n]*/y);
   // biome-ignore lint/suspicious/noControlCharactersInRegex: JSON forbids them inside strings
-  const string = () => eat(/"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y);
-  const scalar = () => string() || eat(/(?:-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null)/y);
+  const string = () => accept(/"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y);
+  const scalar = () => string() || accept(/(?:-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null)/y);
   const members = (close: RegExp, member: () => boolean): boolean => {
-    if (space() && eat(close)) return true;
+    if (space() && accept(close)) return true;
     do if (!member()) return false;
-    while (eat(/,/y));
-    return eat(close);
+    while (accept(/,/y));
+    return accept(close);
   };
-  const pair = () => space() && string() && space() && eat(/:/y) && value();
+  const pair = () => space() && string() && space() && accept(/:/y) && value();
   const value = (): boolean => {
     space();
-    const known = eat(/\{/y) ? members(/\}/y, pair) : eat(/\[/y) ? members(/\]/y, value) : scalar();
-    return known && space();
+    const isValid = accept(/\{/y) ? members(/\}/y, pair) : accept(/\[/y) ? members(/\]/y, value) : scalar();
+    return isValid && space();
   };
   value();
-  return at;
+  return offset;
 }

@@ -1,13 +1,14 @@
 /**
- * Pillow's image resampling, equal to the bit (python-pillow, src/libImaging/Resample.c): each output pixel is a weighted sum of the
- * input pixels under a filter that widens when a picture shrinks (antialiasing). Weights are 22-bit fixed point, and the first of the two
- * passes is rounded to 8 bits. CLIP was trained on pixels made so, and another resampler moves its features.
- * The passes go in the order of Pillow 13; older versions always run the horizontal one first, which moves some crops by a few levels.
+ * Pillow's image resampling, bit-exact (python-pillow, src/libImaging/Resample.c). Each output pixel is a weighted
+ * sum of the input pixels under a filter that widens when an image is downsampled (antialiasing). Weights are 22-bit
+ * fixed-point numbers, and the result of the first of the two passes is rounded to 8 bits. CLIP was trained on images
+ * resampled in this way, and another resampler changes its features. The order of the passes is that of Pillow 13.
+ * Older versions always run the horizontal pass first, which changes some crops by a few levels.
  */
 
 /** Interleaved RGB, 8 bits: data[(y * width + x) * 3 + channel]. */
 export type Picture = { width: number; height: number; data: Uint8Array };
-/** A rectangle of pixels inside a picture. */
+/** A rectangle of pixels inside an image. */
 export type Box = { top: number; left: number; height: number; width: number };
 
 type Kernel = { support: number; weight(x: number): number };
@@ -39,14 +40,14 @@ export type Filter = keyof typeof kernels;
 /** Weights of one pass: output i is the sum of weights[i * taps + k] * input[starts[i] + k] over k < counts[i]. */
 type FilterTable = { taps: number; starts: Int32Array; counts: Int32Array; weights: Int32Array };
 
-const precision = 22; // 32 bits less 8 for the pixel and 2 for overshoot
+const precision = 22; // bits: 32, minus 8 for the pixel and 2 for overshoot
 const half = 1 << (precision - 1);
 
 function makeTable(from: number, to: number, filter: Filter): FilterTable {
   const kernel: Kernel = kernels[filter];
   const scale = from / to;
-  const widened = Math.max(scale, 1);
-  const support = kernel.support * widened;
+  const filterScale = Math.max(scale, 1);
+  const support = kernel.support * filterScale;
   const taps = Math.ceil(support) * 2 + 1;
   const table = { taps, starts: new Int32Array(to), counts: new Int32Array(to), weights: new Int32Array(to * taps) };
   const exact = new Float64Array(taps);
@@ -55,10 +56,10 @@ function makeTable(from: number, to: number, filter: Filter): FilterTable {
     const start = Math.max(0, Math.trunc(centre - support + 0.5));
     const count = Math.min(from, Math.trunc(centre + support + 0.5)) - start;
     let sum = 0;
-    for (let k = 0; k < count; k++) sum += exact[k] = kernel.weight((k + start - centre + 0.5) * (1 / widened));
+    for (let k = 0; k < count; k++) sum += exact[k] = kernel.weight((k + start - centre + 0.5) * (1 / filterScale));
     for (let k = 0; k < count; k++) {
-      const share = sum === 0 ? exact[k] : exact[k] / sum;
-      table.weights[i * taps + k] = Math.trunc(share * (1 << precision) + (share < 0 ? -0.5 : 0.5));
+      const normalised = sum === 0 ? exact[k] : exact[k] / sum;
+      table.weights[i * taps + k] = Math.trunc(normalised * (1 << precision) + (normalised < 0 ? -0.5 : 0.5));
     }
     table.starts[i] = start;
     table.counts[i] = count;
@@ -68,7 +69,10 @@ function makeTable(from: number, to: number, filter: Filter): FilterTable {
 
 const tables = new Map<string, FilterTable>();
 
-/** Tables are kept: 48-pixel pictures need 48 of them in all; photographs crop to many sizes, hence the limit. */
+/**
+ * Returns a cached table. Images of 48 pixels need only 48 tables, but crops of photographs have many sizes, hence the
+ * limit of 2048.
+ */
 function tableFor(from: number, to: number, filter: Filter): FilterTable {
   const key = `${filter} ${from} ${to}`;
   let table = tables.get(key);
@@ -83,7 +87,7 @@ function tableFor(from: number, to: number, filter: Filter): FilterTable {
 /** Rows of RGB pixels inside a larger array: `stride` bytes from one row to the next, the first pixel at `offset`. */
 type CropView = { data: Uint8Array; offset: number; stride: number; height: number; width: number };
 
-const horizontally = (from: CropView, width: number, filter: Filter): CropView =>
+const resizeHorizontally = (from: CropView, width: number, filter: Filter): CropView =>
   pass(
     from,
     { height: from.height, width },
@@ -92,7 +96,7 @@ const horizontally = (from: CropView, width: number, filter: Filter): CropView =
     tableFor(from.width, width, filter),
   );
 
-const vertically = (from: CropView, height: number, filter: Filter): CropView =>
+const resizeVertically = (from: CropView, height: number, filter: Filter): CropView =>
   pass(
     from,
     { height, width: from.width },
@@ -101,7 +105,10 @@ const vertically = (from: CropView, height: number, filter: Filter): CropView =>
     tableFor(from.height, height, filter),
   );
 
-/** Distances in bytes, `along` from one pixel of a line to the next and `across` from one line to the next: one loop serves both passes. */
+/**
+ * Distances in bytes: `along` from one pixel of a line to the next, `across` from one line to the next. A line is a
+ * row in the horizontal pass and a column in the vertical pass, so that one loop serves both.
+ */
 type Steps = { along: number; across: number };
 
 function pass(
@@ -118,15 +125,15 @@ function pass(
   for (let line = 0; line < lines; line++) {
     const lineStart = from.offset + line * read.across;
     for (let i = 0; i < starts.length; i++) {
-      let at = lineStart + starts[i] * read.along;
+      let index = lineStart + starts[i] * read.along;
       let red = half;
       let green = half;
       let blue = half;
-      for (let k = i * taps, end = k + counts[i]; k < end; k++, at += read.along) {
+      for (let k = i * taps, end = k + counts[i]; k < end; k++, index += read.along) {
         const weight = weights[k];
-        red = (red + Math.imul(source[at], weight)) | 0;
-        green = (green + Math.imul(source[at + 1], weight)) | 0;
-        blue = (blue + Math.imul(source[at + 2], weight)) | 0;
+        red = (red + Math.imul(source[index], weight)) | 0;
+        green = (green + Math.imul(source[index + 1], weight)) | 0;
+        blue = (blue + Math.imul(source[index + 2], weight)) | 0;
       }
       const out = line * write.across + i * write.along;
       target[out] = red >> precision;
@@ -137,12 +144,14 @@ function pass(
   return { data: new Uint8Array(target.buffer), offset: 0, stride: size.width * 3, ...size };
 }
 
-/** The whole of a picture as a box. */
+/** The box that covers a whole image. */
 export const whole = (picture: Picture): Box => ({ top: 0, left: 0, height: picture.height, width: picture.width });
 
 /**
- * Cuts a box out of a picture and resizes it to height x width: torchvision's `resized_crop`, or `resize` if the box is the whole
- * picture. A pass that would not change the size is skipped, as in Pillow; where nothing changes the picture itself is returned.
+ * Crops a box from an image and resizes it to height x width, as torchvision's `resized_crop`, or `resize` if the box
+ * is the whole image. A pass that would not change the size is skipped, as in Pillow. If nothing changes, the image
+ * itself is returned.
+ * @throws if the box does not lie inside the image
  */
 export function resize(picture: Picture, box: Box, height: number, width: number, filter: Filter): Picture {
   const { top, left } = box;
@@ -156,7 +165,7 @@ export function resize(picture: Picture, box: Box, height: number, width: number
     left + box.width > picture.width
   ) {
     throw new Error(
-      `crop ${JSON.stringify(box)} does not lie inside a picture of ${picture.width} x ${picture.height} pixels`,
+      `crop ${JSON.stringify(box)} does not lie inside an image of ${picture.width} x ${picture.height} pixels`,
     );
   }
   if (box.height === height && box.width === width) {
@@ -170,13 +179,13 @@ export function resize(picture: Picture, box: Box, height: number, width: number
     width: box.width,
   };
   const verticalFirst = box.height > height && box.height - height > (box.width - width) * 2;
-  if (verticalFirst) view = vertically(view, height, filter);
-  if (box.width !== width) view = horizontally(view, width, filter);
-  if (view.height !== height) view = vertically(view, height, filter);
+  if (verticalFirst) view = resizeVertically(view, height, filter);
+  if (box.width !== width) view = resizeHorizontally(view, width, filter);
+  if (view.height !== height) view = resizeVertically(view, height, filter);
   return { width, height, data: view.data };
 }
 
-/** A copy of the pixels in a box; what lies outside the picture is black, as torchvision pads. */
+/** A copy of the pixels in a box. Pixels outside the image are black, as torchvision pads them. */
 export function cut(picture: Picture, box: Box): Picture {
   const { width, height } = box;
   const data = new Uint8Array(width * height * 3);

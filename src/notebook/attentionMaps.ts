@@ -1,6 +1,6 @@
 /**
- * Attention of CLS, drawn over the preprocessed pictures: regions with high attention keep their colour, the others fade to
- * white.
+ * Attention of CLS, drawn over the preprocessed pictures: regions with high attention keep their colour, the others
+ * fade to white.
  */
 
 import sharp from "sharp";

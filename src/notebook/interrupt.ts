@@ -3,9 +3,9 @@
 let removeListener: (() => void) | undefined;
 
 /**
- * Returns a signal that is aborted by the next interrupt (the stop button, or Ctrl-C). On an interrupt the kernel rejects the
- * cell, but the cell's loop continues to run. A loop that checks this signal ends after its current step, and all finished
- * epochs and runs remain stored.
+ * Returns a signal that is aborted by the next interrupt (the stop button, or Ctrl-C). On an interrupt the kernel
+ * rejects the cell, but the cell's loop continues to run. A loop that checks this signal ends after its current step,
+ * and all finished epochs and runs remain stored.
  */
 export function onInterrupt(): AbortSignal {
   removeListener?.();

@@ -42,12 +42,16 @@ async function classTable(dataset: Dataset, classes: number, perClass: number): 
     );
     const source = `data:image/jpeg;base64,${(await strip(items)).toString("base64")}`;
     const cell = "padding:2px 8px;background:none;text-align:left";
-    return `<tr style="background:none"><td style="${cell}">${escapeHtml(name)}</td><td style="${cell}"><img alt="${escapeHtml(name)}" src="${source}"></td></tr>`;
+    const image = `<img alt="${escapeHtml(name)}" src="${source}">`;
+    const cells = [escapeHtml(name), image].map((content) => `<td style="${cell}">${content}</td>`);
+    return `<tr style="background:none">${cells.join("")}</tr>`;
   });
   return `<table style="border-collapse:collapse">${(await Promise.all(rows)).join("")}</table>`;
 }
 
-/** Training pictures of the first base classes and of the first novel classes. Novel classes are not used in training. */
+/**
+ * Training pictures of the first base classes and of the first novel classes. Novel classes are not used in training.
+ */
 export async function pictureGrid(base: Dataset, novel: Dataset, classes = 5, perClass = 5): Promise<Html> {
   const tables = await Promise.all([classTable(base, classes, perClass), classTable(novel, classes, perClass)]);
   const headings = [
@@ -55,7 +59,8 @@ export async function pictureGrid(base: Dataset, novel: Dataset, classes = 5, pe
     `novel classes (${novel.classNames.length}), only tested on`,
   ];
   const cell = "vertical-align:top;text-align:left;background:none;padding:4px 12px 4px 0";
-  const html = `<table><tr style="background:none">${tables.map((table, k) => `<td style="${cell}"><b>${headings[k]}</b>${table}</td>`).join("")}</tr></table>`;
+  const cells = tables.map((table, k) => `<td style="${cell}"><b>${headings[k]}</b>${table}</td>`);
+  const html = `<table><tr style="background:none">${cells.join("")}</tr></table>`;
   const namesOf = (dataset: Dataset) => dataset.classNames.slice(0, classes).join(", ");
   return { html, text: `${base.name}: base classes such as ${namesOf(base)}; novel classes such as ${namesOf(novel)}` };
 }
@@ -65,8 +70,8 @@ type Notebook = { cells: { outputs?: Output[] }[] };
 const plotlyMime = "application/vnd.plotly.v1+json";
 
 /**
- * Adds a PNG, at the figure's size, to each figure output of an executed notebook that has none, as JupyterLab does when it
- * saves a notebook.
+ * Adds a PNG, at the figure's size, to each figure output of an executed notebook that has none, as JupyterLab does
+ * when it saves a notebook.
  * @returns the number of added PNGs
  */
 export async function addPictures(notebook: string): Promise<number> {

@@ -10,15 +10,16 @@ import { runInCell } from "./run";
 const profiles = ["stored", "full", "small"];
 
 /**
- * `grid` holds the jobs of the paper's experiment, `small` a part of it that takes seconds. A stored run is looked up first
- * in `results`, then among the runs shipped with the kit.
+ * `grid` holds the jobs of the paper's experiment, `small` a part of it that takes seconds. A stored run is looked up
+ * first in `results`, then among the runs shipped with the kit.
  */
 export type Parts = { profile: string; grid: Job[]; small: Job[]; engine: Engine; results: string };
 
 /**
- * `fresh` are the rows of the small jobs, which every profile runs unless `results` already holds them. `rows` are the rows
- * that tables and figures show. They depend on the profile:
- * - "stored": those runs of the grid that are stored; if there are none (with another model, for example), the small jobs
+ * `fresh` are the rows of the small jobs, which every profile runs unless `results` already holds them. `rows` are the
+ * rows that tables and figures show. They depend on the profile:
+ * - "stored": those runs of the grid that are stored; if there are none (with another model, for example), the small
+ *   jobs
  * - "full": all runs of the grid; missing ones are computed and stored in `results`
  * - "small": the small jobs
  * @throws UsageError for an unknown profile; and if the run is interrupted, as in `runInCell`

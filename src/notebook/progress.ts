@@ -6,8 +6,8 @@ import { type Meter, meter, type Screen, terminalScreen } from "../experiments/p
 type Display = { text(line: string): void };
 
 /**
- * Progress display for the calling cell: finished lines stay above the line that is updated. Outside a notebook, progress is
- * written to standard error.
+ * Progress display for the calling cell: finished lines stay above the line that is updated. Outside a notebook,
+ * progress is written to standard error.
  */
 export function notebookProgress(): Meter {
   const requireModule = createRequire(join(process.cwd(), "package.json"));

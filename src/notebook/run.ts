@@ -8,9 +8,9 @@ import { onInterrupt } from "./interrupt";
 import { notebookProgress } from "./progress";
 
 /**
- * Runs the jobs with a progress line under the cell. The stop button ends the run after the current step.
- * `results` is the folder in which runs are stored and looked up. Runs shipped with the kit are not used, because later cells
- * need the trained prompts.
+ * Runs the jobs with a progress line under the cell. The stop button ends the run after the current step. `results` is
+ * the folder in which runs are stored and looked up. Runs shipped with the kit are not used, because later cells need
+ * the trained prompts.
  * @throws if the run is interrupted, so that later cells do not use incomplete results
  */
 export async function runInCell(jobs: Job[], engine: Engine, results: string): Promise<Run[]> {

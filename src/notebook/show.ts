@@ -1,10 +1,10 @@
 /**
- * Shows interactive figures, tables and pictures as outputs of a cell. Each is one output, which also contains plain text for
- * viewers that support nothing else.
+ * Shows interactive figures, tables and pictures as outputs of a cell. Each is one output, which also contains plain
+ * text for viewers that support nothing else.
  *
- * A figure is sent as Plotly's JSON without a PNG, because JupyterLab's renderer would show the PNG first and the interactive
- * figure only when the mouse is over it. JupyterLab adds the PNG when it saves a notebook. For notebooks that were run without
- * JupyterLab, `addPictures` (pictures.ts) adds it, so that GitHub can show the figure.
+ * A figure is sent as Plotly's JSON without a PNG, because JupyterLab's renderer would show the PNG first and the
+ * interactive figure only when the mouse is over it. JupyterLab adds the PNG when it saves a notebook. For notebooks
+ * that were run without JupyterLab, `addPictures` (pictures.ts) adds it, so that GitHub can show the figure.
  */
 import { createRequire } from "node:module";
 import { join } from "node:path";
@@ -45,11 +45,13 @@ function frameTable(frame: Frame): Table {
   };
 }
 
-/** Shows a figure, a table, a danfo DataFrame or HTML as output of the cell. Outside a notebook, prints its plain text. */
+/**
+ * Shows a figure, a table, a danfo DataFrame or HTML as output of the cell. Outside a notebook, prints its plain text.
+ */
 export function show(thing: Shown): void {
   const bundle = bundleOf(thing);
-  // tslab's public API sends only one MIME type per output. This is the internal function that it calls, which is set if a
-  // kernel or the notebook runner is active.
+  // tslab's public API sends only one MIME type per output. This is the internal function that it calls, which is set
+  // if a kernel or the notebook runner is active.
   const jupyter = createRequire(join(process.cwd(), "package.json"))("tslab/dist/jupyter.js") as {
     lastWriteDisplayData?: Writer;
   };

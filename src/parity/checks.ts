@@ -9,8 +9,8 @@ export type Tolerance = { relative: number; absolute: number };
 export const valueTolerance: Tolerance = { relative: 2e-4, absolute: 1e-5 };
 
 /**
- * Tolerance for gradients and trained parameters: 1e-3 relative, and an absolute tolerance for elements near zero of 1e-3
- * times the tensor's largest element, at most 1e-5.
+ * Tolerance for gradients and trained parameters: 1e-3 relative, and an absolute tolerance for elements near zero of
+ * 1e-3 times the tensor's largest element, at most 1e-5.
  */
 export const gradientTolerance = (expected: ArrayLike<number>): Tolerance => ({
   relative: 1e-3,
@@ -40,7 +40,8 @@ export class Checks {
     }
     const detail = `largest difference ${difference.toExponential(1)} of ${largest(expected).toExponential(1)}`;
     if (firstFailed < 0) this.pass(name, detail);
-    else this.fail(name, `${detail}; element ${firstFailed} is ${actual[firstFailed]}, expected ${expected[firstFailed]}`);
+    else
+      this.fail(name, `${detail}; element ${firstFailed} is ${actual[firstFailed]}, expected ${expected[firstFailed]}`);
   }
 
   pass(name: string, detail: string): void {

@@ -1,7 +1,7 @@
 /**
- * Parity of the inputs to the model: pixels compared with Pillow and torchvision, few-shot draws with Python's random number
- * generator, token ids with CLIP's tokenizer. Each check passes a folder of reference files through the functions that
- * training uses.
+ * Parity of the inputs to the model: pixels compared with Pillow and torchvision, few-shot draws with Python's random
+ * number generator, token ids with CLIP's tokenizer. Each check passes a folder of reference files through the
+ * functions that training uses.
  */
 import path from "node:path";
 import { loadTokenizer } from "../clip/tokenizer";
@@ -15,9 +15,9 @@ import { Checks, type ParityReport } from "./checks";
 type Print = (line: string) => void;
 
 /**
- * Largest allowed differences of a JPEG, in grey levels. JPEG decoders round the inverse cosine transform and the chroma
- * upsampling differently: libjpeg-turbo and mozjpeg agree to the bit, other decoders stay within these bounds. Files in
- * lossless formats must be equal to the bit.
+ * Largest allowed differences of a JPEG, in grey levels. JPEG decoders round the inverse cosine transform and the
+ * chroma upsampling differently: libjpeg-turbo and mozjpeg agree to the bit, other decoders stay within these bounds.
+ * Files in lossless formats must be equal to the bit.
  */
 export const jpegBound = { mean: 0.5, max: 16 };
 
@@ -28,41 +28,47 @@ type PixelCase = { key: string; file: string; kind: "test" | "crop"; size: numbe
 
 /**
  * Checks the preprocessing.
- * @param folder with pictures, cases.json and expected.safetensors, which holds uint8 [size, size, 3] under each case's key
+ * @param folder with pictures, cases.json and expected.safetensors, which holds uint8 [size, size, 3] under each case's
+ *   key
  */
 export async function preprocessParity(folder: string, print: Print): Promise<ParityReport> {
   const checks = new Checks(print);
   const { tensors } = readSafetensors(path.join(folder, "expected.safetensors"));
-  for (const one of readJson(path.join(folder, "cases.json")) as PixelCase[]) {
-    await checks.group(one.key, async () => {
-      if (!tensors[one.key]) throw new Error(`expected.safetensors has no "${one.key}"`);
-      const { max, mean } = compareLevels(await levels(folder, one), tensors[one.key]);
-      const lossy = /\.jpe?g$/i.test(one.file);
-      const right = lossy ? mean <= jpegBound.mean && max <= jpegBound.max : max === 0;
-      const wanted = lossy ? `JPEG: at most ${jpegBound.max}, mean ${jpegBound.mean}` : "must be equal";
-      checks[right ? "pass" : "fail"](
-        one.key,
-        `largest difference ${max} of 255 grey levels, mean ${mean.toFixed(4)} (${wanted})`,
+  for (const pixelCase of readJson(path.join(folder, "cases.json")) as PixelCase[]) {
+    await checks.group(pixelCase.key, async () => {
+      if (!tensors[pixelCase.key]) throw new Error(`expected.safetensors has no tensor "${pixelCase.key}"`);
+      const { max, mean } = compareLevels(await levels(folder, pixelCase), tensors[pixelCase.key]);
+      const lossy = /\.jpe?g$/i.test(pixelCase.file);
+      const isWithinBound = lossy ? mean <= jpegBound.mean && max <= jpegBound.max : max === 0;
+      const requirement = lossy ? `JPEG: at most ${jpegBound.max}, mean ${jpegBound.mean}` : "must be equal";
+      checks[isWithinBound ? "pass" : "fail"](
+        pixelCase.key,
+        `largest difference ${max} of 255 grey levels, mean ${mean.toFixed(4)} (${requirement})`,
       );
     });
   }
   return checks.report;
 }
 
-/** A case's pixels [3, size, size], as grey levels so that normalisePixels() is compared too. */
-async function levels(folder: string, one: PixelCase): Promise<Float32Array> {
-  const settings = { size: one.size, crop_size: one.size, do_rescale: false, do_normalize: false };
+/**
+ * The pixels of a case, [3, size, size]. The settings disable rescaling and normalisation, so that the values stay grey
+ * levels although they pass through `normalisePixels`.
+ */
+async function levels(folder: string, pixelCase: PixelCase): Promise<Float32Array> {
+  const settings = { size: pixelCase.size, crop_size: pixelCase.size, do_rescale: false, do_normalize: false };
   const preprocess = readPreprocess(settings, "cases.json");
-  const picture = await decode(path.join(folder, one.file));
-  const made = one.kind === "test" ? testPicture(picture, preprocess) : cropPicture(picture, one, preprocess);
-  const pixels = new Float32Array(3 * one.size * one.size);
-  normalisePixels(made, preprocess, Boolean(one.flip), pixels, 0);
+  const picture = await decode(path.join(folder, pixelCase.file));
+  const cropped =
+    pixelCase.kind === "test" ? testPicture(picture, preprocess) : cropPicture(picture, pixelCase, preprocess);
+  const pixels = new Float32Array(3 * pixelCase.size * pixelCase.size);
+  normalisePixels(cropped, preprocess, Boolean(pixelCase.flip), pixels, 0);
   return pixels;
 }
 
-/** planes [3, height * width] against interleaved [height, width, 3]. */
+/** Compares planes [3, height * width] with interleaved values [height, width, 3]. */
 function compareLevels(planes: Float32Array, { data }: Stored): { max: number; mean: number } {
-  if (planes.length !== data.length) throw new Error(`${planes.length} numbers, the reference has ${data.length}`);
+  if (planes.length !== data.length)
+    throw new Error(`there are ${planes.length} numbers, but the reference has ${data.length}`);
   const plane = planes.length / 3;
   let max = 0;
   let sum = 0;
@@ -74,12 +80,18 @@ function compareLevels(planes: Float32Array, { data }: Stored): { max: number; m
   return { max, mean: sum / data.length };
 }
 
-/** Items per class behind fewshot_draws.json; validation holds the first 30 of each (test/golden/README.md). */
-const drawnFrom: Record<string, number> = { a: 40, b: 13, c: 200, d: 16, e: 1300 };
+/**
+ * Number of training items in each class from which fewshot_draws.json was drawn. The validation items are the first 30
+ * of each class (test/golden/README.md).
+ */
+const itemsPerClass: Record<string, number> = { a: 40, b: 13, c: 200, d: 16, e: 1300 };
 
 type Draws = Record<"train" | "val", Record<string, number[]>>;
 
-/** fewshot_draws.json: {seed: {train: {class: indices}, val: {class: indices}}}, drawn by Python's generator. */
+/**
+ * Checks few-shot draws against Python's random number generator.
+ * @param folder with fewshot_draws.json: {seed: {train: {class: indices}, val: {class: indices}}}
+ */
 export async function drawsParity(folder: string, print: Print): Promise<ParityReport> {
   const checks = new Checks(print);
   const seeds: Record<string, Draws> = readJson(path.join(folder, "fewshot_draws.json"));
@@ -89,12 +101,13 @@ export async function drawsParity(folder: string, print: Print): Promise<ParityR
       const shots = Math.max(...classNames.map((name) => expected.train[name].length));
       const drawn = drawFewShot(numberedItems(classNames, folder), shots, Number(seed));
       let [wrong, count] = [0, 0];
-      for (const part of ["train", "val"] as const) {
+      for (const subset of ["train", "val"] as const) {
         for (const name of classNames) {
-          const made = drawn[part].filter((item) => item.className === name).map((item) => Number(item.path));
-          const wanted = expected[part][name];
-          wrong += Math.max(made.length - wanted.length, 0) + wanted.filter((index, i) => made[i] !== index).length;
-          count += wanted.length;
+          const indices = drawn[subset].filter((item) => item.className === name).map((item) => Number(item.path));
+          const wantedIndices = expected[subset][name];
+          wrong += Math.max(indices.length - wantedIndices.length, 0);
+          wrong += wantedIndices.filter((index, i) => indices[i] !== index).length;
+          count += wantedIndices.length;
         }
       }
       checks[wrong === 0 ? "pass" : "fail"](
@@ -106,29 +119,33 @@ export async function drawsParity(folder: string, print: Print): Promise<ParityR
   return checks.report;
 }
 
-/** A dataset whose items' paths are their indices within the class. */
+/** A dataset in which the path of each item is its index within the class. */
 function numberedItems(classNames: string[], folder: string): Dataset {
-  const unknown = classNames.find((name) => !(name in drawnFrom));
-  if (unknown) throw new Error(`how many items class "${unknown}" was drawn from is not known`);
-  const items = (most: number): Item[] =>
+  const unknown = classNames.find((name) => !(name in itemsPerClass));
+  if (unknown) throw new Error(`the number of items in class "${unknown}" is not known`);
+  const items = (limit: number): Item[] =>
     classNames.flatMap((className, label) =>
-      Array.from({ length: Math.min(most, drawnFrom[className]) }, (_, i) => ({ path: `${i}`, label, className })),
+      Array.from({ length: Math.min(limit, itemsPerClass[className]) }, (_, i) => ({ path: `${i}`, label, className })),
     );
   const [train, val] = [items(Number.POSITIVE_INFINITY), items(30)];
   return { name: "draws", folder, split: "draws", classNames, train, val, test: [], fingerprint: "" };
 }
 
-/** expected_ids.json beside a tokenizer.json: [{text, ids}], ids with start and end token. */
+/**
+ * Checks token ids.
+ * @param folder with tokenizer.json and expected_ids.json: [{text, ids}], where the ids include the start and the end
+ *   token
+ */
 export async function tokenParity(folder: string, print: Print): Promise<ParityReport> {
   const checks = new Checks(print);
   const texts: { text: string; ids: number[] }[] = readJson(path.join(folder, "expected_ids.json"));
   const tokenizer = loadTokenizer(folder);
   for (const { text, ids } of texts) {
-    const made = tokenizer.encode(text);
-    const right = made.join(" ") === ids.join(" ");
-    checks[right ? "pass" : "fail"](
+    const actual = tokenizer.encode(text);
+    const isEqual = actual.join(" ") === ids.join(" ");
+    checks[isEqual ? "pass" : "fail"](
       JSON.stringify(text),
-      right ? `${ids.length} ids equal` : `ids ${made.join(" ")}, expected ${ids.join(" ")}`,
+      isEqual ? `${ids.length} ids equal` : `ids ${actual.join(" ")}, expected ${ids.join(" ")}`,
     );
   }
   return checks.report;

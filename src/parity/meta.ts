@@ -1,4 +1,4 @@
-/** The settings of a reference folder, `meta.json` (see test/golden/README.md). */
+/** Reads the settings of a folder of reference numbers, `meta.json` (see test/golden/README.md). */
 import { readFileSync } from "node:fs";
 import { paper } from "../configs/presets";
 import type { Preset } from "../configs/settings";
@@ -19,10 +19,10 @@ export type Meta = {
   scl: { text: number; image: number; logits: number };
 };
 
-/** Settings of a run, of which its method takes those that it has. */
+/** Settings of a run. A method uses only those settings that it has. */
 export type RunSettings = Preset & { coop?: { position: "end" | "middle" | "front"; classSpecific: boolean } };
 
-/** @throws naming the file and the key that is missing. */
+/** @throws if a key is missing; the message names the file and the key */
 export function readMeta(path: string): Meta {
   const meta = JSON.parse(readFileSync(path, "utf8"));
   for (const key of ["classes", "templates", "init", "depth", "nctx", "batch", "epochs", "steps", "lr", "sgd"]) {
@@ -32,26 +32,26 @@ export function readMeta(path: string): Meta {
 }
 
 /**
- * The method that a file of reference numbers belongs to, and the settings of its run. A name may carry settings: `ivlp_depth3`,
- * `coop_middle_csc`.
- * @param contextTokens where the file's context has a length of its own.
+ * The method to which a file of reference numbers belongs, and the settings of its run.
+ * @param label the file's name without extension, which may include settings: `ivlp_depth3`, `coop_middle_csc`
+ * @param contextTokens the number of context tokens, if it differs from that in `meta`
  */
 export function runOf(label: string, meta: Meta, contextTokens = meta.nctx): { method: string; config: RunSettings } {
-  const own = { ...settingsOfCase(meta), tokens: { text: contextTokens, image: contextTokens } };
+  const base = { ...presetOf(meta), tokens: { text: contextTokens, image: contextTokens } };
   const depth = /^(.+)_depth(\d+)$/.exec(label);
   if (depth)
-    return { method: depth[1], config: { ...own, depth: { text: Number(depth[2]), image: Number(depth[2]) } } };
+    return { method: depth[1], config: { ...base, depth: { text: Number(depth[2]), image: Number(depth[2]) } } };
   const coop = /^coop_(end|middle|front)(_csc)?$/.exec(label);
-  if (!coop) return { method: label, config: own };
+  if (!coop) return { method: label, config: base };
   const position = coop[1] as "end" | "middle" | "front";
   return {
     method: "coop",
-    config: { ...own, contextInit: "", coop: { position, classSpecific: coop[2] !== undefined } },
+    config: { ...base, contextInit: "", coop: { position, classSpecific: coop[2] !== undefined } },
   };
 }
 
-/** The same settings as the kit's own configuration. */
-function settingsOfCase(meta: Meta): Preset {
+/** Converts the settings of `meta.json` to a preset of the kit. */
+function presetOf(meta: Meta): Preset {
   return {
     ...paper.baseToNovel,
     tokens: { text: meta.nctx, image: meta.nctx },

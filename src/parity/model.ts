@@ -1,4 +1,4 @@
-/** Parity of the frozen model: token ids, text features, image features and zero-shot logits of `common.safetensors`. */
+/** Parity of the frozen model with `common.safetensors`: token ids, text and image features, zero-shot logits. */
 
 import { encodeImage, imageFront } from "../clip/fast/image";
 import { tokenise } from "../clip/fast/text";
@@ -46,13 +46,18 @@ export function commonParity(path: string, clip: Clip, meta: Meta, checks: Check
   });
 }
 
-/** Token ids [C,context] of sentences; what stands behind the end token (the largest id) is padding, whatever it is. */
+/**
+ * Compares the token ids of sentences with the reference [C,context]. Ids after the end token (the largest id) are
+ * padding, which may have any value in the reference, so they count as 0.
+ */
 export function sameIds(name: string, clip: Clip, sentences: string[], { data, shape }: Stored, checks: Checks): void {
-  const cut = (ids: number[]) => ids.map((id, i) => (i > ids.indexOf(Math.max(...ids)) ? 0 : id));
-  const rows = sentences.flatMap((sentence) => {
+  const zeroPadding = (ids: number[]) => ids.map((id, i) => (i > ids.indexOf(Math.max(...ids)) ? 0 : id));
+  const actual = sentences.flatMap((sentence) => {
     const ids = tokenise(clip, sentence);
     return Array.from({ length: shape[1] }, (_, i) => ids[i] ?? 0);
   });
-  const expected = sentences.flatMap((_, c) => cut(Array.from(data.subarray(c * shape[1], (c + 1) * shape[1]))));
-  checks.same(name, rows, expected, exact);
+  const expected = sentences.flatMap((_, c) =>
+    zeroPadding(Array.from(data.subarray(c * shape[1], (c + 1) * shape[1]))),
+  );
+  checks.same(name, actual, expected, exact);
 }

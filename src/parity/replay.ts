@@ -1,7 +1,11 @@
 /**
- * Replays a folder of reference numbers through the functions that train and test, and compares. What the folder may hold:
- * a model with `meta.json`, `common.safetensors` and a file per method (test/golden/README.md); `lr_schedules.json`;
- * `fewshot_draws.json`; `expected_ids.json` beside a tokenizer.json; `cases.json` with reference pixels.
+ * Repeats the computations of a folder of reference numbers with the functions that train and test, and compares the
+ * results. The folder may contain:
+ * - a model with `meta.json`, `common.safetensors` and one file per method (test/golden/README.md)
+ * - `lr_schedules.json`
+ * - `fewshot_draws.json`
+ * - `expected_ids.json` with a tokenizer.json
+ * - `cases.json` with reference pixels
  */
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -16,34 +20,36 @@ import { readMeta, runOf } from "./meta";
 import { commonParity } from "./model";
 import { trainingParity } from "./training";
 
-/** Prints a line per check and in the end `N passed, N failed`. @throws where the folder holds nothing to compare with. */
+/**
+ * Prints one line per check, and finally `N passed, N failed`.
+ * @throws if the folder contains no reference numbers
+ */
 export async function parity(folder: string, print: (line: string) => void): Promise<ParityReport> {
   if (!existsSync(folder) || !statSync(folder).isDirectory())
     throw new Error(`${folder} is no folder; give one with reference numbers`);
   print(engineLine(await startEngine()));
   const checks = new Checks(print);
-  const has = (name: string) => existsSync(join(folder, name));
-  const delegate = async (
-    name: string,
-    run: (folder: string, print: (line: string) => void) => Promise<ParityReport>,
-  ) =>
+  const hasFile = (name: string) => existsSync(join(folder, name));
+  const runIn = async (name: string, run: (folder: string, print: (line: string) => void) => Promise<ParityReport>) =>
     checks.group(name, async () => {
       const { passed, failed } = await run(folder, print);
       checks.report.passed += passed;
       checks.report.failed += failed;
     });
 
-  if (has("meta.json") && has("model.safetensors")) await checks.group("model", () => modelParity(folder, checks));
-  if (has("lr_schedules.json"))
+  if (hasFile("meta.json") && hasFile("model.safetensors"))
+    await checks.group("model", () => modelParity(folder, checks));
+  if (hasFile("lr_schedules.json"))
     await checks.group("lr_schedules", () => scheduleParity(join(folder, "lr_schedules.json"), checks));
-  if (has("fewshot_draws.json")) await delegate("fewshot_draws", drawsParity);
-  if (has("expected_ids.json")) await delegate("expected_ids", tokenParity);
-  if (has("cases.json")) await delegate("cases", preprocessParity);
+  if (hasFile("fewshot_draws.json")) await runIn("fewshot_draws", drawsParity);
+  if (hasFile("expected_ids.json")) await runIn("expected_ids", tokenParity);
+  if (hasFile("cases.json")) await runIn("cases", preprocessParity);
 
   const { passed, failed } = checks.report;
   if (passed + failed === 0) {
     throw new Error(
-      `${folder} holds no reference numbers (meta.json with model.safetensors, lr_schedules.json, fewshot_draws.json, expected_ids.json or cases.json)`,
+      `${folder} holds no reference numbers ` +
+        "(meta.json with model.safetensors, lr_schedules.json, fewshot_draws.json, expected_ids.json or cases.json)",
     );
   }
   print(`${passed} passed, ${failed} failed`);
@@ -55,8 +61,8 @@ async function modelParity(folder: string, checks: Checks): Promise<void> {
   const clip = await loadClip(folder);
   try {
     const common = join(folder, "common.safetensors");
-    const images = existsSync(common) ? readSafetensors(common).tensors : undefined;
-    if (images) await checks.group("common", () => commonParity(common, clip, meta, checks));
+    const commonTensors = existsSync(common) ? readSafetensors(common).tensors : undefined;
+    if (commonTensors) await checks.group("common", () => commonParity(common, clip, meta, checks));
     const files = readdirSync(folder).filter(
       (name) => name.endsWith(".safetensors") && name !== "model.safetensors" && name !== "common.safetensors",
     );
@@ -66,12 +72,14 @@ async function modelParity(folder: string, checks: Checks): Promise<void> {
       const run = runOf(label, meta, tensors["init.ctx"]?.shape.slice(-2)[0]);
       const method = methods[run.method];
       if (!method?.trainable) {
-        checks.note(label, "not yet covered: no such method here");
-      } else if (!images?.images || !images.labels) {
-        checks.fail(label, "common.safetensors with images and labels is missing");
+        checks.note(label, "not yet covered: the kit has no trainable method of this name");
+      } else if (!commonTensors?.images || !commonTensors.labels) {
+        checks.fail(label, "common.safetensors is missing or contains no images and labels");
       } else {
         const replay = { label, expected: tensors, method, clip, meta, config: run.config };
-        await checks.group(label, () => trainingParity(replay, images.images, images.labels.data, checks));
+        await checks.group(label, () =>
+          trainingParity(replay, commonTensors.images, commonTensors.labels.data, checks),
+        );
       }
     }
   } finally {
@@ -79,7 +87,10 @@ async function modelParity(folder: string, checks: Checks): Promise<void> {
   }
 }
 
-/** Lists of learning rates by configuration: the first is the warm-up's, the second the full rate, their number the epochs. */
+/**
+ * Checks lists of learning rates, one list per configuration with one rate per epoch. The first rate is the warm-up
+ * rate, the second is the full rate.
+ */
 function scheduleParity(path: string, checks: Checks): void {
   const schedules: Record<string, number[]> = JSON.parse(readFileSync(path, "utf8"));
   for (const [name, expected] of Object.entries(schedules)) {

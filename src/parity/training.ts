@@ -1,7 +1,7 @@
 /**
- * Parity of a method: features and logits of the initial parameters, the first step's gradients, every step's losses, the
- * parameters after every epoch, GPA's weights and result; computed by `train` itself, only that the initial parameters come from
- * the reference file.
+ * Parity of a method: features and logits of the initial parameters, gradients of the first step, losses of every step,
+ * parameters after every epoch, and the weights and result of GPA. The values come from `train` itself; only the
+ * initial parameters are taken from the reference file.
  */
 import type { Clip } from "../clip/model";
 import { differentiate } from "../engine/autograd";
@@ -17,7 +17,7 @@ import { type Checks, gradientTolerance, valueTolerance } from "./checks";
 import type { Meta, RunSettings } from "./meta";
 import { sameIds } from "./model";
 
-/** A file of reference numbers, its method, and the settings of its run. */
+/** A file of reference numbers with its label, its method, and the settings of its run. */
 export type Replay = {
   label: string;
   expected: Record<string, Stored>;
@@ -27,7 +27,11 @@ export type Replay = {
   config: RunSettings;
 };
 
-/** @param images of `common.safetensors` [N,3,R,R], labels [N]. */
+/**
+ * Repeats the training of a reference file and compares all its numbers.
+ * @param images of `common.safetensors`, [N,3,R,R]
+ * @param labels of the images, [N]
+ */
 export async function trainingParity(
   replay: Replay,
   images: Stored,
@@ -35,14 +39,14 @@ export async function trainingParity(
   checks: Checks,
 ): Promise<void> {
   const { label, expected, method, clip, meta } = replay;
-  const all = { ...replay.config, zeroShotTemplates: [sentenceOf(replay)] };
-  const config = trainingSettings(method, settle(method, all));
+  const settings = { ...replay.config, zeroShotTemplates: [sentenceOf(replay)] };
+  const config = trainingSettings(method, settle(method, settings));
   const gpa = expected["gpa.weights"] ? { mean: meta.gpa_mean, std: meta.gpa_std } : null;
   const task: Task = { clip, classNames: meta.classes, config, seed: 1 };
   const initial = Object.entries(expected).flatMap(([name, stored]) =>
     name.startsWith("init.") ? [[name.slice(5), stored] as const] : [],
   );
-  const start = (): Params =>
+  const initialParams = (): Params =>
     Object.fromEntries(initial.map(([name, { data, shape }]) => [name, tf.tensor(data, shape)]));
   if (!sameShapes(label, method, task, initial, checks)) return;
 
@@ -56,11 +60,11 @@ export async function trainingParity(
     sameIds(`${label} prompt_ids`, clip, sentences, expected.prompt_ids, checks);
   }
   if (expected.frozen_text_features) {
-    const target = frozenTextTarget(clip, meta.classes, all.zeroShotTemplates);
+    const target = frozenTextTarget(clip, meta.classes, settings.zeroShotTemplates);
     actual.frozen_text_features = target.dataSync();
     target.dispose();
   }
-  const params = start();
+  const params = initialParams();
   const classifier = method.classify(task, params);
   tf.tidy(() => {
     const pixels = tf.tensor4d(images.data, images.shape as [number, number, number, number]);
@@ -74,14 +78,14 @@ export async function trainingParity(
     record(`step0.grad_${term}`, gradients);
   tf.dispose(params);
 
-  const begin: Method = { ...method, init: start };
-  const trained = await train(begin, task, pictures, {
+  const fromReference: Method = { ...method, init: initialParams };
+  const trained = await train(fromReference, task, pictures, {
     ensemble: gpa,
     onStep: ({ epoch, step, terms, gradients }) => {
       const k = epoch * meta.steps + step;
       for (const [term, value] of Object.entries(terms())) {
         actual[`step${k}.loss.${term}`] = [value];
-        actual[`step${k}.${term}`] = [value]; // what a gradient rule records, such as ProGrad's conflict
+        actual[`step${k}.${term}`] = [value]; // values that a gradient rule records, such as ProGrad's conflict
       }
       if (k === 0) record("step0.grad", gradients);
     },
@@ -95,14 +99,14 @@ export async function trainingParity(
 
   for (const [name, { data }] of Object.entries(expected)) {
     if (name.startsWith("init.") || name === "prompt_ids") continue;
-    const trainedNumbers = /\.grad|^epoch|^gpa\.(?!weights)/.test(name);
+    const isTrained = /\.grad|^epoch|^gpa\.(?!weights)/.test(name);
     if (actual[name])
-      checks.same(`${label} ${name}`, actual[name], data, trainedNumbers ? gradientTolerance(data) : valueTolerance);
-    else checks.fail(`${label} ${name}`, "the replay gives no such number");
+      checks.same(`${label} ${name}`, actual[name], data, isTrained ? gradientTolerance(data) : valueTolerance);
+    else checks.fail(`${label} ${name}`, "the replay computes no value of this name");
   }
 }
 
-/** The method's own initial parameters must have the names and shapes of the file's. */
+/** Checks that the method's initial parameters have the same names and shapes as those in the file. */
 function sameShapes(
   label: string,
   method: Method,
@@ -110,36 +114,41 @@ function sameShapes(
   initial: (readonly [string, Stored])[],
   checks: Checks,
 ): boolean {
-  const own = method.init(task);
+  const initialised = method.init(task);
   const describe = (entries: (readonly [string, { shape: number[] }])[]) =>
     entries
       .map(([name, { shape }]) => `${name} [${shape}]`)
       .sort()
       .join(", ");
-  const [ours, theirs] = [describe(Object.entries(own)), describe(initial)];
-  tf.dispose(own);
-  if (ours === theirs) checks.pass(`${label} parameters`, `${initial.length} tensors, same names and shapes`);
-  else checks.fail(`${label} parameters`, `are ${ours}; the file has ${theirs}`);
-  return ours === theirs;
+  const [actualShapes, expectedShapes] = [describe(Object.entries(initialised)), describe(initial)];
+  tf.dispose(initialised);
+  if (actualShapes === expectedShapes)
+    checks.pass(`${label} parameters`, `${initial.length} tensors, same names and shapes`);
+  else checks.fail(`${label} parameters`, `are ${actualShapes}; the file has ${expectedShapes}`);
+  return actualShapes === expectedShapes;
 }
 
 /**
- * The sentence of zero-shot CLIP that a file's method was trained beside: of those that the folder names the one whose features the file has
- * (`frozen_text_features`), else the first.
+ * The sentence of the zero-shot CLIP that was used in the training of a file's method. Of the sentences that the folder
+ * names, it is the one whose features equal the file's `frozen_text_features`. If none does, or if the file has no such
+ * features, it is the first sentence of the settings.
  */
 function sentenceOf({ expected, clip, meta, config }: Replay): string {
   const [first] = config.zeroShotTemplates;
   const features = expected.frozen_text_features?.data;
-  const has = (sentence: string): boolean => {
+  const hasFeatures = (sentence: string): boolean => {
     const target = frozenTextTarget(clip, meta.classes, [sentence]);
     const values = target.dataSync();
     target.dispose();
     return values.every((value, i) => Math.abs(value - (features as Float32Array)[i]) < 1e-3);
   };
-  return (features && [first, `${meta.init} {}.`, ...meta.templates].find(has)) || first;
+  return (features && [first, `${meta.init} {}.`, ...meta.templates].find(hasFeatures)) || first;
 }
 
-/** Gradients of single terms at the initial parameters, of those that the file has: `step0.grad_<term>.<parameter>`. */
+/**
+ * Gradients of single loss terms at the initial parameters, for those terms of which the file has gradients
+ * (`step0.grad_<term>.<parameter>`).
+ */
 function* termGradients(
   task: Task,
   method: Method,

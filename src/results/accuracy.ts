@@ -1,11 +1,11 @@
-/** Tables of benchmarks whose result is one accuracy: few-shot, cross-dataset, domain generalisation. */
+/** Tables of the benchmarks whose result is a single accuracy: few-shot, cross-dataset, domain generalisation. */
 
 import { differencesOf } from "./differences";
 import { type Paper, type PaperTable, paperTitle } from "./paper";
 import { average } from "./statistics";
 import type { Column, Labelled, Table, Value } from "./table";
 
-/** `column` is where the score stands: the number of shots, the tested dataset. */
+/** `column` is the table column of the score: the number of shots, or the tested dataset. */
 export type AccuracyScore = {
   dataset: string;
   method: string;
@@ -21,36 +21,41 @@ const seedsNote = (scores: AccuracyScore[]): string => {
   return seeds > 1 ? `Mean \u00b1 standard deviation over ${seeds} seeds.` : "One seed.";
 };
 
-/** A block of methods per dataset, and the average where there are several; a column per number of shots; the paper's average beside. */
+/**
+ * A block of rows per dataset with one row per method, and a block of averages if there are several datasets. The
+ * columns are the numbers of shots; the paper's averages are next to the last block.
+ */
 export function fewShotTable(scores: AccuracyScore[], methods: Labelled[], paper: Paper): Table {
   const shots = accuracyColumns(scores).sort((a, b) => Number(a) - Number(b));
   const datasets = [...new Set(scores.map((s) => s.dataset))];
-  const block = (label: string, of: AccuracyScore[], beside: boolean) =>
+  const block = (label: string, blockScores: AccuracyScore[], withPaper: boolean) =>
     methods.flatMap((method) => {
-      const own = of.filter((s) => s.method === method.name);
-      if (own.length === 0) return [];
+      const ofMethod = blockScores.filter((s) => s.method === method.name);
+      if (ofMethod.length === 0) return [];
       const cells = shots.flatMap((k): [string, Value][] => {
-        const at = own.filter((s) => s.column === k);
-        const whole = new Set(at.map((s) => s.dataset)).size === new Set(of.map((s) => s.dataset)).size;
-        return whole ? [[k, average(at)]] : [];
+        const ofShots = ofMethod.filter((s) => s.column === k);
+        const isComplete =
+          new Set(ofShots.map((s) => s.dataset)).size === new Set(blockScores.map((s) => s.dataset)).size;
+        return isComplete ? [[k, average(ofShots)]] : [];
       });
-      const printed = beside ? paper.fewShot.rows[method.title]?.average : undefined;
-      const theirs = printed?.map((value, i): [string, Value] => [`paper ${paper.fewShot.columns[i]}`, value]) ?? [];
-      return [{ dataset: label, method: method.title, ...Object.fromEntries([...cells, ...theirs]) }];
+      const paperValues = withPaper ? paper.fewShot.rows[method.title]?.average : undefined;
+      const paperCells =
+        paperValues?.map((value, i): [string, Value] => [`paper ${paper.fewShot.columns[i]}`, value]) ?? [];
+      return [{ dataset: label, method: method.title, ...Object.fromEntries([...cells, ...paperCells]) }];
     });
-  const several = datasets.length > 1;
+  const hasAverage = datasets.length > 1;
   const rows = [
     ...datasets.flatMap((dataset) =>
       block(
         dataset,
         scores.filter((s) => s.dataset === dataset),
-        !several,
+        !hasAverage,
       ),
     ),
-    ...(several ? block("average", scores, true) : []),
+    ...(hasAverage ? block("average", scores, true) : []),
   ];
-  const ours: Column[] = shots.map((k) => ({ key: k, title: k, group: "shots", best: true }));
-  const theirs: Column[] = paper.fewShot.columns.map((k) => ({
+  const shotColumns: Column[] = shots.map((k) => ({ key: k, title: k, group: "shots", best: true }));
+  const paperColumns: Column[] = paper.fewShot.columns.map((k) => ({
     key: `paper ${k}`,
     title: k,
     group: "paper",
@@ -59,14 +64,22 @@ export function fewShotTable(scores: AccuracyScore[], methods: Labelled[], paper
   }));
   return {
     title: "Few-shot accuracy (%)",
-    columns: [{ key: "dataset", title: "dataset" }, { key: "method", title: "method" }, ...ours, ...theirs],
+    columns: [
+      { key: "dataset", title: "dataset" },
+      { key: "method", title: "method" },
+      ...shotColumns,
+      ...paperColumns,
+    ],
     rows,
     groupBy: "dataset",
     note: `${seedsNote(scores)} Paper: ${paperTitle}, CLIP ViT-B/16, mean of its 11 datasets.`,
   };
 }
 
-/** A row per method: the source, each target, the average of the targets; then columns of the paper's table, by name. */
+/**
+ * A row per method: the source, each target, and the average of the targets; then the columns of the paper's table
+ * named in `beside`.
+ */
 export function transferTable(
   title: string,
   scores: AccuracyScore[],
@@ -77,21 +90,21 @@ export function transferTable(
 ): Table {
   const targets = accuracyColumns(scores).filter((name) => name !== source);
   const rows = methods.flatMap((method) => {
-    const own = scores.filter((s) => s.method === method.name);
-    if (own.length === 0) return [];
+    const ofMethod = scores.filter((s) => s.method === method.name);
+    if (ofMethod.length === 0) return [];
     const cell = (dataset: string): [string, Value] => {
-      const at = own.filter((s) => s.dataset === dataset);
-      return [dataset, at.length ? average(at) : undefined];
+      const ofDataset = ofMethod.filter((s) => s.dataset === dataset);
+      return [dataset, ofDataset.length ? average(ofDataset) : undefined];
     };
-    const elsewhere = own.filter((s) => s.dataset !== source);
-    const whole = targets.length > 0 && targets.every((dataset) => elsewhere.some((s) => s.dataset === dataset));
-    const printed = paper.rows[method.title];
+    const onTargets = ofMethod.filter((s) => s.dataset !== source);
+    const isComplete = targets.length > 0 && targets.every((dataset) => onTargets.some((s) => s.dataset === dataset));
+    const paperValues = paper.rows[method.title];
     return [
       {
         method: method.title,
         ...Object.fromEntries([source, ...targets].map(cell)),
-        average: whole ? average(elsewhere) : undefined,
-        ...Object.fromEntries(beside.map((name) => [`paper ${name}`, printed?.[paper.columns.indexOf(name)]])),
+        average: isComplete ? average(onTargets) : undefined,
+        ...Object.fromEntries(beside.map((name) => [`paper ${name}`, paperValues?.[paper.columns.indexOf(name)]])),
       },
     ];
   });
@@ -106,19 +119,20 @@ export function transferTable(
   return { title: `${title} accuracy (%)`, columns, rows, note };
 }
 
-/** Differences between methods in each column, over its datasets and seeds. */
+/** Differences between methods in each column, over the datasets and seeds of that column. */
 export const accuracyDifferences = (scores: AccuracyScore[], methods: Labelled[]): Table =>
   differencesOf(
     accuracyColumns(scores)
       .filter((column) => column !== "0")
       .sort((a, b) => Number(a) - Number(b))
       .map((column) => {
-        const at = scores.filter((s) => s.column === column || s.column === "0");
-        // Zero-shot accuracy stands beside any number of shots. An accuracy without halves is base and novel at once.
+        // Zero-shot accuracy is compared with every number of shots. These benchmarks have a single accuracy instead of
+        // base and novel, so it is entered as both.
+        const inColumn = scores.filter((s) => s.column === column || s.column === "0");
         return {
           title: column,
           metric: "base" as const,
-          scores: at.map((s) => ({ ...s, base: s.accuracy, novel: s.accuracy })),
+          scores: inColumn.map((s) => ({ ...s, base: s.accuracy, novel: s.accuracy })),
         };
       }),
     methods,

@@ -1,15 +1,15 @@
-/** The bench's tables, from its records. */
+/** Tables of the bench, made from its records. */
 
 import { existsSync, readFileSync } from "node:fs";
 import { type BenchFile, type BenchRecord, type ProfiledOperation, sweep, type Where } from "./benchFile";
 import type { Table } from "./table";
 
-type Wanted = Partial<BenchRecord>;
-const matching = (records: BenchRecord[], wanted: Wanted): BenchRecord[] =>
+type RecordFilter = Partial<BenchRecord>;
+const matching = (records: BenchRecord[], filter: RecordFilter): BenchRecord[] =>
   records.filter((record) =>
-    Object.entries(wanted).every(([key, value]) => record[key as keyof BenchRecord] === value),
+    Object.entries(filter).every(([key, value]) => record[key as keyof BenchRecord] === value),
   );
-const shapeOf = ({ model, classes, batch, depth, nameTokens }: BenchRecord): Wanted => ({
+const shapeOf = ({ model, classes, batch, depth, nameTokens }: BenchRecord): RecordFilter => ({
   model,
   classes,
   batch,
@@ -19,34 +19,38 @@ const shapeOf = ({ model, classes, batch, depth, nameTokens }: BenchRecord): Wan
 const gigabytes = (record?: BenchRecord) => record && record.peakBytes / 1e9;
 const ratio = (a?: number, b?: number) => (a !== undefined && b !== undefined ? a / b : undefined);
 
-/** Operations a second of the large product: what a side could reach at most. */
-const rate = (records: BenchRecord[], where: Where) => matching(records, { where, what: "matmul" })[0]?.flopsPerSecond;
+/** Operations per second of one large matrix product: the highest rate that an implementation could reach. */
+const matmulRate = (records: BenchRecord[], where: Where) =>
+  matching(records, { where, what: "matmul" })[0]?.flopsPerSecond;
 
-/** Steps at the paper's settings: time, memory, and how far the step is from its matrix products at the machine's full rate. */
+/**
+ * Training steps at the paper's settings: time, memory, and the step's time relative to its matrix products at the
+ * machine's full rate.
+ */
 export function stepsTable({ records }: BenchFile): Table {
-  const all = matching(records, { where: "ours", what: "step", phase: "step" });
-  const shown = all.filter(
+  const steps = matching(records, { where: "ours", what: "step", phase: "step" });
+  const selected = steps.filter(
     ({ model, batch, depth, nameTokens }) =>
       model === "mini-clip" || (batch === 4 && depth === 9 && nameTokens === 2.5),
   );
-  shown.sort((a, b) => `${a.model}`.localeCompare(`${b.model}`) || Number(a.classes) - Number(b.classes));
-  const perSecond = rate(records, "ours");
-  const rows = shown.map((our) => {
-    const [peer] = matching(records, { ...shapeOf(our), where: "pytorch", what: "step", phase: "step" });
-    const limit = perSecond && our.flopsNeeded ? our.flopsNeeded / perSecond : undefined;
+  selected.sort((a, b) => `${a.model}`.localeCompare(`${b.model}`) || Number(a.classes) - Number(b.classes));
+  const perSecond = matmulRate(records, "ours");
+  const rows = selected.map((step) => {
+    const [pytorch] = matching(records, { ...shapeOf(step), where: "pytorch", what: "step", phase: "step" });
+    const limit = perSecond && step.flopsNeeded ? step.flopsNeeded / perSecond : undefined;
     return {
-      model: `${our.model}`,
-      classes: our.classes,
-      seconds: our.seconds,
-      peer: peer?.seconds,
-      faster: ratio(peer?.seconds, our.seconds),
-      memory: gigabytes(our),
-      peerMemory: gigabytes(peer),
-      smaller: ratio(our.peakBytes, peer?.peakBytes),
-      gigaflops: our.flopsNeeded && our.flopsNeeded / 1e9,
-      official: our.flopsOfficial && our.flopsOfficial / 1e9,
+      model: `${step.model}`,
+      classes: step.classes,
+      seconds: step.seconds,
+      peer: pytorch?.seconds,
+      faster: ratio(pytorch?.seconds, step.seconds),
+      memory: gigabytes(step),
+      peerMemory: gigabytes(pytorch),
+      smaller: ratio(step.peakBytes, pytorch?.peakBytes),
+      gigaflops: step.flopsNeeded && step.flopsNeeded / 1e9,
+      official: step.flopsOfficial && step.flopsOfficial / 1e9,
       limit,
-      distance: ratio(our.seconds, limit),
+      distance: ratio(step.seconds, limit),
     };
   });
   return {
@@ -70,31 +74,37 @@ export function stepsTable({ records }: BenchFile): Table {
   };
 }
 
-/** Where a step's time and memory go: parts of the step, and each tower alone. */
+/** Time and memory of a step by phase, and those of each encoder alone. */
 export function phasesTable({ records }: BenchFile): Table {
-  const ours = records.filter(
+  const phases = records.filter(
     ({ where, what, phase }) =>
       where === "ours" && phase !== "step" && ["step", "text", "image", "frozen"].includes(what),
   );
-  const split = ours.filter((our) =>
-    matching(records, { ...shapeOf(our), where: "ours" }).some(({ what }) => what === "text"),
+  // Only shapes for which the encoders were also measured alone.
+  const selected = phases.filter((phase) =>
+    matching(records, { ...shapeOf(phase), where: "ours" }).some(({ what }) => what === "text"),
   );
-  const names: Record<string, string> = {
+  const partTitles: Record<string, string> = {
     step: "whole step",
     text: "text tower alone",
     image: "image tower alone",
     frozen: "frozen image pass alone",
   };
-  const rows = split.map((our) => {
-    const [peer] = matching(records, { ...shapeOf(our), where: "pytorch", what: our.what, phase: our.phase });
+  const rows = selected.map((record) => {
+    const [pytorch] = matching(records, {
+      ...shapeOf(record),
+      where: "pytorch",
+      what: record.what,
+      phase: record.phase,
+    });
     return {
-      setting: `${our.model}, ${our.classes} classes`,
-      part: names[our.what],
-      phase: our.phase,
-      seconds: our.seconds,
-      peer: peer?.seconds,
-      memory: gigabytes(our),
-      peerMemory: gigabytes(peer),
+      setting: `${record.model}, ${record.classes} classes`,
+      part: partTitles[record.what],
+      phase: record.phase,
+      seconds: record.seconds,
+      peer: pytorch?.seconds,
+      memory: gigabytes(record),
+      peerMemory: gigabytes(pytorch),
     };
   });
   return {
@@ -110,29 +120,29 @@ export function phasesTable({ records }: BenchFile): Table {
       { key: "peerMemory", title: "PyTorch GB", digits: 2 },
     ],
     rows,
-    note: "Each part ran in a process of its own; its peak memory includes the model's weights.",
+    note: "Each part ran in its own process; its peak memory includes the model's weights.",
   };
 }
 
-/** Pictures a second in testing. */
+/** Images per second in testing. */
 export function evaluationTable({ records }: BenchFile): Table {
-  const rows = matching(records, { where: "ours", what: "evaluation", phase: "batch" }).map((our) => {
+  const rows = matching(records, { where: "ours", what: "evaluation", phase: "batch" }).map((record) => {
     const find = (where: Where, phase: string) =>
-      matching(records, { ...shapeOf(our), where, what: "evaluation", phase })[0];
-    const perSecond = (record?: BenchRecord) => record && (record.batch as number) / record.seconds;
-    const [kept, official] = [find("pytorch", "batch"), find("pytorch", "batch with class features")];
+      matching(records, { ...shapeOf(record), where, what: "evaluation", phase })[0];
+    const perSecond = (test?: BenchRecord) => test && (test.batch as number) / test.seconds;
+    const [cachedText, official] = [find("pytorch", "batch"), find("pytorch", "batch with class features")];
     return {
-      model: `${our.model}`,
-      classes: our.classes,
-      ours: perSecond(our),
+      model: `${record.model}`,
+      classes: record.classes,
+      ours: perSecond(record),
       official: perSecond(official),
-      faster: ratio(perSecond(our), perSecond(official)),
-      kept: perSecond(kept),
-      fasterKept: ratio(perSecond(our), perSecond(kept)),
+      faster: ratio(perSecond(record), perSecond(official)),
+      kept: perSecond(cachedText),
+      fasterKept: ratio(perSecond(record), perSecond(cachedText)),
       classFeatures: find("ours", "class features")?.seconds,
       peerFeatures: find("pytorch", "class features")?.seconds,
-      memory: gigabytes(our),
-      peerMemory: gigabytes(kept),
+      memory: gigabytes(record),
+      peerMemory: gigabytes(cachedText),
     };
   });
   return {
@@ -151,39 +161,39 @@ export function evaluationTable({ records }: BenchFile): Table {
       { key: "peerMemory", title: "PyTorch GB", digits: 2 },
     ],
     rows,
-    note: "The official code encodes the classes anew for every batch: column PyTorch. Ours does it once; so does the column with the text kept.",
+    note: 'The official code encodes the class names again for every batch (column PyTorch). Ours encodes them once, as does the column "PyTorch, text kept".',
   };
 }
 
-/** Time and memory as one thing changes. */
+/** Time and memory of a step as one of classes, batch, depth and name length varies. */
 export function sweepTable({ records }: BenchFile): Table {
   const fixed = { model: "ViT-B/16", classes: 50, batch: 4, depth: 9, nameTokens: 2.5 };
   const steps = matching(records, { what: "step", phase: "step" });
   const rows = Object.entries(sweep).flatMap(([key, { ours: values }]) => {
-    const lines = values.flatMap((value) => {
-      const of = (where: Where) => matching(steps, { ...fixed, [key]: value, where })[0];
-      const [our, peer] = [of("ours"), of("pytorch")];
-      if (!our) return [];
+    const points = values.flatMap((value) => {
+      const stepOf = (where: Where) => matching(steps, { ...fixed, [key]: value, where })[0];
+      const [ours, pytorch] = [stepOf("ours"), stepOf("pytorch")];
+      if (!ours) return [];
       const changed = key === "nameTokens" ? "tokens of a name" : key;
       const range = {
-        fastest: our.fastest,
-        slowest: our.slowest,
-        peerFastest: peer?.fastest,
-        peerSlowest: peer?.slowest,
+        fastest: ours.fastest,
+        slowest: ours.slowest,
+        peerFastest: pytorch?.fastest,
+        peerSlowest: pytorch?.slowest,
       };
       return [
         {
           changed,
           value,
-          seconds: our.seconds,
-          peerSeconds: peer?.seconds,
-          memory: gigabytes(our),
-          peerMemory: gigabytes(peer),
+          seconds: ours.seconds,
+          peerSeconds: pytorch?.seconds,
+          memory: gigabytes(ours),
+          peerMemory: gigabytes(pytorch),
           ...range,
         },
       ];
     });
-    return lines.length > 1 ? lines : []; // a single point shows no change
+    return points.length > 1 ? points : []; // a single point shows no change
   });
   return {
     title: "Cost of a step as one thing changes (else 50 classes, batch 4, depth 9, names of 2.5 tokens)",
@@ -200,9 +210,9 @@ export function sweepTable({ records }: BenchFile): Table {
   };
 }
 
-/** The operations that take the time of a step. */
+/** The operations that take most of the time of a step. */
 export function profileTable(model: string, classes: number, operations: ProfiledOperation[]): Table {
-  const all = operations.reduce((sum, { seconds }) => sum + seconds, 0);
+  const totalSeconds = operations.reduce((sum, { seconds }) => sum + seconds, 0);
   return {
     title: `Operations of a step, ${model}, ${classes} classes`,
     columns: [
@@ -216,12 +226,12 @@ export function profileTable(model: string, classes: number, operations: Profile
       name,
       calls,
       seconds,
-      share: (100 * seconds) / all,
+      share: (100 * seconds) / totalSeconds,
       rate: flops > 0 ? flops / seconds / 1e9 : undefined,
     })),
   };
 }
 
-/** What `npm run bench` wrote to this file; undefined where there is none yet. */
+/** Reads the file that `npm run bench` wrote; undefined if it does not exist. */
 export const readBench = (file: string): BenchFile | undefined =>
   existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as BenchFile) : undefined;

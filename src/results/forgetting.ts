@@ -1,10 +1,13 @@
-/** From accuracies after every epoch: what is gained and lost since the first, and from when on. */
+/**
+ * Forgetting, from the accuracies after every epoch: what is gained or lost since the first epoch, and when the loss
+ * begins.
+ */
 import { intervalText } from "./differences";
 import { comparable, type Interval, pairedBootstrap, type Score, summarise } from "./statistics";
 import { type Run, settingOf } from "./store";
 import type { Column, Labelled, Table } from "./table";
 
-/** Of an unfinished grid, the runs on datasets and seeds that all methods have. */
+/** The runs of an unfinished grid on the datasets and seeds that all methods have. */
 export const comparableRuns = (runs: Run[]): Run[] =>
   comparable(runs.map((run) => ({ ...run, base: run.metrics.base, novel: run.metrics.novel })));
 
@@ -17,14 +20,16 @@ const scoresAt = (runs: Run[], epoch: number): Score[] =>
 
 const epochsOf = (runs: Run[]): number[] => (runs[0]?.epochs ?? []).filter((e) => e.metrics).map((e) => e.epoch);
 
-/** Draws of the bootstrap for one point of a line: the ends of its interval are then good to a tenth of its length. */
+/** Bootstrap draws for one point of a curve: the interval's ends are then accurate to a tenth of its length. */
 const draws = 1000;
 
 export type Change = { epoch: number; base: Interval; novel: Interval };
 
 /**
- * Accuracy after each epoch less that after the first, which runs at the warm-up's rate and leaves the prompts as they started; mean and
- * 95 % interval over datasets and seeds. All on the same pictures. @throws where the runs hold no accuracy per epoch
+ * The change of accuracy after each epoch relative to the first epoch, as the mean and 95 % interval over datasets
+ * and seeds. The first epoch runs at the warm-up's learning rate, which hardly changes the initial prompts. All epochs
+ * are tested on the same images.
+ * @throws if the runs contain no accuracy per epoch
  */
 export function changesOf(runs: Run[]): Change[] {
   const epochs = epochsOf(runs);
@@ -36,17 +41,23 @@ export function changesOf(runs: Run[]): Change[] {
   });
 }
 
-/** Where forgetting sets in, by dataset: novel accuracy at the start, at its best and at the end, and the epoch from which it stays below the start. */
+/**
+ * Forgetting by dataset: novel accuracy after the first epoch, at its best and after the last epoch, and the epoch from
+ * which it stays below that of the first.
+ */
 export function forgettingTable(runs: Run[], methods: Labelled[]): Table {
   const datasets = [...new Set(runs.map((run) => run.dataset))];
   const rows = datasets.flatMap((dataset) =>
     methods.flatMap((method) => {
-      const own = runs.filter((run) => run.dataset === dataset && run.method === method.name);
-      const novel = epochsOf(own).map((epoch) => ({ epoch, value: summarise(scoresAt(own, epoch)).novel.mean }));
+      const ofMethod = runs.filter((run) => run.dataset === dataset && run.method === method.name);
+      const novel = epochsOf(ofMethod).map((epoch) => ({
+        epoch,
+        value: summarise(scoresAt(ofMethod, epoch)).novel.mean,
+      }));
       if (novel.length === 0) return [];
       const [start, end] = [novel[0], novel[novel.length - 1]];
       const best = novel.reduce((a, b) => (b.value > a.value ? b : a));
-      const below = novel.filter(({ value }) => value >= start.value).pop()?.epoch ?? start.epoch;
+      const lastNotBelow = novel.filter(({ value }) => value >= start.value).pop()?.epoch ?? start.epoch;
       return [
         {
           dataset,
@@ -56,7 +67,7 @@ export function forgettingTable(runs: Run[], methods: Labelled[]): Table {
           at: best.epoch,
           end: end.value,
           change: end.value - start.value,
-          since: below < end.epoch ? below + 1 : undefined,
+          since: lastNotBelow < end.epoch ? lastNotBelow + 1 : undefined,
         },
       ];
     }),
@@ -79,19 +90,21 @@ export function forgettingTable(runs: Run[], methods: Labelled[]): Table {
   };
 }
 
-/** Differences between two methods after some of the epochs, with intervals over datasets and seeds. */
+/** Differences between two methods after the given epochs, with intervals over datasets and seeds. */
 export function differencesByEpoch(runs: Run[], ours: Labelled, theirs: Labelled, epochs: number[]): Table {
-  const of = (method: Labelled) => runs.filter((run) => run.method === method.name);
-  const has = epochsOf(of(ours));
+  const runsOf = (method: Labelled) => runs.filter((run) => run.method === method.name);
+  const available = epochsOf(runsOf(ours));
   const columns = epochs
-    .filter((epoch) => has.includes(epoch))
+    .filter((epoch) => available.includes(epoch))
     .map((epoch): Column => ({ key: `${epoch}`, title: `epoch ${epoch}` }));
   const rows = (["base", "novel", "hm"] as const).map((metric) => ({
     accuracy: metric === "hm" ? "HM" : metric,
     ...Object.fromEntries(
       columns.map(({ key }) => [
         key,
-        intervalText(pairedBootstrap(scoresAt(of(ours), Number(key)), scoresAt(of(theirs), Number(key)), metric)),
+        intervalText(
+          pairedBootstrap(scoresAt(runsOf(ours), Number(key)), scoresAt(runsOf(theirs), Number(key)), metric),
+        ),
       ]),
     ),
   }));

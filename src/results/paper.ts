@@ -1,12 +1,12 @@
 /**
- * The paper's numbers, read from `data/paper.json`: percentages of CLIP ViT-B/16, each table with the file it was
- * copied from. They stand beside our own numbers and never enter them.
+ * The paper's numbers, read from `data/paper.json`: accuracies of CLIP ViT-B/16 in percent. Each table names the file
+ * that it was copied from. They are shown next to our results and never enter their computation.
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
 export type Triple = { base: number; novel: number; hm: number };
-/** `rows` maps a row to its values in the order of `columns`, or first to a dataset. */
+/** `rows` maps a row's name to its values in the order of `columns`, or to a record of such values by dataset. */
 export type PaperTable<Row = number[]> = {
   source: string;
   note?: string;
@@ -30,7 +30,7 @@ export type Paper = {
 
 export const paperTitle = "Khattak et al., ICCV 2023";
 
-/** Reads `data/paper.json`: the tables of the paper that stand beside our numbers. */
+/** Reads `data/paper.json`: the tables of the paper that are shown next to our results. */
 export const loadPaper = (): Paper =>
   JSON.parse(readFileSync(join(process.cwd(), "data", "paper.json"), "utf8")) as Paper;
 
@@ -44,9 +44,9 @@ export function paperBaseToNovel(paper: Paper, title: string, dataset = "average
   return values && { base: values[0], novel: values[1], hm: values[2] };
 }
 
-/** One row of a table of base, novel and HM: of its averages, where the table has datasets too. */
+/** One row of a table of base, novel and HM. If the table has values by dataset, their average. */
 export function paperTriple(table: PaperTable<number[] | Record<string, number[]>>, row: string): Triple | undefined {
-  const found = table.rows[row];
-  const values = Array.isArray(found) ? found : found?.average;
+  const entry = table.rows[row];
+  const values = Array.isArray(entry) ? entry : entry?.average;
   return values && { base: values[0], novel: values[1], hm: values[2] };
 }

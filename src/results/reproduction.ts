@@ -1,6 +1,7 @@
 /**
- * Our accuracies beside those that the paper prints for the same methods on the same datasets, and whether they agree.
- * The paper prints means of 3 seeds without deviations, so the yardstick is the spread of our own seeds.
+ * * Compares our accuracies with those in the paper for the same methods on the same datasets, and says whether they
+ * agree. The paper gives means of 3 seeds without standard deviations, so agreement is judged by the spread of our own
+ * seeds.
  */
 import { coopDataset } from "../datasets/coop";
 import { type Paper, paperTitle } from "./paper";
@@ -8,14 +9,14 @@ import { harmonicMean, type Spread, spread } from "./statistics";
 import type { Run } from "./store";
 import { type Labelled, signed, type Table, type Value } from "./table";
 
-/** A number of the paper for a method, a dataset under its name in the paper, and a column. */
+/** Looks up the paper's number for a method's title, a dataset (by its name in the paper), and a column. */
 type PaperValue = (title: string, dataset: string, column: string) => number | undefined;
 
-/** Which column of the paper a run belongs to, and its accuracy. */
+/** An accuracy of a run in percent, with the column of the paper that it belongs to. */
 type Measured = { method: string; dataset: string; seed: number; column: string; value: number };
 
-/** The number that the paper prints, by benchmark. */
-function paperValue(paper: Paper, benchmark: string): PaperValue {
+/** The lookup of the paper's numbers for a benchmark. */
+function paperLookup(paper: Paper, benchmark: string): PaperValue {
   if (benchmark === "base-to-novel") {
     const { columns, rows } = paper.baseToNovel;
     return (title, dataset, column) => rows[title]?.[dataset]?.[columns.indexOf(column)];
@@ -28,18 +29,19 @@ function paperValue(paper: Paper, benchmark: string): PaperValue {
   return (title, dataset) => rows[title]?.[columns.indexOf(dataset)];
 }
 
+/** The accuracies of the runs on the paper's datasets, with each dataset under its name in the paper. */
 function measuredOf(benchmark: string, runs: Run[]): Measured[] {
   return runs.flatMap(({ method, dataset, seed, shots, metrics }) => {
     const name = coopDataset(dataset)?.paper;
     if (name === undefined) return [];
-    const of = (column: string, value: number) => ({ method, dataset: name, seed, column, value });
-    if (benchmark === "base-to-novel") return [of("base", metrics.base), of("novel", metrics.novel)];
-    if (benchmark === "few-shot") return [of(`${shots}`, metrics.accuracy)];
-    return [of("accuracy", metrics.accuracy)];
+    const measured = (column: string, value: number) => ({ method, dataset: name, seed, column, value });
+    if (benchmark === "base-to-novel") return [measured("base", metrics.base), measured("novel", metrics.novel)];
+    if (benchmark === "few-shot") return [measured(`${shots}`, metrics.accuracy)];
+    return [measured("accuracy", metrics.accuracy)];
   });
 }
 
-/** The mean over the datasets for each seed. */
+/** For each seed, the mean over the datasets. */
 function bySeed(measured: Measured[]): number[] {
   const seeds = [...new Set(measured.map(({ seed }) => seed))];
   return seeds.map((seed) => {
@@ -49,8 +51,9 @@ function bySeed(measured: Measured[]): number[] {
 }
 
 /**
- * "as the paper" where the difference is at most twice the standard error of our seeds, and at most half a point where
- * the seeds agree by chance; "above" or "below" otherwise. One seed has no spread, and so no verdict.
+ * "as the paper" if the difference is at most twice the standard error of our seeds; otherwise "above" or "below the
+ * paper". The tolerance is at least 0.5 points, because a few seeds may agree by chance. A single seed has no standard
+ * error, so there is no verdict.
  */
 export function verdict({ mean, sd, n }: Spread, printed: number): string {
   if (sd === undefined) return "one seed: no verdict";
@@ -61,37 +64,49 @@ export function verdict({ mean, sd, n }: Spread, printed: number): string {
 }
 
 /**
- * A row for each method and column: our mean over the datasets that both have, the paper's over the same, the
- * difference, the verdict. Runs on datasets that are not the paper's are left out.
+ * * A row for each method and column: our mean over the datasets that both we and the paper have, the paper's mean over
+ * the same datasets, the difference, and the verdict. Runs on datasets that the paper does not use are ignored.
  */
 export function reproductionTable(benchmark: string, runs: Run[], methods: Labelled[], paper: Paper): Table {
-  const printed = paperValue(paper, benchmark);
+  const paperValueOf = paperLookup(paper, benchmark);
   const all = measuredOf(benchmark, runs);
   const rows = methods.flatMap(({ name, title }) => {
     const ofMethod = all.filter((m) => m.method === name);
     const columns = [...new Set(ofMethod.map(({ column }) => column))];
-    const lines = columns.flatMap((column) => {
-      const both = ofMethod.filter((m) => m.column === column && printed(title, m.dataset, column) !== undefined);
+    const comparisons = columns.flatMap((column) => {
+      const both = ofMethod.filter((m) => m.column === column && paperValueOf(title, m.dataset, column) !== undefined);
       if (both.length === 0) return [];
       const datasets = [...new Set(both.map(({ dataset }) => dataset))];
-      const theirs = datasets.map((dataset) => printed(title, dataset, column) as number);
-      return [{ column, ours: bySeed(both), datasets, theirs: theirs.reduce((a, b) => a + b, 0) / theirs.length }];
+      const paperValues = datasets.map((dataset) => paperValueOf(title, dataset, column) as number);
+      return [
+        {
+          column,
+          ours: bySeed(both),
+          datasets,
+          paperMean: paperValues.reduce((a, b) => a + b, 0) / paperValues.length,
+        },
+      ];
     });
-    const [base, novel] = ["base", "novel"].map((wanted) => lines.find(({ column }) => column === wanted));
+    const [base, novel] = ["base", "novel"].map((name) => comparisons.find(({ column }) => column === name));
     if (base && novel) {
       const ours = base.ours.map((value, seed) => harmonicMean(value, novel.ours[seed]));
-      lines.push({ column: "HM", ours, datasets: base.datasets, theirs: harmonicMean(base.theirs, novel.theirs) });
+      comparisons.push({
+        column: "HM",
+        ours,
+        datasets: base.datasets,
+        paperMean: harmonicMean(base.paperMean, novel.paperMean),
+      });
     }
-    return lines.map(({ column, ours, datasets, theirs }): Record<string, Value> => {
+    return comparisons.map(({ column, ours, datasets, paperMean }): Record<string, Value> => {
       const mean = spread(ours);
       return {
         method: title,
         column,
         datasets: `${datasets.length}`,
         ours: mean,
-        paper: theirs,
-        difference: signed(mean.mean - theirs, 1),
-        verdict: verdict(mean, theirs),
+        paper: paperMean,
+        difference: signed(mean.mean - paperMean, 1),
+        verdict: verdict(mean, paperMean),
       };
     });
   });

@@ -1,15 +1,18 @@
 /**
- * Statistics of accuracies over seeds and datasets. All accuracies are percentages.
- * A `Score` is one run's base and novel accuracy; a grid is read as dataset -> its runs, one per seed.
+ * Statistics of accuracies over seeds and datasets. All accuracies are in percent. A `Score` is the base and novel
+ * accuracy of one run; each dataset has one run per seed.
  */
 import { mean, median, quantileSorted, sampleStandardDeviation } from "simple-statistics";
 import { seeded } from "../util/random";
 
 export { median };
 
-/** `setting` names all that a run was made with besides dataset and seed, where that is known: only runs that share it are averaged. */
+/**
+ * `setting` identifies all that determines a run besides dataset and seed, if it is known. Only runs with the same
+ * setting are averaged.
+ */
 export type Score = { dataset: string; seed: number; base: number; novel: number; setting?: string };
-/** Mean over seeds and the sample standard deviation (n - 1), which one seed does not have. */
+/** Mean over seeds and sample standard deviation (divisor n - 1); undefined for a single seed. */
 export type Spread = { mean: number; sd?: number; n: number };
 export type Summary = { base: Spread; novel: Spread; hm: Spread };
 export type Interval = { mean: number; low: number; high: number; pairs: number };
@@ -26,42 +29,46 @@ export const spread = (values: number[]): Spread => ({
 
 const unique = <T>(values: T[]): T[] => [...new Set(values)];
 
-/** What stands behind a mean: `3 seeds, +- standard deviation` with the real sign, or `one seed`. */
+/**
+ * Text that says what a mean is over: `3 seeds, +- standard deviation` (printed with a plus-minus sign), or `one seed`.
+ */
 export function overSeeds(scores: { seed: number }[]): string {
   const seeds = unique(scores.map((s) => s.seed)).length;
   return seeds > 1 ? `${seeds} seeds, \u00b1 standard deviation` : "one seed";
 }
 
 /**
- * What is averaged over seeds may differ in nothing but the seed.
- * @throws where a dataset has two runs of one seed, or runs of different settings: their mean would be the accuracy of nothing
+ * Checks that runs to be averaged over seeds differ in nothing but the seed.
+ * @throws if a dataset has two runs with the same seed, or runs with different settings, whose mean would be
+ * meaningless
  */
 export function checkOnlySeedsDiffer(scores: { dataset: string; seed: number; setting?: string }[]): void {
-  const known = new Map<string, { seeds: Set<number>; setting?: string }>();
+  const byDataset = new Map<string, { seeds: Set<number>; setting?: string }>();
   for (const { dataset, seed, setting } of scores) {
-    const before = known.get(dataset);
-    if (before === undefined) known.set(dataset, { seeds: new Set([seed]), setting });
-    else if (before.setting !== setting || before.seeds.has(seed)) {
-      const how =
-        before.setting === setting
+    const earlier = byDataset.get(dataset);
+    if (earlier === undefined) byDataset.set(dataset, { seeds: new Set([seed]), setting });
+    else if (earlier.setting !== setting || earlier.seeds.has(seed)) {
+      const reason =
+        earlier.setting === setting
           ? `seed ${seed} stands twice`
-          : `they differ in ${whatDiffers(before.setting, setting)}`;
+          : `they differ in ${differingKeys(earlier.setting, setting)}`;
       throw new Error(
-        `runs on ${dataset} cannot be averaged, ${how}: only seeds may differ, so make a row of a table for each`,
+        `runs on ${dataset} cannot be averaged: ${reason}. Only seeds may differ, so give each its own table row`,
       );
-    } else before.seeds.add(seed);
+    } else earlier.seeds.add(seed);
   }
 }
 
-function whatDiffers(a = "{}", b = "{}"): string {
-  const [one, other] = [JSON.parse(a), JSON.parse(b)] as Record<string, unknown>[];
-  const keys = unique([...Object.keys(one), ...Object.keys(other)]);
-  return keys.filter((key) => JSON.stringify(one[key]) !== JSON.stringify(other[key])).join(", ");
+/** The keys in which two settings (JSON objects) differ. */
+function differingKeys(a = "{}", b = "{}"): string {
+  const [first, second] = [JSON.parse(a), JSON.parse(b)] as Record<string, unknown>[];
+  const keys = unique([...Object.keys(first), ...Object.keys(second)]);
+  return keys.filter((key) => JSON.stringify(first[key]) !== JSON.stringify(second[key])).join(", ");
 }
 
 /**
- * One dataset over its seeds. HM is that of the mean base and the mean novel accuracy, as in the paper's tables;
- * its deviation is that of the seeds' own harmonic means.
+ * Summary of one dataset over its seeds. HM is the harmonic mean of the mean base and the mean novel accuracy, as in
+ * the paper's tables; its standard deviation is that of the harmonic means of the individual seeds.
  */
 export function summarise(scores: Score[]): Summary {
   checkOnlySeedsDiffer(scores);
@@ -72,24 +79,24 @@ export function summarise(scores: Score[]): Summary {
 }
 
 /**
- * The average over datasets: each dataset counts alike, HM = HM of the mean base and the mean novel accuracy (the
- * paper's rule: PromptSRC 84.26 and 76.10 give 79.97, while the mean of its 11 HMs is 79.77). Deviations are those of the
- * seeds' averages, over the seeds that every dataset has.
+ * Average over datasets with equal weight. HM is the harmonic mean of the mean base and the mean novel accuracy (the
+ * paper's rule: PromptSRC's 84.26 and 76.10 give 79.97, while the mean of its 11 HMs is 79.77). The standard deviations
+ * are those of the averages of each seed, over the seeds that every dataset has.
  */
 export function summariseAverage(scores: Score[]): Summary {
   checkOnlySeedsDiffer(scores);
   const datasets = unique(scores.map((s) => s.dataset));
-  const average = (of: Score[], key: "base" | "novel") =>
-    mean(datasets.map((d) => mean(of.filter((s) => s.dataset === d).map((s) => s[key]))));
-  const complete = unique(scores.map((s) => s.seed)).filter((seed) =>
+  const averageOf = (group: Score[], key: "base" | "novel") =>
+    mean(datasets.map((d) => mean(group.filter((s) => s.dataset === d).map((s) => s[key]))));
+  const completeSeeds = unique(scores.map((s) => s.seed)).filter((seed) =>
     datasets.every((d) => scores.some((s) => s.dataset === d && s.seed === seed)),
   );
-  const perSeed = complete.map((seed) => {
-    const of = scores.filter((s) => s.seed === seed);
-    return { dataset: "average", seed, base: average(of, "base"), novel: average(of, "novel") };
+  const perSeed = completeSeeds.map((seed) => {
+    const ofSeed = scores.filter((s) => s.seed === seed);
+    return { dataset: "average", seed, base: averageOf(ofSeed, "base"), novel: averageOf(ofSeed, "novel") };
   });
   const deviation = (values: number[]) => (values.length > 1 ? sampleStandardDeviation(values) : undefined);
-  const [base, novel] = [average(scores, "base"), average(scores, "novel")];
+  const [base, novel] = [averageOf(scores, "base"), averageOf(scores, "novel")];
   const n = perSeed.length;
   return {
     base: { mean: base, sd: deviation(perSeed.map((s) => s.base)), n },
@@ -98,16 +105,20 @@ export function summariseAverage(scores: Score[]): Summary {
   };
 }
 
-/** One accuracy, each dataset counting alike; the deviation is that of the seeds' averages, over the seeds that every dataset has. */
+/**
+ * Average of a single accuracy over datasets with equal weight. The standard deviation is that of the averages of each
+ * seed, over the seeds that every dataset has.
+ */
 export function average(scores: { dataset: string; seed: number; accuracy: number; setting?: string }[]): Spread {
   return summariseAverage(scores.map((score) => ({ ...score, base: score.accuracy, novel: score.accuracy }))).base;
 }
 
 /**
- * 95 % percentile interval of `ours - theirs` by a paired bootstrap: datasets are drawn with replacement, and within each
- * drawn dataset its seeds, so that runs on one dataset are not taken for independent ones. Both methods keep the same
- * draw. For `hm` the statistic is the average HM (see `summariseAverage`). Only datasets and seeds that both have are used;
- * without any, this throws.
+ * 95 % percentile interval of `ours - theirs` by a paired bootstrap. Datasets are drawn with replacement, and within
+ * each drawn dataset its seeds, so that runs on one dataset are not treated as independent. Both methods use the same
+ * draws. For `hm` the statistic is the average HM (see `summariseAverage`). Only the datasets and seeds that both
+ * methods have are used.
+ * @throws if the methods have no dataset and seed in common
  */
 export function pairedBootstrap(
   ours: Score[],
@@ -121,9 +132,11 @@ export function pairedBootstrap(
     const b = theirs.find((s) => s.dataset === a.dataset && s.seed === a.seed);
     return b ? [[a.base, a.novel, b.base, b.novel]] : [];
   });
-  const names = ours.filter((a) => theirs.some((s) => s.dataset === a.dataset && s.seed === a.seed));
+  const pairedScores = ours.filter((a) => theirs.some((s) => s.dataset === a.dataset && s.seed === a.seed));
   if (pairs.length === 0) throw new Error("no dataset and seed was run with both methods");
-  const groups = unique(names.map((s) => s.dataset)).map((d) => pairs.filter((_, i) => names[i].dataset === d));
+  const groups = unique(pairedScores.map((s) => s.dataset)).map((d) =>
+    pairs.filter((_, i) => pairedScores[i].dataset === d),
+  );
 
   const difference = ([b1, n1, b2, n2]: number[]): number =>
     metric === "base" ? b1 - b2 : metric === "novel" ? n1 - n2 : harmonicMean(b1, n1) - harmonicMean(b2, n2);
@@ -145,22 +158,22 @@ export function pairedBootstrap(
 }
 
 /**
- * Of an unfinished grid, what can be compared: the datasets and seeds that all methods have. A method that shares none with the fuller
- * ones is left out.
+ * The scores of an unfinished grid that can be compared: those on the datasets and seeds that all methods have.
+ * Methods with more runs come first; a method that shares no dataset and seed with them is left out.
  */
 export function comparable<S extends Score & { method: string }>(scores: S[]): S[] {
   const runs = new Map(
     unique(scores.map((s) => s.method)).map((method) => [method, scores.filter((s) => s.method === method)]),
   );
-  const pair = ({ dataset, seed }: Score) => `${dataset} ${seed}`;
-  const fullest = [...runs.values()].sort((a, b) => b.length - a.length);
-  const shared = fullest.reduce(
-    (kept, own) => {
-      const both = own.map(pair).filter((name) => kept.includes(name));
-      return both.length > 0 ? both : kept;
+  const pairOf = ({ dataset, seed }: Score) => `${dataset} ${seed}`;
+  const byRuns = [...runs.values()].sort((a, b) => b.length - a.length);
+  const shared = byRuns.reduce(
+    (common, ofMethod) => {
+      const both = ofMethod.map(pairOf).filter((name) => common.includes(name));
+      return both.length > 0 ? both : common;
     },
-    (fullest[0] ?? []).map(pair),
+    (byRuns[0] ?? []).map(pairOf),
   );
-  const whole = (method: string) => shared.every((name) => runs.get(method)?.some((s) => pair(s) === name));
-  return scores.filter((s) => shared.includes(pair(s)) && whole(s.method));
+  const isComplete = (method: string) => shared.every((name) => runs.get(method)?.some((s) => pairOf(s) === name));
+  return scores.filter((s) => shared.includes(pairOf(s)) && isComplete(s.method));
 }

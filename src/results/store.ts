@@ -1,10 +1,12 @@
 /**
- * Results as files. What a user runs is written to `results/`, one JSON for each run, in `<benchmark>/<dataset>/<method>-seed<seed>-<key>.json`;
- * what the kit brings along lies in `runs/`, one line for each run, and nothing but `ship` writes there. The key is a hash of all that was asked
- * for, so a run that was done once is found again, whoever asks for it.
+ * Stores results as files. A user's runs are written to `results/`, one JSON file per run, in
+ * `<benchmark>/<dataset>/<method>-seed<seed>-<key>.json`. The runs that come with the kit (shipped runs) are in
+ * `runs/`, one line per run, and only `ship` writes there. The key is a hash of everything that was asked for, so that
+ * a run is found again by any request for the same.
  *
- * One rule says what is stale: a run of `results/` counts only if the code that can change a number is the same now as then
- * (`numericsVersion`). The shipped runs are shown whatever made them; each says what that was, and data/README.md how far they move.
+ * A run in `results/` is valid only if the code that can change a number is the same now as when the run was computed
+ * (`numericsVersion`). Shipped runs are shown regardless of the code that computed them; each records its provenance,
+ * and data/README.md says how much they differ.
  */
 import { createHash } from "node:crypto";
 import * as fs from "node:fs";
@@ -13,27 +15,29 @@ import { writeAtomic } from "../io/atomicWrite";
 import { canonical, type Json, pretty } from "../io/json";
 import { numericsVersion } from "../util/numerics";
 
-/** Where runs are stored, from the repository root, and where the shipped ones lie. */
+/** The folders of stored runs and of shipped runs, relative to the repository root. */
 export const resultsFolder = "results";
 export const shippedFolder = "runs";
 
-/** What a run was made with. */
+/** What a run was computed with. */
 export type Provenance = {
-  /** Version of the kit, the commit, and whether the sources were changed since it; no commit without git. */
+  /**
+   * Version of the kit, commit, and whether the sources were changed since that commit. Without git there is no commit.
+   */
   kit: string;
   commit?: string;
   changed?: boolean;
-  /** Library, device and threads, as the first line of a run says them. */
+  /** Library, device and threads, as printed in the first line of a run. */
   engine: string;
   threads?: number;
-  /** Whether the kit's own fused kernels did the arithmetic of the blocks, or TensorFlow's operations. */
+  /** Whether the blocks were computed by the kit's own fused kernels (true) or by TensorFlow's operations (false). */
   fusedKernels?: boolean;
   /** Hash of the sources that can change a number. */
   numerics: string;
   versions: Record<string, string>;
 };
 
-/** All that determines a run's numbers. `data` and `model` are fingerprints of the files' content. */
+/** Everything that determines a run's numbers. `data` and `model` are fingerprints of the files' content. */
 export type Identity = {
   benchmark: string;
   method: string;
@@ -44,14 +48,14 @@ export type Identity = {
   seed: number;
   config: Json;
   data: string;
-  /** What was trained on, where it is another dataset than the tested one, and its fingerprint. */
+  /** The training dataset and its fingerprint, if it is not the tested dataset. */
   source?: { dataset: string; data: string };
   model: string;
-  /** Of a method that is not the kit's own, see `Method.version`. */
+  /** Version of a method that is not part of the kit, see `Method.version`. */
   version?: string;
 };
 
-/** One epoch: mean losses by name, and the accuracies after it where they were asked for. */
+/** One epoch: mean losses by name and, if they were asked for, the accuracies after the epoch. */
 export type EpochResult = {
   epoch: number;
   lr: number;
@@ -59,10 +63,10 @@ export type EpochResult = {
   metrics?: Record<string, number>;
 };
 
-/** A finished run: what was asked for, its accuracies in percent, its losses by epoch, and what made it. */
+/** A finished run: its identity, its accuracies in percent, its losses by epoch, and its provenance. */
 export type Run = Identity & {
   key: string;
-  /** percentages */
+  /** Accuracies in percent; for the cost benchmark, measurements. */
   metrics: Record<string, number>;
   epochs: EpochResult[];
   seconds: number;
@@ -75,7 +79,7 @@ const identityOf = (run: Identity): Identity => {
   return { benchmark, method, dataset, split, subset, shots, seed, config, data, source, model, version };
 };
 
-/** All that a run was made with besides dataset and seed: runs that share it are the same experiment. */
+/** Everything that determines a run besides dataset and seed. Runs that share it are the same experiment. */
 export function settingOf(run: Identity): string {
   const { benchmark, method, split, subset, shots, config, source, model, version } = run;
   return canonical({ benchmark, method, split, subset, shots, config, source, model, version });
@@ -97,37 +101,40 @@ export function saveRun(run: Run, root = resultsFolder): string {
   return file;
 }
 
-/** A run as it was read. @throws saying what is wrong with it */
+/** Checks a run that was read from a file. @throws an Error that says what is wrong with it */
 export function checkRun(value: unknown): Run {
   const run = value as Run;
-  const wrong = (what: string): never => {
-    throw new Error(what);
+  const fail = (problem: string): never => {
+    throw new Error(problem);
   };
-  if (typeof run !== "object" || run === null) wrong("it is no record");
-  if (run.key !== runKey(run)) wrong(`its key is ${run.key}, that of its settings is ${runKey(run)}`);
+  if (typeof run !== "object" || run === null) fail("it is not an object");
+  if (run.key !== runKey(run)) fail(`its key is ${run.key}, but the key of its identity is ${runKey(run)}`);
   if (typeof run.metrics !== "object" || run.metrics === null || !Array.isArray(run.epochs))
-    wrong("it has no metrics or no epochs");
+    fail("it has no metrics or no epochs");
   for (const [name, metric] of Object.entries(run.metrics)) {
-    const most = run.benchmark === "cost" ? Number.POSITIVE_INFINITY : 100; // accuracies are percentages
-    if (!Number.isFinite(metric) || metric < 0 || metric > most) wrong(`its ${name} is ${JSON.stringify(metric)}`);
+    const maximum = run.benchmark === "cost" ? Number.POSITIVE_INFINITY : 100; // accuracies are percentages
+    if (!Number.isFinite(metric) || metric < 0 || metric > maximum) fail(`its ${name} is ${JSON.stringify(metric)}`);
   }
-  if (typeof run.provenance?.numerics !== "string") wrong("it does not say what made it");
+  if (typeof run.provenance?.numerics !== "string") fail("it has no provenance");
   return run;
 }
 
-/** The run of a file; undefined, and said once, where the file is damaged: the run is then done anew. */
+/**
+ * Reads a run from its file. If the file is damaged, prints a warning and returns undefined, so that the run is
+ * computed again.
+ */
 function readRun(file: string): Run | undefined {
   try {
     return checkRun(JSON.parse(fs.readFileSync(file, "utf8")));
   } catch (error) {
-    console.warn(`${file} is not believed: ${(error as Error).message}`);
+    console.warn(`${file} is ignored: ${(error as Error).message}`);
     return undefined;
   }
 }
 
 let shipped: Map<string, Run> | undefined;
 
-/** The runs that come with the kit, by key. @throws naming file and line of one that is damaged */
+/** The runs that come with the kit, by key. @throws an Error that names the file and line of a damaged run */
 export function shippedRuns(folder = shippedFolder): Map<string, Run> {
   if (shipped && folder === shippedFolder) return shipped;
   const files = fs.existsSync(folder) ? fs.readdirSync(folder).filter((name) => name.endsWith(".jsonl")) : [];
@@ -150,9 +157,10 @@ export function shippedRuns(folder = shippedFolder): Map<string, Run> {
 }
 
 /**
- * The stored run of this identity: that of `root`, if it was made by the present code, else the shipped one; undefined if there is none.
- * @param suffices whether a run holds all that is asked for
- * @param shipped false: only what this code made itself
+ * The stored run with this identity: the one in `root` if the current code computed it, otherwise the shipped one;
+ * undefined if there is none.
+ * @param suffices whether a run contains everything that is asked for
+ * @param shipped false: use only runs that the current code computed
  */
 export function findRun(
   identity: Identity,
@@ -162,23 +170,26 @@ export function findRun(
   const file = runFile(identity, root);
   const local = fs.existsSync(file) ? readRun(file) : undefined;
   if (local && local.provenance.numerics === numericsVersion() && suffices(local)) return local;
-  const known = shipped ? shippedRuns().get(runKey(identity)) : undefined;
-  return known && suffices(known) ? known : undefined;
+  const shippedRun = shipped ? shippedRuns().get(runKey(identity)) : undefined;
+  return shippedRun && suffices(shippedRun) ? shippedRun : undefined;
 }
 
-/** Whether this is one of the kit's own runs, and not one of `results/`. */
+/** Whether this run came with the kit and is not from `results/`. */
 export const isShipped = (run: Run): boolean => shippedRuns().get(run.key) === run;
 
-/** Adds the runs of a results folder to the shipped ones; a run that was there is replaced. For maintainers. @returns how many */
+/**
+ * Adds the runs of a results folder to the shipped runs, replacing those with the same key. For maintainers.
+ * @returns how many
+ */
 export function ship(root: string, folder = shippedFolder): number {
-  const all = new Map(shippedRuns(folder));
+  const runs = new Map(shippedRuns(folder));
   const files = fs
     .readdirSync(root, { recursive: true, encoding: "utf8" })
     .filter((name) => /^[^.].*\.json$/.test(name));
   const added = files.flatMap((name) => readRun(join(root, name)) ?? []);
-  for (const run of added) all.set(run.key, run);
+  for (const run of added) runs.set(run.key, run);
   const order = ({ dataset, method, seed, key }: Run) => `${dataset} ${method} ${String(seed).padStart(6)} ${key}`;
-  const sorted = [...all.values()].sort((a, b) => (order(a) < order(b) ? -1 : 1));
+  const sorted = [...runs.values()].sort((a, b) => (order(a) < order(b) ? -1 : 1));
   for (const benchmark of new Set(sorted.map((run) => run.benchmark))) {
     const lines = sorted.filter((run) => run.benchmark === benchmark).map((run) => `${JSON.stringify(run)}\n`);
     writeAtomic(join(folder, `${benchmark}.jsonl`), lines.join(""));

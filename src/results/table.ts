@@ -1,6 +1,6 @@
 /**
- * Tables as plain rows: made once, then viewed as HTML (notebooks) or text (terminal), and by
- * `frame.ts` as a danfo DataFrame. Deviations are over seeds, the best of a group is marked.
+ * Tables as plain rows. A table is built once and shown as HTML (notebooks) or text (terminal), or converted to a
+ * danfo DataFrame by `frame.ts`. Standard deviations are over seeds, and the best value of each group is marked.
  */
 
 import { escapeHtml } from "../util/escape";
@@ -9,9 +9,9 @@ import type { Score, Spread, Summary } from "./statistics";
 import { summarise, summariseAverage } from "./statistics";
 
 export type Value = string | number | Spread | undefined;
-/** `best` marks the largest value of each group of rows; `group` heads neighbouring columns. */
+/** `best` marks the largest value in each group of rows; `group` is a common heading of neighbouring columns. */
 export type Column = { key: string; title: string; group?: string; best?: boolean; digits?: number };
-/** Rows with the same `groupBy` value belong together: one best each. */
+/** Rows with the same value in the column `groupBy` form a group, and the best value is marked per group. */
 export type Table = {
   title: string;
   columns: Column[];
@@ -23,13 +23,16 @@ export type Table = {
 const numeric = (value: Value): number | undefined =>
   typeof value === "number" ? value : value !== undefined && typeof value === "object" ? value.mean : undefined;
 
-/** A number as it is read: fixed decimals, a real minus sign. */
+/** A number as text with fixed decimals and the typographic minus sign. */
 const fixed = (value: number, digits: number): string => value.toFixed(digits).replace("-", "\u2212");
 
-/** As `fixed`, with its sign: a difference. */
+/** As `fixed`, but always with a sign, for differences. */
 export const signed = (value: number, digits: number): string => `${value < 0 ? "" : "+"}${fixed(value, digits)}`;
 
-/** A cell as text: `73.4 +- 0.9` with the real sign, one decimal unless the column says otherwise; empty if absent. Seeds that all agree show no deviation. */
+/**
+ * A cell as text: `73.4 +- 0.9` (printed with a plus-minus sign), by default with one decimal; empty for a missing
+ * value. A standard deviation of zero is not shown.
+ */
 export function cellText(value: Value, digits = 1): string {
   if (value === undefined) return "";
   if (typeof value === "string") return value;
@@ -41,30 +44,32 @@ export function cellText(value: Value, digits = 1): string {
 const sameGroup = (table: Table, a: Record<string, Value>, b: Record<string, Value>): boolean =>
   table.groupBy === undefined || a[table.groupBy] === b[table.groupBy];
 
-/** Whether a cell prints as the best of its column and group; never in a group of one. */
+/** Whether a cell is marked as the best of its column and group, after rounding; never in a group of one. */
 export function isBest(table: Table, row: Record<string, Value>, column: Column): boolean {
-  const own = numeric(row[column.key]);
-  if (!column.best || own === undefined) return false;
-  const rivals = table.rows.filter((r) => sameGroup(table, r, row)).map((r) => numeric(r[column.key]));
-  const present = rivals.filter((v): v is number => v !== undefined);
+  const value = numeric(row[column.key]);
+  if (!column.best || value === undefined) return false;
+  const groupValues = table.rows.filter((r) => sameGroup(table, r, row)).map((r) => numeric(r[column.key]));
+  const present = groupValues.filter((v): v is number => v !== undefined);
   const digits = column.digits ?? 1;
-  return present.length > 1 && own.toFixed(digits) === Math.max(...present).toFixed(digits);
+  return present.length > 1 && value.toFixed(digits) === Math.max(...present).toFixed(digits);
 }
 
-/** The rows' cells as they are read: a group's name stands in its first row only. */
+/** The displayed text of a cell: the name of a group is shown in its first row only. */
 const shownText = (table: Table, row: Record<string, Value>, index: number, column: Column): string => {
   const previous = table.rows[index - 1];
   const repeats = column.key === table.groupBy && previous !== undefined && sameGroup(table, previous, row);
   return repeats ? "" : cellText(row[column.key], column.digits);
 };
 
-/** HTML without scripts or style sheets, so that every notebook viewer shows it alike, in light and dark themes. */
+/**
+ * HTML without scripts or style sheets, so that every notebook viewer shows it the same way, in light and dark themes.
+ */
 export function tableHtml(table: Table): string {
   const line = "border-top:1px solid rgba(128,128,128,.35)";
   const pad = "padding:4px 10px;white-space:nowrap;background:none";
   const align = (column: Column, row?: Record<string, Value>) =>
     typeof (row ?? table.rows[0])?.[column.key] === "string" ? "text-align:left" : "text-align:right";
-  const headed = table.columns.some((c) => c.group !== undefined);
+  const hasGroups = table.columns.some((c) => c.group !== undefined);
   const groups: { title: string; span: number }[] = [];
   for (const { group = "" } of table.columns) {
     const last = groups[groups.length - 1];
@@ -76,11 +81,11 @@ export function tableHtml(table: Table): string {
     .join("");
   const head = table.columns.map((c) => `<th style="${pad};${align(c)}">${escapeHtml(c.title)}</th>`).join("");
   const body = table.rows.map((row, index) => {
-    const starts = index === 0 || (table.groupBy !== undefined && !sameGroup(table, table.rows[index - 1], row));
+    const startsGroup = index === 0 || (table.groupBy !== undefined && !sameGroup(table, table.rows[index - 1], row));
     const cells = table.columns.map((column) => {
       const text = escapeHtml(shownText(table, row, index, column));
       const shown = isBest(table, row, column) ? `<b>${text}</b>` : text;
-      return `<td style="${pad};${align(column, row)}${starts ? `;${line}` : ""}">${shown}</td>`;
+      return `<td style="${pad};${align(column, row)}${startsGroup ? `;${line}` : ""}">${shown}</td>`;
     });
     return `<tr style="background:none">${cells.join("")}</tr>`;
   });
@@ -90,11 +95,11 @@ export function tableHtml(table: Table): string {
   return (
     `<div><div style="padding:4px 10px"><b>${escapeHtml(table.title)}</b></div>` +
     `<table style="border-collapse:collapse;font-variant-numeric:tabular-nums">` +
-    `<thead>${headed ? `<tr>${groupRow}</tr>` : ""}<tr>${head}</tr></thead><tbody>${body.join("")}</tbody></table>${note}</div>`
+    `<thead>${hasGroups ? `<tr>${groupRow}</tr>` : ""}<tr>${head}</tr></thead><tbody>${body.join("")}</tbody></table>${note}</div>`
   );
 }
 
-/** The last block of a table of datasets: their average, or the only one. */
+/** The last block of a table with blocks by dataset: the average, or the only dataset. */
 export const lastBlock = (table: Table): Table => ({
   ...table,
   rows: table.rows.filter((row) => sameGroup(table, row, table.rows[table.rows.length - 1])),
@@ -102,7 +107,7 @@ export const lastBlock = (table: Table): Table => ({
 
 const titleOf = (column: Column): string => (column.group ? `${column.group} ${column.title}` : column.title);
 
-/** Aligned columns for a terminal; the best of a group carries a star. */
+/** The table as aligned text for a terminal, with a star at the best values of each group. */
 export function tableText(table: Table): string {
   const rows = [
     table.columns.map(titleOf),
@@ -117,16 +122,16 @@ export function tableText(table: Table): string {
       .map((text, k) => (left[k] ? text.padEnd(widths[k]) : text.padStart(widths[k])))
       .join("  ")
       .trimEnd();
-  const marked = table.rows.some((row) => table.columns.some((c) => isBest(table, row, c)));
-  const notes = [table.note, marked ? "* best" : undefined].filter((n) => n !== undefined);
+  const hasBest = table.rows.some((row) => table.columns.some((c) => isBest(table, row, c)));
+  const notes = [table.note, hasBest ? "* best" : undefined].filter((n) => n !== undefined);
   return [table.title, ...rows.map(line), ...notes].join("\n");
 }
 
-/** A method as the tables and figures name it: registry name and title. */
+/** A method with its name in the registry and its title in tables and figures. */
 export type Labelled = { name: string; title: string };
 export type MethodScore = Score & { method: string };
 
-/** Base, novel and HM of each method, the paper's averages beside. */
+/** Base, novel and HM of each method, next to the paper's averages. */
 export const baseToNovelTable = (scores: MethodScore[], methods: Labelled[], paper?: Paper): Table =>
   baseNovelTable(
     "Base-to-novel accuracy (%)",
@@ -136,8 +141,9 @@ export const baseToNovelTable = (scores: MethodScore[], methods: Labelled[], pap
   );
 
 /**
- * Base, novel and HM of each method or variant: a block per dataset, and the average block where there are several. `paper` gives the
- * paper's 11-dataset averages beside the last block, as they belong to other datasets and another CLIP.
+ * Base, novel and HM of each method or variant: a block per dataset, and a block of averages if there are several
+ * datasets. `paper` gives the paper's averages over its 11 datasets. They are shown next to the last block only,
+ * because they belong to other datasets and another CLIP.
  */
 export function baseNovelTable<Row extends Labelled>(
   title: string,
@@ -146,22 +152,22 @@ export function baseNovelTable<Row extends Labelled>(
   paper?: (method: Row) => Triple | undefined,
 ): Table {
   const datasets = [...new Set(scores.map((s) => s.dataset))];
-  const rowOf = (label: string, method: Row, summary: Summary, beside: boolean): Record<string, Value> => {
-    const theirs = beside ? paper?.(method) : undefined;
+  const rowOf = (label: string, method: Row, summary: Summary, withPaper: boolean): Record<string, Value> => {
+    const paperValues = withPaper ? paper?.(method) : undefined;
     return {
       dataset: label,
       method: method.title,
       ...summary,
-      paperBase: theirs?.base,
-      paperNovel: theirs?.novel,
-      paperHm: theirs?.hm,
+      paperBase: paperValues?.base,
+      paperNovel: paperValues?.novel,
+      paperHm: paperValues?.hm,
     };
   };
-  const several = datasets.length > 1;
-  const block = (label: string, of: MethodScore[], summary: (s: Score[]) => Summary, beside: boolean) =>
+  const hasAverage = datasets.length > 1;
+  const block = (label: string, blockScores: MethodScore[], summaryOf: (s: Score[]) => Summary, withPaper: boolean) =>
     methods.flatMap((method) => {
-      const own = of.filter((s) => s.method === method.name);
-      return own.length ? [rowOf(label, method, summary(own), beside)] : [];
+      const ofMethod = blockScores.filter((s) => s.method === method.name);
+      return ofMethod.length ? [rowOf(label, method, summaryOf(ofMethod), withPaper)] : [];
     });
   const rows = [
     ...datasets.flatMap((d) =>
@@ -169,19 +175,19 @@ export function baseNovelTable<Row extends Labelled>(
         d,
         scores.filter((s) => s.dataset === d),
         summarise,
-        !several,
+        !hasAverage,
       ),
     ),
-    ...(several ? block("average", scores, summariseAverage, true) : []),
+    ...(hasAverage ? block("average", scores, summariseAverage, true) : []),
   ];
   const seeds = new Set(scores.map((s) => s.seed)).size;
-  const ours: Column[] = [
+  const ourColumns: Column[] = [
     { key: "base", title: "base", group: "ours", best: true },
     { key: "novel", title: "novel", group: "ours", best: true },
     { key: "hm", title: "HM", group: "ours", best: true },
   ];
   const group = "paper";
-  const theirs: Column[] = [
+  const paperColumns: Column[] = [
     { key: "paperBase", title: "base", group, best: true, digits: 2 },
     { key: "paperNovel", title: "novel", group, best: true, digits: 2 },
     { key: "paperHm", title: "HM", group, best: true, digits: 2 },
@@ -191,8 +197,8 @@ export function baseNovelTable<Row extends Labelled>(
     columns: [
       { key: "dataset", title: "dataset" },
       { key: "method", title: "method" },
-      ...ours,
-      ...(paper ? theirs : []),
+      ...ourColumns,
+      ...(paper ? paperColumns : []),
     ],
     rows,
     groupBy: "dataset",
@@ -202,14 +208,20 @@ export function baseNovelTable<Row extends Labelled>(
   };
 }
 
-/** The harmonic mean of each method on each dataset and on average, where a table of all three accuracies would be long. */
+/**
+ * Only the harmonic mean of each method, by dataset and on average: a short alternative to the table of all three
+ * accuracies.
+ */
 export function harmonicMeansTable(scores: MethodScore[], methods: Labelled[]): Table {
   const datasets = [...new Set(scores.map((s) => s.dataset))];
   const rows = methods.flatMap((method) => {
-    const own = scores.filter((s) => s.method === method.name);
-    if (own.length === 0) return [];
-    const each = datasets.map((dataset) => [dataset, summarise(own.filter((s) => s.dataset === dataset)).hm.mean]);
-    return [{ method: method.title, ...Object.fromEntries(each), average: summariseAverage(own).hm.mean }];
+    const ofMethod = scores.filter((s) => s.method === method.name);
+    if (ofMethod.length === 0) return [];
+    const byDataset = datasets.map((dataset) => [
+      dataset,
+      summarise(ofMethod.filter((s) => s.dataset === dataset)).hm.mean,
+    ]);
+    return [{ method: method.title, ...Object.fromEntries(byDataset), average: summariseAverage(ofMethod).hm.mean }];
   });
   const columns = [...datasets, "average"].map((name): Column => ({ key: name, title: name, best: true }));
   const note = "Means over seeds; average: the HM of the mean base and the mean novel accuracy.";

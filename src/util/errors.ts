@@ -1,9 +1,9 @@
-/** Names that a person may have meant, for errors about unknown ones. */
+/** Errors about unknown names, with suggestions of similar names. */
 
-/** A mistake in what was asked for: shown as one message, without a stack trace. */
+/** A mistake in the user's input. It is shown as one message, without a stack trace. */
 export class UsageError extends Error {}
 
-/** Edits (insert, delete, replace, swap of neighbours) between two words; optimal string alignment. */
+/** Edit distance between two words (insert, delete, replace, swap of neighbours): optimal string alignment. */
 export function distance(a: string, b: string): number {
   const rows = Array.from({ length: a.length + 1 }, (_, i) =>
     Array.from({ length: b.length + 1 }, (_, j) => (i === 0 ? j : j === 0 ? i : 0)),
@@ -19,27 +19,33 @@ export function distance(a: string, b: string): number {
   return rows[a.length][b.length];
 }
 
-/** The names near to `name`, nearest first: few edits, or one containing the other. */
+/**
+ * Up to three known names similar to `name`, the most similar first: those a few edits away, or where one contains the
+ * other.
+ */
 export function nearNames(name: string, known: string[]): string[] {
   const word = name.toLowerCase();
-  const far = Math.max(1, Math.floor(word.length / 2.5));
-  const cost = (other: string) => {
-    const theirs = other.toLowerCase();
-    const inside = word.length > 2 && (theirs.includes(word) || word.includes(theirs));
-    return inside ? Math.min(1, distance(word, theirs)) : distance(word, theirs);
+  const maxCost = Math.max(1, Math.floor(word.length / 2.5));
+  const costOf = (candidate: string) => {
+    const lower = candidate.toLowerCase();
+    const isContained = word.length > 2 && (lower.includes(word) || word.includes(lower));
+    return isContained ? Math.min(1, distance(word, lower)) : distance(word, lower);
   };
   return known
-    .map((other) => ({ other, cost: cost(other) }))
-    .filter((n) => n.cost <= far)
-    .sort((a, b) => a.cost - b.cost || distance(word, a.other.toLowerCase()) - distance(word, b.other.toLowerCase()))
+    .map((candidate) => ({ candidate, cost: costOf(candidate) }))
+    .filter((n) => n.cost <= maxCost)
+    .sort(
+      (a, b) =>
+        a.cost - b.cost || distance(word, a.candidate.toLowerCase()) - distance(word, b.candidate.toLowerCase()),
+    )
     .slice(0, 3)
-    .map((n) => n.other);
+    .map((n) => n.candidate);
 }
 
-/** `name`, if it is one of the known. @throws UsageError naming what came, the near names and all that there are */
+/** Returns `name` if it is a known name. @throws UsageError with the given name, similar names, and all known names */
 export function oneOf(kind: string, name: string, known: string[]): string {
   if (known.includes(name)) return name;
-  const near = nearNames(name, known);
-  const meant = near.length > 0 ? ` Did you mean ${near.map((n) => `"${n}"`).join(" or ")}?` : "";
-  throw new UsageError(`unknown ${kind} "${name}".${meant} There are: ${known.join(", ")}`);
+  const similar = nearNames(name, known);
+  const suggestion = similar.length > 0 ? ` Did you mean ${similar.map((n) => `"${n}"`).join(" or ")}?` : "";
+  throw new UsageError(`unknown ${kind} "${name}".${suggestion} There are: ${known.join(", ")}`);
 }

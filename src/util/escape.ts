@@ -1,5 +1,5 @@
-/** Text as data: a name may hold any character, and every one of them is shown as it is. */
+/** Escaping of text for HTML, because a name may contain any character. */
 
-/** Text between tags of HTML, or in an attribute between quotes. */
+/** Escapes text for use between HTML tags or in a quoted attribute. */
 export const escapeHtml = (text: string): string =>
   text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);

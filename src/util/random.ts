@@ -1,4 +1,4 @@
-/** Seeded random numbers: the same sequence on every machine, engine and Node version. */
+/** Seeded random numbers, with the same sequence on every machine, engine and Node version. */
 export type Random = {
   /** Uniform in [0, 1). */
   uniform(): number;
@@ -12,7 +12,7 @@ export type Random = {
   shuffle<T>(list: readonly T[]): T[];
 };
 
-/** 32-bit FNV-1a hash of a string, to derive seeds from names. */
+/** 32-bit FNV-1a hash of a string, for deriving seeds from names. */
 export function hash32(text: string): number {
   let h = 0x811c9dc5;
   for (let i = 0; i < text.length; i++) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193);
@@ -20,8 +20,8 @@ export function hash32(text: string): number {
 }
 
 /**
- * A generator from a seed, or from a list of names and numbers that together are the seed.
- * sfc32 by Chris Doty-Humphrey (PractRand), warmed up for 12 rounds.
+ * A generator whose seed is a number or name, or a list of them. The algorithm is sfc32 by Chris Doty-Humphrey
+ * (PractRand), warmed up for 12 rounds.
  */
 export function seeded(...seed: (string | number)[]): Random {
   let a = hash32(seed.join("/"));

@@ -1,9 +1,11 @@
 /** The fifteen datasets of CoOp, read in place from a root of made-up pictures. */
-import { mkdtempSync, renameSync, rmSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { coopDatasets } from "../../src/datasets/coop";
+import { drawFewShot } from "../../src/datasets/fewShot";
+import { differsFromOfficial, readOfficialDraw } from "../../src/datasets/officialDraws";
 import { datasetNames, loadDataset, trainableDatasets } from "../../src/datasets/split";
 import { writeCoopRoot } from "../coopRoot";
 
@@ -44,6 +46,20 @@ describe("a CoOp root", () => {
 
   it("is found by the name of the dataset or of its folder", () => {
     expect(loadDataset(join(root, "food-101")).fingerprint).toBe(loadDataset(join(root, "food101")).fingerprint);
+  });
+
+  it("compares a stored few-shot draw of CoOp's code with the official draw", () => {
+    const stored = join(root, "dtd", "split_fewshot", "shot_2-seed_1.pkl");
+    mkdirSync(join(root, "dtd", "split_fewshot"));
+    const drawn = () => drawFewShot(loadDataset(join(root, "dtd")), 2, 1);
+    expect(differsFromOfficial(drawn(), 2, 1)).toBeUndefined();
+    copyFileSync(join("test", "datasets", "draws", "dtd-shot_2-seed_1.pkl"), stored);
+    expect(readOfficialDraw(stored).train).toHaveLength(12);
+    expect(differsFromOfficial(drawn(), 2, 1)).toBeUndefined();
+    copyFileSync(join("test", "datasets", "draws", "dtd-other.pkl"), stored);
+    expect(differsFromOfficial(drawn(), 2, 1)).toMatch(/other training pictures than the official draw of seed 1/);
+    writeFileSync(stored, "\x80\x02cos\nsystem\nX\x04\x00\x00\x00true\x85R.", "latin1");
+    expect(() => differsFromOfficial(drawn(), 2, 1)).toThrow(/it would call os\.system, which is not allowed/);
   });
 
   it("says what is missing where a dataset is not there", () => {

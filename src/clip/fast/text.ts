@@ -59,7 +59,10 @@ export function tokenise(clip: Pick<Clip, "tokenizer" | "text">, text: string): 
   const cut = ids.slice(0, clip.tokenizer.end(ids) + 1);
   const { context } = clip.text;
   if (cut.length > context) {
-    throw new Error(`"${text}" has ${cut.length} tokens, the model takes at most ${context}; shorten it`);
+    const start = text.length > 60 ? `${text.slice(0, 60)}...` : text;
+    throw new Error(
+      `a sentence has ${cut.length} tokens, the model takes at most ${context}: shorten the class name or the template ("${start}")`,
+    );
   }
   return cut;
 }

@@ -1,9 +1,10 @@
 /**
- * The embedded benchmark on disk: every set of `data/atlas/atlas.json` becomes a CoOp dataset folder
+ * Writes the embedded benchmark to disk. Every set of `data/atlas/atlas.json` becomes a dataset folder in CoOp's
+ * layout:
  *   data/<set>/images/<class>/<drawing>-<picture>.png      48 x 48
  *   data/<set>/split_renders.json     train and test are different pictures of the same drawings (the default split)
- *   data/<set>/split_disjoint.json    test pictures show drawings, by other hands, that training never sees
- * from the drawings and a seeded camera (`render.ts`): the same pictures on every machine.
+ *   data/<set>/split_disjoint.json    test pictures show drawings, by other artists, that are not used in training
+ * The pictures are rendered from the drawings by a seeded camera (`render.ts`) and are the same on every machine.
  */
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
@@ -13,24 +14,27 @@ import { seeded } from "../../util/random";
 import { CAMERA, DRAWING, PICTURE, renderPicture } from "./render";
 import { drawScene, type Look } from "./scene";
 
-/** `data/atlas/atlas.json`. A set's classes point into `drawings`; drawing i is on sheet i / 256, row by row. */
+/**
+ * Content of `data/atlas/atlas.json`. The classes of a set hold indices into `drawings`. Drawing i is on sheet i / 256
+ * (rounded down), where the drawings are ordered row by row.
+ */
 export type Atlas = {
   sets: {
     name: string;
     title: string;
     look: Look;
     strength: number;
-    /** Pictures of each drawing for train, validation and test of the split "renders". */
+    /** Number of pictures of each drawing in train, validation and test of the split "renders". */
     renders: [number, number, number];
-    /** The set whose shifted version this is; such sets have test pictures only. */
+    /** The set of which this set is a version under distribution shift. Such a set has only test pictures. */
     source: string | null;
     classes: { name: string; drawings: number[] }[];
   }[];
   drawings: { source: string; family: string; mono: boolean }[];
 };
 
-type DrawnPicture = [path: string, label: number, className: string];
-type Split = { train: DrawnPicture[]; val: DrawnPicture[]; test: DrawnPicture[] };
+type SplitEntry = [path: string, label: number, className: string];
+type Split = { train: SplitEntry[]; val: SplitEntry[]; test: SplitEntry[] };
 
 const PER_ROW = 16;
 const PER_SHEET = PER_ROW * PER_ROW;
@@ -42,27 +46,27 @@ export function readAtlas(root = "data"): Atlas {
   return JSON.parse(readFileSync(path, "utf8"));
 }
 
-/** All drawings of the atlas. Each [64, 64, 4] uint8. */
+/** Reads all drawings of the atlas, each [64, 64, 4] uint8. */
 async function readDrawings(root: string, count: number): Promise<Uint8Array[]> {
-  const out: Uint8Array[] = [];
+  const drawings: Uint8Array[] = [];
   for (let sheet = 0; sheet * PER_SHEET < count; sheet++) {
     const pixels = await sharp(join(root, "atlas", `sheet-${sheet}.webp`))
       .ensureAlpha()
       .raw()
       .toBuffer();
-    for (let k = 0; k < PER_SHEET && out.length < count; k++) {
+    for (let k = 0; k < PER_SHEET && drawings.length < count; k++) {
       const drawing = new Uint8Array(DRAWING * DRAWING * 4);
       for (let y = 0; y < DRAWING; y++) {
-        const from = ((Math.floor(k / PER_ROW) * DRAWING + y) * PER_ROW + (k % PER_ROW)) * DRAWING * 4;
-        drawing.set(pixels.subarray(from, from + DRAWING * 4), y * DRAWING * 4);
+        const start = ((Math.floor(k / PER_ROW) * DRAWING + y) * PER_ROW + (k % PER_ROW)) * DRAWING * 4;
+        drawing.set(pixels.subarray(start, start + DRAWING * 4), y * DRAWING * 4);
       }
-      out.push(drawing);
+      drawings.push(drawing);
     }
   }
-  return out;
+  return drawings;
 }
 
-/** What decides the pictures: the atlas, its sheets and the version of the camera. */
+/** Hash of everything that determines the pictures: the atlas, its sheets and the version of the camera. */
 function fingerprint(root: string, sheets: number): string {
   const hash = createHash("sha256").update(`camera ${CAMERA}`);
   hash.update(readFileSync(join(root, "atlas", "atlas.json")));
@@ -71,38 +75,42 @@ function fingerprint(root: string, sheets: number): string {
 }
 
 /**
- * Makes the picture folders of all sets under `root` that are not there yet; a set that was cut short is made again.
- * About 25,000 pictures, half a minute to a minute on two cores. `progress` gets the set's name and pictures made of all pictures.
+ * Writes the picture folders of all sets that are missing under `root` or were written from other drawings or by
+ * another version of the camera. A set whose writing was interrupted is written again. There are about 25,000 pictures,
+ * which take half a minute to a minute on two cores.
+ * @param progress receives the set's name, the number of written pictures, and the number of all pictures to write
  */
 export async function materialise(
   progress: (set: string, done: number, total: number) => void = () => {},
   root = "data",
 ): Promise<void> {
   const atlas = readAtlas(root);
-  const made = fingerprint(root, Math.ceil(atlas.drawings.length / PER_SHEET));
-  const pictures = (set: Atlas["sets"][number]) =>
+  const currentFingerprint = fingerprint(root, Math.ceil(atlas.drawings.length / PER_SHEET));
+  const pictureCount = (set: Atlas["sets"][number]) =>
     set.classes.reduce((n, c) => n + c.drawings.length, 0) * (set.renders[0] + set.renders[1] + set.renders[2]);
-  const due = atlas.sets.filter((set) => {
+  const outdated = atlas.sets.filter((set) => {
     const lists = join(root, set.name, "split_disjoint.json");
-    return !existsSync(lists) || JSON.parse(readFileSync(lists, "utf8")).made !== made;
+    return !existsSync(lists) || JSON.parse(readFileSync(lists, "utf8")).made !== currentFingerprint;
   });
-  if (due.length === 0) return;
+  if (outdated.length === 0) return;
 
   const drawings = await readDrawings(root, atlas.drawings.length);
-  const total = due.reduce((n, set) => n + pictures(set), 0);
+  const total = outdated.reduce((n, set) => n + pictureCount(set), 0);
   let done = 0;
-  for (const set of due) {
+  for (const set of outdated) {
     const folder = join(root, set.name);
     rmSync(folder, { recursive: true, force: true });
     const renders: Split = { train: [], val: [], test: [] };
     const disjoint: Split = { train: [], val: [], test: [] };
     const [train, val, test] = set.renders;
-    for (const [label, { name, drawings: shown }] of set.classes.entries()) {
+    for (const [label, { name, drawings: classDrawings }] of set.classes.entries()) {
       const directory = name.replace(/[^a-z0-9]+/g, "_");
       mkdirSync(join(folder, "images", directory), { recursive: true });
-      const tested = set.source ? 0 : shown.length - Math.max(1, Math.round(shown.length / 3)); // drawings from here on are new in the test of "disjoint"
-      const written: Promise<unknown>[] = [];
-      for (const [d, drawing] of shown.entries())
+      // In the split "disjoint", the drawings from this index on are used only for testing.
+      const testDrawings = Math.max(1, Math.round(classDrawings.length / 3));
+      const firstTestDrawing = set.source ? 0 : classDrawings.length - testDrawings;
+      const writes: Promise<unknown>[] = [];
+      for (const [d, drawing] of classDrawings.entries())
         for (let k = 0; k < train + val + test; k++) {
           const random = seeded("embedded", set.name, name, d, k);
           const scene = drawScene(random, set.strength);
@@ -111,18 +119,18 @@ export async function materialise(
           const png = sharp(image, { raw: { width: PICTURE, height: PICTURE, channels: 3 } }).png({
             compressionLevel: 4,
           });
-          written.push(png.toFile(join(folder, "images", path)));
-          const part = k < train ? "train" : k < train + val ? "val" : "test";
-          renders[part].push([path, label, name]);
-          disjoint[d >= tested ? "test" : part === "val" ? "val" : "train"].push([path, label, name]);
+          writes.push(png.toFile(join(folder, "images", path)));
+          const subset = k < train ? "train" : k < train + val ? "val" : "test";
+          renders[subset].push([path, label, name]);
+          disjoint[d >= firstTestDrawing ? "test" : subset === "val" ? "val" : "train"].push([path, label, name]);
         }
-      await Promise.all(written);
-      done += written.length;
+      await Promise.all(writes);
+      done += writes.length;
       progress(set.name, done, total);
     }
     for (const [split, lists] of Object.entries({ renders, disjoint })) {
       const path = join(folder, `split_${split}.json`);
-      writeFileSync(`${path}.part`, `${JSON.stringify({ made, ...lists })}\n`);
+      writeFileSync(`${path}.part`, `${JSON.stringify({ made: currentFingerprint, ...lists })}\n`);
       renameSync(`${path}.part`, path);
     }
   }

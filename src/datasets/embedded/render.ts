@@ -1,18 +1,25 @@
 /**
- * The camera of the embedded benchmark: one drawing (64 x 64 RGBA) becomes one picture (48 x 48 RGB) under seeded
- * nuisance: place, tilt, background, light, blur, grain, something in front. Pretraining and benchmark share it.
+ * The camera of the embedded benchmark: renders one drawing (64 x 64 RGBA) as one picture (48 x 48 RGB) under seeded
+ * nuisance factors: position, tilt, background, light, blur, grain, occlusion. Pretraining and benchmark use the same
+ * camera.
  */
 import type { Random } from "../../util/random";
 import { colourNames, colours, type Look, type Scene } from "./scene";
 
 export const DRAWING = 64; // pixels per side of a drawing
 export const PICTURE = 48; // pixels per side of a picture
-/** Version of the camera: counted up when its pictures change, so that they are made anew and old results are not mistaken for new. */
+/**
+ * Version of the camera. It is increased whenever the pictures change, so that they are rendered again and results on
+ * old pictures are not taken for results on new ones.
+ */
 export const CAMERA = 2;
 const S = PICTURE;
 
-/** Premultiplied RGBA of a drawing in [0, 1]; monochrome icons and silhouettes are filled with one ink. [64, 64, 4] */
-function inked(drawing: Uint8Array, ink: readonly number[] | null): Float32Array {
+/**
+ * A drawing as premultiplied RGBA in [0, 1], [64, 64, 4]. With an `ink` (for monochrome icons and silhouettes), all its
+ * pixels have this colour.
+ */
+function premultiplied(drawing: Uint8Array, ink: readonly number[] | null): Float32Array {
   const out = new Float32Array(DRAWING * DRAWING * 4);
   for (let i = 0; i < out.length; i += 4) {
     const alpha = drawing[i + 3] / 255;
@@ -22,7 +29,7 @@ function inked(drawing: Uint8Array, ink: readonly number[] | null): Float32Array
   return out;
 }
 
-/** Line drawing: dark where neighbouring luminance or coverage differ, nothing elsewhere. In place. */
+/** Turns a drawing into a line drawing, in place: dark where luminance or coverage change, transparent elsewhere. */
 function sketch(rgba: Float32Array) {
   const n = DRAWING;
   const light = new Float32Array(n * n);
@@ -39,21 +46,24 @@ function sketch(rgba: Float32Array) {
     }
 }
 
-/** The drawing through the camera: inverse affine map with bilinear sampling. Adds to the background in `out` [48, 48, 3]. */
-function place(rgba: Float32Array, scene: Scene, look: Look, phase: number, out: Float32Array) {
+/**
+ * Projects the drawing onto the picture by an inverse affine map with bilinear sampling. Composites it over the
+ * background in `out` [48, 48, 3].
+ */
+function projectDrawing(rgba: Float32Array, scene: Scene, look: Look, phase: number, out: Float32Array) {
   const n = DRAWING;
   const c = Math.cos(scene.tilt) / scene.scale;
   const s = Math.sin(scene.tilt) / scene.scale;
   const [a, b, d, e] = [c * scene.stretch, -s + scene.shear * c, s * scene.stretch, c];
-  const motion = look === "motion" ? 4 : 1; // exposures along the way
+  const exposures = look === "motion" ? 4 : 1; // averaged along the direction of motion
   for (let y = 0; y < S; y++)
     for (let x = 0; x < S; x++) {
       let red = 0,
         green = 0,
         blue = 0,
         cover = 0;
-      for (let m = 0; m < motion; m++) {
-        const u = (2 * x + 1) / S - 1 + (motion > 1 ? (m - 1.5) * 0.07 : 0);
+      for (let m = 0; m < exposures; m++) {
+        const u = (2 * x + 1) / S - 1 + (exposures > 1 ? (m - 1.5) * 0.07 : 0);
         let v = (2 * y + 1) / S - 1;
         if (look === "waves") v += 0.1 * Math.sin(4.5 * u + phase);
         const px = ((a * u + b * v - scene.shift[0] + 1) * n - 1) / 2;
@@ -76,14 +86,14 @@ function place(rgba: Float32Array, scene: Scene, look: Look, phase: number, out:
         }
       }
       const o = 3 * (y * S + x);
-      const behind = 1 - cover / motion;
-      out[o] = red / motion + behind * out[o];
-      out[o + 1] = green / motion + behind * out[o + 1];
-      out[o + 2] = blue / motion + behind * out[o + 2];
+      const background = 1 - cover / exposures;
+      out[o] = red / exposures + background * out[o];
+      out[o + 1] = green / exposures + background * out[o + 1];
+      out[o + 2] = blue / exposures + background * out[o + 2];
     }
 }
 
-/** Smooth random field, bilinear between `cells` x `cells` normal values, one per channel; added to `out`. */
+/** Adds a smooth random field to `out`: per channel, bilinear interpolation of `cells` x `cells` normal values. */
 function texture(random: Random, cells: number, amount: number, out: Float32Array) {
   const grid = Float32Array.from({ length: cells * cells * 3 }, () => random.normal() * amount);
   const at = (k: number) => Math.min(Math.max(((k + 0.5) * cells) / S - 0.5, 0), cells - 1);
@@ -105,8 +115,8 @@ function texture(random: Random, cells: number, amount: number, out: Float32Arra
   }
 }
 
-/** Rotation of colours about the gray axis by `angle` radians, in place. */
-function turnHue(image: Float32Array, angle: number) {
+/** Rotates the colours about the gray axis by `angle` radians, in place. */
+function rotateHue(image: Float32Array, angle: number) {
   const c = Math.cos(angle),
     s = Math.sin(angle) / Math.sqrt(3),
     o = (1 - c) / 3;
@@ -120,9 +130,9 @@ function turnHue(image: Float32Array, angle: number) {
   }
 }
 
-/** Mean over a (2r + 1)-square with the edge repeated; separable. */
+/** Mean over squares of 2r + 1 pixels per side, with the edge pixels repeated. Computed separably along both axes. */
 function boxBlur(image: Float32Array, r: number): Float32Array {
-  const along = (from: Float32Array, step: number, stride: number) => {
+  const blurAxis = (from: Float32Array, step: number, stride: number) => {
     const to = new Float32Array(from.length);
     for (let line = 0; line < S; line++)
       for (let k = 0; k < S; k++)
@@ -133,10 +143,10 @@ function boxBlur(image: Float32Array, r: number): Float32Array {
         }
     return to;
   };
-  return along(along(image, 3, 3 * S), 3 * S, 3);
+  return blurAxis(blurAxis(image, 3, 3 * S), 3 * S, 3);
 }
 
-/** Means over 3 x 3 blocks, in place. */
+/** Replaces each block of 3 x 3 pixels by its mean, in place. */
 function pixelate(image: Float32Array) {
   for (let y = 0; y < S; y += 3)
     for (let x = 0; x < S; x += 3)
@@ -155,10 +165,10 @@ function rectangle(random: Random, image: Float32Array, side: number) {
       for (let c = 0; c < 3; c++) image[3 * (y * S + x) + c] = colour[c];
 }
 
-/** How much of a look is in a picture: 0 none, 1 all of it. */
+/** Strength of a look in a picture: 0 is no effect, 1 the full effect. */
 const LOOK = 0.75;
 
-/** The dataset's own character: the picture mixed with its altered self, in place. */
+/** Applies the look of a dataset in place, by mixing the picture with its altered version. */
 function applyLook(image: Float32Array, look: Look, random: Random) {
   for (let y = 0; y < S; y++)
     for (let x = 0; x < S; x++) {
@@ -210,8 +220,10 @@ function applyLook(image: Float32Array, look: Look, random: Random) {
 }
 
 /**
- * One picture of one drawing. drawing: [64, 64, 4] uint8; returns [48, 48, 3] uint8.
- * `mono` drawings have no colours of their own and get an ink by lot.
+ * Renders one picture of one drawing.
+ * @param drawing [64, 64, 4] uint8
+ * @param mono whether the drawing is monochrome; it is then filled with a randomly chosen colour
+ * @returns [48, 48, 3] uint8
  */
 export function renderPicture(
   drawing: Uint8Array,
@@ -226,26 +238,27 @@ export function renderPicture(
         ? [0, 0, 0].fill(random.uniform() * 0.15)
         : colours[random.pick(colourNames.slice(0, 9))].map((v) => (v / 255) * (0.6 + 0.4 * random.uniform()))
       : null;
-  const rgba = inked(drawing, ink);
+  const rgba = premultiplied(drawing, ink);
   if (scene.sketched) sketch(rgba);
 
-  // A dark ink on black would show nothing.
-  const paper = (ink || scene.sketched) && scene.background === "black" ? colours.white : colours[scene.background];
+  // A dark drawing would be invisible on black, so the background is then white.
+  const backgroundColour =
+    (ink || scene.sketched) && scene.background === "black" ? colours.white : colours[scene.background];
   let image: Float32Array = new Float32Array(S * S * 3);
-  const tint = [0, 1, 2].map((c) => Math.min(1, Math.max(0, paper[c] / 255 + random.normal() * 0.05)));
+  const tint = [0, 1, 2].map((c) => Math.min(1, Math.max(0, backgroundColour[c] / 255 + random.normal() * 0.05)));
   for (let i = 0; i < image.length; i++) image[i] = tint[i % 3];
   if (scene.textured) texture(random, 6, 0.12, image);
-  place(rgba, scene, look, random.uniform() * 6.28, image);
+  projectDrawing(rgba, scene, look, random.uniform() * 6.28, image);
 
   if (scene.gray)
     for (let i = 0; i < image.length; i += 3)
       image[i] = image[i + 1] = image[i + 2] = (image[i] + image[i + 1] + image[i + 2]) / 3;
-  turnHue(image, scene.hue);
+  rotateHue(image, scene.hue);
   for (let i = 0; i < image.length; i++) image[i] = (image[i] - 0.5) * scene.contrast + 0.5 + scene.brightness;
   if (scene.blurred) image = boxBlur(image, 2);
   if (scene.pixelated) pixelate(image);
   if (look !== "plain") applyLook(image, look, random);
-  // Grain: the sum of two uniform numbers, of standard deviation scene.noise.
+  // Grain is the sum of two uniform random numbers, scaled to the standard deviation scene.noise.
   const grain = Math.sqrt(6) * scene.noise;
   if (grain > 0) for (let i = 0; i < image.length; i++) image[i] += (random.uniform() + random.uniform() - 1) * grain;
   if (scene.hidden) rectangle(random, image, (0.15 + 0.25 * random.uniform()) * S);

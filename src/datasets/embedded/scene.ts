@@ -1,4 +1,4 @@
-/** What a picture of the embedded benchmark is drawn by lot from: place, tilt, background, light, blur, grain. */
+/** The random scene of a picture of the embedded benchmark: position, tilt, background, light, blur, grain. */
 import type { Random } from "../../util/random";
 
 export const colours = {
@@ -17,7 +17,10 @@ export const colours = {
 export type Colour = keyof typeof colours;
 export const colourNames = Object.keys(colours) as Colour[];
 
-/** What distinguishes one dataset's pictures from another's, as satellites differ from pets. Pretraining sees none of these. */
+/**
+ * The style in which one dataset's pictures differ from another's, as satellite images differ from photos of pets.
+ * Pretraining uses none of these.
+ */
 export type Look =
   | "plain"
   | "waves"
@@ -31,7 +34,10 @@ export type Look =
   | "vignette"
   | "posterised";
 
-/** Everything that was drawn by lot for one picture. Lengths are in units of half a picture, angles in radians, light in [0, 1]. */
+/**
+ * All values that are sampled at random for one picture. Lengths are in units of half a picture, angles in radians,
+ * light values in [0, 1].
+ */
 export type Scene = {
   scale: number;
   tilt: number;
@@ -52,18 +58,18 @@ export type Scene = {
   sketched: boolean;
 };
 
-/** Draws a scene by lot. `strength` 0 shows the bare drawing on a plain background; the benchmark uses 0.5. */
+/** Samples a random scene. `strength` 0 shows the unchanged drawing on a plain background; the benchmark uses 0.5. */
 export function drawScene(random: Random, strength: number): Scene {
   const k = strength;
   const scale = 1 - 0.5 * k * random.uniform() + 0.08 * random.uniform();
-  const room = Math.max(1.05 - scale, 0.1) * 0.9 * k;
+  const maxShift = Math.max(1.05 - scale, 0.1) * 0.9 * k;
   const blurred = random.uniform() < 0.22 * k;
   return {
     scale,
     tilt: random.uniform() < 0.3 ? 0 : random.normal() * 0.22 * k,
     shear: random.normal() * 0.12 * k,
     stretch: Math.exp(random.normal() * 0.1 * k),
-    shift: [(random.uniform() * 2 - 1) * room, (random.uniform() * 2 - 1) * room],
+    shift: [(random.uniform() * 2 - 1) * maxShift, (random.uniform() * 2 - 1) * maxShift],
     background: random.uniform() < 0.35 ? "white" : random.pick(colourNames),
     textured: random.uniform() < 0.35 * k,
     gray: random.uniform() < 0.08 * k,
