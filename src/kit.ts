@@ -44,7 +44,7 @@ export { trajectoryFigure } from "./figures/trajectory";
 export { transferFigure } from "./figures/transfer";
 export { variantsFigure } from "./figures/variants";
 // Methods: the registry, and what a new one is made of.
-export { independent, promptSets as listed } from "./methods/ivlp";
+export { independent, promptSets } from "./methods/ivlp";
 export { cosineLogits, crossEntropy } from "./methods/losses";
 export type { Method, Params, Settings, Task } from "./methods/method";
 export { configFor } from "./methods/method";
@@ -53,7 +53,7 @@ export { methods } from "./methods/registry";
 // Cells: running, progress, showing.
 export { attentionMaps } from "./notebook/attentionMaps";
 export { pictureGrid } from "./notebook/pictures";
-export { runProfile } from "./notebook/profile";
+export { runNotebookGrid } from "./notebook/profile";
 export { runInCell } from "./notebook/run";
 export { show } from "./notebook/show";
 // Results: tables with the paper's numbers beside, differences with intervals.

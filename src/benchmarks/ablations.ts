@@ -295,7 +295,10 @@ export const paperOf =
     return table && row ? paperTriple(paper[table], row) : undefined;
   };
 
-/** Base, novel and HM of the variants on the datasets and seeds that all have, the paper's beside; differences on those that a pair has. */
+/**
+ * Base, novel and HM of the variants on the datasets and seeds that all have, the paper's beside; differences on those
+ * that a pair has.
+ */
 export function ablationTables(ablation: Ablation, all: Row[], paper: Paper): Table[] {
   const { rows, named } = byShots(all, ablation.variants);
   const scores = scoresOfRows(rows);

@@ -16,7 +16,8 @@ const isName = (text: string) => /^[\w.-]+\/[\w.-]+$/.test(text);
 /**
  * The path of a model.
  * @param path resolves a path that a user wrote
- * @throws UsageError where there is neither such a path nor such a model on this machine, with the command that fetches it
+ * @throws UsageError where there is neither such a path nor such a model on this machine, with the command that fetches
+ *   it
  */
 export function findModel(name: string, path: (text: string) => string = (text) => text): string {
   const direct = path(name);

@@ -26,8 +26,8 @@ import type { Tokenizer } from "./tokenizer";
 /**
  * Reads a CLIP from a model folder or checkpoint (modelFiles.ts has the layouts).
  * @returns frozen tensors that stay for the life of the process, or until `disposeClip`
- * @throws where a file is missing or damaged; where tensors are missing, left over, of another shape than the sizes say,
- *   of integers, or hold a number that is not finite; where the tokenizer is not the model's: all by name
+ * @throws where a file is missing or damaged; where tensors are missing, left over, of another shape than the sizes
+ *   say, of integers, or hold a number that is not finite; where the tokenizer is not the model's: all by name
  */
 export async function loadClip(path: string): Promise<Clip> {
   await startEngine();

@@ -1,6 +1,6 @@
 /**
- * The fifteen datasets of CoOp's benchmarks (Zhou et al. 2022; PromptSRC docs/DATASETS.md and datasets/*.py): where each
- * lies under a data root, which files list its pictures and class names, its sentence in zero-shot CLIP (CoOp
+ * The fifteen datasets of CoOp's benchmarks (Zhou et al. 2022; PromptSRC docs/DATASETS.md and datasets/*.py): where
+ * each lies under a data root, which files list its pictures and class names, its sentence in zero-shot CLIP (CoOp
  * trainers/zsclip.py, CUSTOM_TEMPLATES), its name in the paper's tables, and the published numbers of pictures (CoOp,
  * table "Datasets statistics"). A new dataset with a split file is one more record.
  */
@@ -10,8 +10,9 @@ import { readJson } from "../io/readJson";
 import { UsageError } from "../util/errors";
 
 /**
- * One labelled picture; `path` is ready to open. `hash` is that of the file when the dataset was loaded: a file that has
- * changed since is an error where it is read, so that a result never stands under the fingerprint of other pictures.
+ * One labelled picture; `path` is ready to open. `hash` is that of the file when the dataset was loaded: a file that
+ * has changed since is an error where it is read, so that a result never stands under the fingerprint of other
+ * pictures.
  */
 export type Item = { path: string; label: number; className: string; hash?: string };
 
@@ -63,7 +64,9 @@ const picturesIn = (folder: string): string[] => {
   return fs.readdirSync(folder).filter(isPicture).sort();
 };
 
-/** One folder for each class, as in ImageNet; `label` is the order in classnames.txt among the folders that are there. */
+/**
+ * One folder for each class, as in ImageNet; `label` is the order in classnames.txt among the folders that are there.
+ */
 function foldersOfClasses(
   folder: string,
   images: string,
@@ -103,7 +106,9 @@ function readImageNet(folder: string): Lists {
   return { train: part("train"), val: test, test };
 }
 
-/** images_variant_<part>.txt has the picture's id and its class in each line; the order of variants.txt is the label. */
+/**
+ * images_variant_<part>.txt has the picture's id and its class in each line; the order of variants.txt is the label.
+ */
 function readAircraft(folder: string): Lists {
   const classNames = lines(path.join(folder, "variants.txt"));
   const part = (name: string): Item[] =>

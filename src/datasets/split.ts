@@ -155,7 +155,8 @@ export function makeDataset(
 
   const sides = new Map<string, string>();
   for (const { part, item } of all) {
-    if (part === "val" && dataset.val === dataset.test) continue; // ImageNet: the official code validates on the test pictures
+    // ImageNet: the official code validates on the test pictures.
+    if (part === "val" && dataset.val === dataset.test) continue;
     const other = sides.get(item.path);
     if (other)
       throw new Error(`${where}: ${item.path} stands in "${other}" and ${other === part ? "again" : `in "${part}"`}`);

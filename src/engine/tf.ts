@@ -2,9 +2,11 @@
  * The one import of TensorFlow. Three engines run the same operations:
  * - native: libtensorflow from the TensorFlow wheel, through the binding that set-up builds (CPU, or CUDA where it was
  *   set up);
- * - wasm:   @tensorflow/tfjs-backend-wasm, about a seventh of the speed, without the kernels LogSoftmax and UnsortedSegmentSum;
+ * - wasm:   @tensorflow/tfjs-backend-wasm, about a seventh of the speed, without the kernels LogSoftmax and
+ *   UnsortedSegmentSum;
  * - cpu:    plain JavaScript, for checks only.
- * `startEngine()` takes the first that works, or the one that PROMPTSRC_ENGINE names. PROMPTSRC_THREADS sets the number of threads.
+ * `startEngine()` takes the first that works, or the one that PROMPTSRC_ENGINE names. PROMPTSRC_THREADS sets the
+ * number of threads.
  *
  * Packages are loaded by `require` from the root of the clone, so that the tslab kernel, tsx and vitest share one copy
  * of TensorFlow.

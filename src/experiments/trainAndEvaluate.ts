@@ -141,7 +141,7 @@ function trainingWork(
   return { steps, perStep, work: config.epochs * steps * perStep };
 }
 
-/** What a reader of the results should know about the data; undefined if there is nothing. */
+/** Remarks about the data that a reader of the results should know; undefined if there are none. */
 function notesOf(options: TrainTestOptions): string | undefined {
   const { method, source, target, seed } = options;
   const notes = [sameSentenceNote(target)];
@@ -152,7 +152,10 @@ function notesOf(options: TrainTestOptions): string | undefined {
   return notes.filter((note) => note !== undefined).join("\n") || undefined;
 }
 
-/** A remark about classes whose names make the same sentence, such as `hot_dog` and `hot dog`; undefined if there are none. */
+/**
+ * A remark about classes whose names give the same sentence, such as `hot_dog` and `hot dog`; undefined if there are
+ * none.
+ */
 function sameSentenceNote({ name, classNames }: Dataset): string | undefined {
   const classesOf = new Map<string, string[]>();
   for (const className of classNames) {
@@ -164,7 +167,7 @@ function sameSentenceNote({ name, classNames }: Dataset): string | undefined {
   const examples = same.slice(0, 3).map(([words]) => `"${words}"`);
   return (
     `${name}: ${same.length} names stand for more than one class (${examples.join(", ")}): these classes have the same ` +
-    "sentence, every picture of them is counted as the first, and so as wrong for the others"
+    "sentence, so every picture of them is predicted as the first class, which is wrong for the others"
   );
 }
 

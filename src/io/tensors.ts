@@ -1,4 +1,6 @@
-/** Tensors in files, whatever the format: names, shapes and dtypes are known at once, the numbers are read on demand. */
+/**
+ * Tensors in files, whatever the format: names, shapes and dtypes are known at once, the numbers are read on demand.
+ */
 
 /** A tensor as a file holds it, widened to float32. */
 export type Stored = { shape: number[]; data: Float32Array };

@@ -13,7 +13,7 @@ const profiles = ["stored", "full", "small"];
  * `grid` holds the jobs of the paper's experiment, `small` a part of it that takes seconds. A stored run is looked up
  * first in `results`, then among the runs shipped with the kit.
  */
-export type Parts = { profile: string; grid: Job[]; small: Job[]; engine: Engine; results: string };
+export type NotebookRuns = { profile: string; grid: Job[]; small: Job[]; engine: Engine; results: string };
 
 /**
  * `fresh` are the rows of the small jobs, which every profile runs unless `results` already holds them. `rows` are the
@@ -24,13 +24,13 @@ export type Parts = { profile: string; grid: Job[]; small: Job[]; engine: Engine
  * - "small": the small jobs
  * @throws UsageError for an unknown profile; and if the run is interrupted, as in `runInCell`
  */
-export async function runProfile({
+export async function runNotebookGrid({
   profile,
   grid,
   small,
   engine,
   results,
-}: Parts): Promise<{ rows: Row[]; fresh: Row[] }> {
+}: NotebookRuns): Promise<{ rows: Row[]; fresh: Row[] }> {
   oneOf("profile", profile, profiles);
   const fresh = rowsOf(small, await runInCell(small, engine, results));
   if (profile === "small") return { rows: fresh, fresh };

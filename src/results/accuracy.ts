@@ -1,7 +1,7 @@
 /** Tables of the benchmarks whose result is a single accuracy: few-shot, cross-dataset, domain generalisation. */
 
 import { differencesOf } from "./differences";
-import { type Paper, type PaperTable, paperTitle } from "./paper";
+import { type Paper, type PaperTable, paperMeans, paperNames, paperNote, paperTitle } from "./paper";
 import { average } from "./statistics";
 import type { Column, Labelled, Table, Value } from "./table";
 
@@ -28,7 +28,9 @@ const seedsNote = (scores: AccuracyScore[]): string => {
 export function fewShotTable(scores: AccuracyScore[], methods: Labelled[], paper: Paper): Table {
   const shots = accuracyColumns(scores).sort((a, b) => Number(a) - Number(b));
   const datasets = [...new Set(scores.map((s) => s.dataset))];
-  const block = (label: string, blockScores: AccuracyScore[], withPaper: boolean) =>
+  const allNames = paperNames(datasets);
+  const isPapers = allNames.length > 0 && allNames[0] !== "average";
+  const block = (label: string, blockScores: AccuracyScore[], names: string[]) =>
     methods.flatMap((method) => {
       const ofMethod = blockScores.filter((s) => s.method === method.name);
       if (ofMethod.length === 0) return [];
@@ -38,7 +40,7 @@ export function fewShotTable(scores: AccuracyScore[], methods: Labelled[], paper
           new Set(ofShots.map((s) => s.dataset)).size === new Set(blockScores.map((s) => s.dataset)).size;
         return isComplete ? [[k, average(ofShots)]] : [];
       });
-      const paperValues = withPaper ? paper.fewShot.rows[method.title]?.average : undefined;
+      const paperValues = paperMeans(paper.fewShot.rows[method.title], names);
       const paperCells =
         paperValues?.map((value, i): [string, Value] => [`paper ${paper.fewShot.columns[i]}`, value]) ?? [];
       return [{ dataset: label, method: method.title, ...Object.fromEntries([...cells, ...paperCells]) }];
@@ -49,10 +51,10 @@ export function fewShotTable(scores: AccuracyScore[], methods: Labelled[], paper
       block(
         dataset,
         scores.filter((s) => s.dataset === dataset),
-        !hasAverage,
+        isPapers || !hasAverage ? paperNames([dataset]).filter(() => allNames.length > 0) : [],
       ),
     ),
-    ...(hasAverage ? block("average", scores, true) : []),
+    ...(hasAverage ? block("average", scores, allNames) : []),
   ];
   const shotColumns: Column[] = shots.map((k) => ({ key: k, title: k, group: "shots", best: true }));
   const paperColumns: Column[] = paper.fewShot.columns.map((k) => ({
@@ -68,11 +70,11 @@ export function fewShotTable(scores: AccuracyScore[], methods: Labelled[], paper
       { key: "dataset", title: "dataset" },
       { key: "method", title: "method" },
       ...shotColumns,
-      ...paperColumns,
+      ...(allNames.length > 0 ? paperColumns : []),
     ],
     rows,
     groupBy: "dataset",
-    note: `${seedsNote(scores)} Paper: ${paperTitle}, CLIP ViT-B/16, mean of its 11 datasets.`,
+    note: `${seedsNote(scores)}${paperNote(allNames)}`,
   };
 }
 

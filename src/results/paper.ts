@@ -4,6 +4,8 @@
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { coopDataset } from "../datasets/coop";
+import { harmonicMean } from "./statistics";
 
 export type Triple = { base: number; novel: number; hm: number };
 /** `rows` maps a row's name to its values in the order of `columns`, or to a record of such values by dataset. */
@@ -28,6 +30,38 @@ export type Paper = {
   parameters: PaperTable;
 };
 
+/** The datasets that come with the kit. */
+const embeddedDatasets = [
+  ...["animals", "faces", "flags", "food", "generic", "kinds", "objects", "people", "places", "sports", "vehicles"],
+  ...["generic-hard", "generic-rendition", "generic-sketch", "generic-v2"],
+];
+
+/**
+ * Under which names the paper has results that may stand beside ours on these datasets: those of the same datasets
+ * where all are the paper's; its average where all are the embedded ones, whose pattern is to be compared; none beside
+ * other datasets, with which the paper's numbers have nothing to do.
+ */
+export function paperNames(datasets: string[]): string[] {
+  const names = datasets.flatMap((dataset) => coopDataset(dataset)?.paper ?? []);
+  if (names.length === datasets.length) return names;
+  return datasets.every((dataset) => embeddedDatasets.includes(dataset)) ? ["average"] : [];
+}
+
+/** The means of the paper's accuracies over some of its datasets, column by column; undefined where one is missing. */
+export function paperMeans(row: Record<string, number[]> | undefined, names: string[]): number[] | undefined {
+  const values = names.map((name) => row?.[name]);
+  if (values.length === 0 || values.some((value) => value === undefined)) return undefined;
+  const complete = values as number[][];
+  return complete[0].map((_, k) => complete.reduce((sum, value) => sum + value[k], 0) / complete.length);
+}
+
+/** What the paper's columns are, for the note of a table. */
+export function paperNote(names: string[]): string {
+  if (names.length === 0) return "";
+  const over = names[0] === "average" ? "mean of its 11 datasets" : "the same datasets";
+  return ` Paper: ${paperTitle}, CLIP ViT-B/16, ${over}.`;
+}
+
 export const paperTitle = "Khattak et al., ICCV 2023";
 
 /** Reads `data/paper.json`: the tables of the paper that are shown next to our results. */
@@ -35,13 +69,14 @@ export const loadPaper = (): Paper =>
   JSON.parse(readFileSync(join(process.cwd(), "data", "paper.json"), "utf8")) as Paper;
 
 /**
- * The paper's base-to-novel accuracies of a method (named by its title, such as "PromptSRC") on one dataset of the
- * paper or on the average of its 11; undefined where the paper has no such row.
+ * The paper's base-to-novel accuracies of a method (named by its title, such as "PromptSRC") over some of its datasets,
+ * or the average of its 11; undefined where the paper has no such row. HM is that of the means, as in its tables.
  */
-export function paperBaseToNovel(paper: Paper, title: string, dataset = "average"): Triple | undefined {
-  const row = paper.baseToNovel.rows[title];
-  const values = row?.[dataset];
-  return values && { base: values[0], novel: values[1], hm: values[2] };
+export function paperBaseToNovel(paper: Paper, title: string, names = ["average"]): Triple | undefined {
+  const means = paperMeans(paper.baseToNovel.rows[title], names);
+  if (!means) return undefined;
+  const [base, novel, hm] = means;
+  return { base, novel, hm: names.length === 1 ? hm : harmonicMean(base, novel) };
 }
 
 /** One row of a table of base, novel and HM. If the table has values by dataset, their average. */

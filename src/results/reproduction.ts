@@ -1,5 +1,5 @@
 /**
- * * Compares our accuracies with those in the paper for the same methods on the same datasets, and says whether they
+ * Compares our accuracies with those in the paper for the same methods on the same datasets, and says whether they
  * agree. The paper gives means of 3 seeds without standard deviations, so agreement is judged by the spread of our own
  * seeds.
  */
@@ -64,7 +64,7 @@ export function verdict({ mean, sd, n }: Spread, printed: number): string {
 }
 
 /**
- * * A row for each method and column: our mean over the datasets that both we and the paper have, the paper's mean over
+ * A row for each method and column: our mean over the datasets that both we and the paper have, the paper's mean over
  * the same datasets, the difference, and the verdict. Runs on datasets that the paper does not use are ignored.
  */
 export function reproductionTable(benchmark: string, runs: Run[], methods: Labelled[], paper: Paper): Table {

@@ -4,7 +4,7 @@
  */
 
 import { escapeHtml } from "../util/escape";
-import { type Paper, paperBaseToNovel, paperTitle, type Triple } from "./paper";
+import { type Paper, paperBaseToNovel, paperNames, paperNote, type Triple } from "./paper";
 import type { Score, Spread, Summary } from "./statistics";
 import { summarise, summariseAverage } from "./statistics";
 
@@ -137,23 +137,25 @@ export const baseToNovelTable = (scores: MethodScore[], methods: Labelled[], pap
     "Base-to-novel accuracy (%)",
     scores,
     methods,
-    paper && ((method) => paperBaseToNovel(paper, method.title)),
+    paper && ((method, names) => paperBaseToNovel(paper, method.title, names)),
   );
 
 /**
  * Base, novel and HM of each method or variant: a block per dataset, and a block of averages if there are several
- * datasets. `paper` gives the paper's averages over its 11 datasets. They are shown next to the last block only,
- * because they belong to other datasets and another CLIP.
+ * datasets. `paper` gives the paper's means over datasets of its own: beside each block where our datasets are the
+ * paper's, beside the last block where they are the embedded ones, and not at all beside other datasets.
  */
 export function baseNovelTable<Row extends Labelled>(
   title: string,
   scores: MethodScore[],
   methods: Row[],
-  paper?: (method: Row) => Triple | undefined,
+  paper?: (method: Row, names: string[]) => Triple | undefined,
 ): Table {
   const datasets = [...new Set(scores.map((s) => s.dataset))];
-  const rowOf = (label: string, method: Row, summary: Summary, withPaper: boolean): Record<string, Value> => {
-    const paperValues = withPaper ? paper?.(method) : undefined;
+  const allNames = paper ? paperNames(datasets) : [];
+  const isPapers = allNames.length > 0 && allNames[0] !== "average";
+  const rowOf = (label: string, method: Row, summary: Summary, names: string[]): Record<string, Value> => {
+    const paperValues = names.length > 0 ? paper?.(method, names) : undefined;
     return {
       dataset: label,
       method: method.title,
@@ -164,10 +166,10 @@ export function baseNovelTable<Row extends Labelled>(
     };
   };
   const hasAverage = datasets.length > 1;
-  const block = (label: string, blockScores: MethodScore[], summaryOf: (s: Score[]) => Summary, withPaper: boolean) =>
+  const block = (label: string, blockScores: MethodScore[], summaryOf: (s: Score[]) => Summary, names: string[]) =>
     methods.flatMap((method) => {
       const ofMethod = blockScores.filter((s) => s.method === method.name);
-      return ofMethod.length ? [rowOf(label, method, summaryOf(ofMethod), withPaper)] : [];
+      return ofMethod.length ? [rowOf(label, method, summaryOf(ofMethod), names)] : [];
     });
   const rows = [
     ...datasets.flatMap((d) =>
@@ -175,10 +177,10 @@ export function baseNovelTable<Row extends Labelled>(
         d,
         scores.filter((s) => s.dataset === d),
         summarise,
-        !hasAverage,
+        isPapers || !hasAverage ? paperNames([d]).filter(() => allNames.length > 0) : [],
       ),
     ),
-    ...(hasAverage ? block("average", scores, summariseAverage, true) : []),
+    ...(hasAverage ? block("average", scores, summariseAverage, allNames) : []),
   ];
   const seeds = new Set(scores.map((s) => s.seed)).size;
   const ourColumns: Column[] = [
@@ -198,13 +200,13 @@ export function baseNovelTable<Row extends Labelled>(
       { key: "dataset", title: "dataset" },
       { key: "method", title: "method" },
       ...ourColumns,
-      ...(paper ? paperColumns : []),
+      ...(allNames.length > 0 ? paperColumns : []),
     ],
     rows,
     groupBy: "dataset",
     note:
       (seeds > 1 ? `Mean \u00b1 standard deviation over ${seeds} seeds. ` : "One seed. ") +
-      `HM: harmonic mean of base and novel.${paper ? ` Paper: ${paperTitle}, CLIP ViT-B/16, mean of its 11 datasets.` : ""}`,
+      `HM: harmonic mean of base and novel.${paperNote(allNames)}`,
   };
 }
 

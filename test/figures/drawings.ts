@@ -1,7 +1,8 @@
 /**
- * Compares figures with drawings that a person can look at: snapshots/<name>.svg. `UPDATE=1 npx vitest run test/figures`
- * draws them anew. Browsers and fonts differ a little in where they place things, so two drawings are equal if they
- * have the same elements and texts, and if every number (positions, sizes, colours) differs by at most `tolerance`.
+ * Compares figures with drawings that a person can look at: snapshots/<name>.svg. `UPDATE=1 npx vitest run
+ * test/figures` draws them anew. Browsers and fonts differ a little in where they place things, so two drawings are
+ * equal if they have the same elements and texts, and if every number (positions, sizes, colours) differs by at most
+ * `tolerance`.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

@@ -132,6 +132,24 @@ describe("tables", () => {
     expect(tableHtml(table)).not.toMatch(/<script|<style/);
   });
 
+  it("have the paper's columns beside the paper's datasets and the embedded ones, not beside others", () => {
+    const on = (...names: string[]) =>
+      baseToNovelTable(
+        names.flatMap((dataset) => scores.filter((s) => s.dataset === "food").map((s) => ({ ...s, dataset }))),
+        methods,
+        loadPaper(),
+      );
+    const paperCells = ({ rows }: typeof table) =>
+      rows.map(({ dataset, method, paperBase }) => [dataset, method, paperBase]);
+    const { dtd, average } = { dtd: [53.24, 82.4, 83.37], average: (53.24 + 56.48) / 2 };
+    expect(paperCells(on("dtd")).map(([, , base]) => base)).toEqual(dtd);
+    expect(paperCells(on("dtd", "eurosat"))).toContainEqual(["average", "CLIP", average]);
+    expect(on("dtd", "eurosat").note).toContain("the same datasets");
+    expect(paperCells(on("flags"))).toContainEqual(["flags", "CLIP", 69.34]);
+    expect(on("my photos").columns.some(({ group }) => group === "paper")).toBe(false);
+    expect(on("dtd", "my photos").note).not.toContain("Paper");
+  });
+
   it("are danfo DataFrames with numbers", () => {
     const frame = tableFrame(table);
     expect(frame.columns.slice(0, 4)).toEqual(["dataset", "method", "base", "base sd"]);

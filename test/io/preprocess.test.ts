@@ -1,4 +1,6 @@
-/** Pixels against Pillow: test/pictures (decoding, resampling; made by make.py) and test/preprocess (CLIP's transforms). */
+/**
+ * Pixels against Pillow: test/pictures (decoding, resampling; made by make.py) and test/preprocess (CLIP's transforms).
+ */
 import { createHash } from "node:crypto";
 import fs from "node:fs";
 import sharp from "sharp";

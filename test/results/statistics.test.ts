@@ -39,7 +39,7 @@ describe("statistics", () => {
     const paper = loadPaper();
     for (const method of ["CLIP", "CoOp", "CoCoOp", "ProDA", "MaPLe", "IVLP", "PromptSRC"]) {
       const datasets = Object.keys(paper.baseToNovel.rows[method]).filter((d) => d !== "average");
-      const rows = datasets.map((d) => ({ dataset: d, seed: 1, ...paperBaseToNovel(paper, method, d)! }));
+      const rows = datasets.map((d) => ({ dataset: d, seed: 1, ...paperBaseToNovel(paper, method, [d])! }));
       const paperAverage = paperBaseToNovel(paper, method)!;
       const computed = summariseAverage(rows);
       expect(datasets).toHaveLength(11);

@@ -36,7 +36,8 @@ export function imageFront(tower: ImageTower, pixels: Tensor4D): ImageFront {
   const { x, qkv } = tf.tidy(() => {
     const n = Math.floor(size / patch); // pixels that fill no whole patch are left out, as by torch's convolution
     const covered = n * patch === size ? pixels : tf.slice(pixels, [0, 0, 0, 0], [-1, -1, n * patch, n * patch]);
-    const strips = tf.transpose(tf.reshape(covered, [B * 3 * n, patch, n, patch]), [0, 2, 1, 3]); // [B*3*n, n, patch, patch]
+    // [B*3*n, n, patch, patch]
+    const strips = tf.transpose(tf.reshape(covered, [B * 3 * n, patch, n, patch]), [0, 2, 1, 3]);
     const patches = tf.transpose(tf.reshape(strips, [B, 3, n * n, patch * patch]), [0, 2, 1, 3]);
     const embedded = tf.reshape(tf.matMul(tf.reshape(patches, [B * n * n, -1]) as Tensor2D, tower.patches), [
       B,
@@ -53,8 +54,8 @@ export function imageFront(tower: ImageTower, pixels: Tensor4D): ImageFront {
 
 /**
  * Features [B,E], not normalised; differentiable in the prompts.
- * @param prompts one set [V,D] per prompted block, the first for the input (ln_pre is applied to it here, no position is added);
- *   none for plain CLIP.
+ * @param prompts one set [V,D] for each prompted block, the first for the input (ln_pre is applied to it here, no
+ *   position is added); none for plain CLIP
  */
 export function encodeImage(
   tower: ImageTower,
