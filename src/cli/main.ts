@@ -18,6 +18,7 @@ const help = `npm run promptsrc -- <command>
 ${runHelp}
 ${reproduceHelp}
   check <path>...     what a path is (model, data root, dataset, picture, result), and what it lacks
+  fetch <name>...     download a model of Hugging Face into the user's cache, such as openai/clip-vit-base-patch16
   settings [method]   the settings that each method has: meaning, range, value in the paper
   parity <folder>     replay reference vectors through the code that trains
   data                draw the embedded benchmark's pictures (set-up does this)
@@ -33,6 +34,21 @@ async function replay([folder, ...rest]: string[]): Promise<number> {
   if (!existsSync(path)) throw new UsageError(`there is no folder ${folder}`);
   const { failed } = await parity(path, console.log);
   return failed === 0 ? 0 : 1;
+}
+
+/** Fetches models by their names on Hugging Face. The library for it is loaded here alone. */
+async function fetchCommand(names: string[]): Promise<number> {
+  if (names.length === 0) throw new UsageError("fetch which model? Such as openai/clip-vit-base-patch16");
+  const { fetchModel } = await import("../clip/fetchModel");
+  const screen = terminalScreen();
+  for (const name of names) {
+    const folder = await fetchModel(name, (file, done, total) =>
+      screen.update(`${name} \u00b7 ${file} \u00b7 ${(done / 1e6).toFixed(0)} of ${(total / 1e6).toFixed(0)} MB`),
+    );
+    screen.clear();
+    console.log(`${name} is in ${folder}; use it with --model ${name}`);
+  }
+  return 0;
 }
 
 async function drawData(): Promise<number> {
@@ -55,6 +71,7 @@ const commands: Record<string, (args: string[]) => Promise<number>> = {
   reproduce,
   list: listNames,
   settings: listSettings,
+  fetch: fetchCommand,
   parity: replay,
   data: drawData,
   pictures: stillPictures,

@@ -33,7 +33,8 @@ export function findModel(name: string, path: (text: string) => string = (text) 
   if (found) return found;
   throw new UsageError(
     `the model ${name} is neither in ${huggingFaceCache()} nor in weights/; where there is a network, fetch it by: ` +
-      `hf download ${name} (of the Python package huggingface_hub; older versions: huggingface-cli download ${name})`,
+      `npm run promptsrc -- fetch ${name} (or, with Python's huggingface_hub: hf download ${name}; ` +
+      `in older versions: huggingface-cli download ${name})`,
   );
 }
 
