@@ -142,3 +142,20 @@ test("the lockfile names no registry, and package.json pins exact versions", () 
   expect(versions.filter(([, version]) => !/^\d+\.\d+\.\d+/.test(version))).toEqual([]);
   expect(statSync(".npmrc").isFile()).toBe(true);
 });
+
+test("links of documents and notebooks lead to files that exist", () => {
+  const documents = ["README.md", "CONTRIBUTING.md", "data/README.md", "src/methods/README.md"].concat(
+    ["docs", "notebooks"].flatMap((folder) =>
+      readdirSync(folder)
+        .filter((name) => /\.(md|ipynb)$/.test(name))
+        .map((name) => join(folder, name)),
+    ),
+  );
+  const broken = documents.flatMap((file) =>
+    [...readFileSync(file, "utf8").matchAll(/\]\(([^)#\s"\\]+)/g)]
+      .map(([, link]) => link)
+      .filter((link) => !/^(https?|attachment|mailto):/.test(link) && !existsSync(join(dirname(file), link)))
+      .map((link) => `${file}: ${link}`),
+  );
+  expect(broken).toEqual([]);
+});

@@ -291,7 +291,7 @@ export async function runCommand([name, ...rest]: string[], { before, after }: R
  * @returns a function that gives a dataset without its undecodable pictures
  * @throws UsageError naming them, unless they are to be skipped
  */
-export async function lookAtPictures(datasets: Dataset[], skip: boolean): Promise<(dataset: Dataset) => Dataset> {
+async function lookAtPictures(datasets: Dataset[], skip: boolean): Promise<(dataset: Dataset) => Dataset> {
   const screen = terminalScreen();
   const checked = new Map<string, Dataset>();
   for (const dataset of datasets) {

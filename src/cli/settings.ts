@@ -14,7 +14,7 @@ const valueIn = (config: Settings, key: string): unknown =>
   key.split(".").reduce<Settings | undefined>((value, part) => value?.[part], config);
 
 /** The settings of some methods, each once, without the records that only hold others. */
-export function settingRows(chosen: Method[]): Listed[] {
+function settingRows(chosen: Method[]): Listed[] {
   const rows = new Map<string, Listed>();
   for (const method of chosen) {
     const [paper, embedded] = (["paper", "embedded"] as const).map((preset) =>

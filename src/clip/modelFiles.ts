@@ -33,7 +33,7 @@ export type ModelFiles = {
 };
 
 /** CLIP's own byte-pair vocabulary, for models that come without one. */
-export const clipVocabulary = join("weights", "clip-bpe");
+const clipVocabulary = join("weights", "clip-bpe");
 
 /** The first of these files of a folder that is there. */
 const firstOf = (folder: string, ...names: string[]): string | undefined =>

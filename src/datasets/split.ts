@@ -55,7 +55,7 @@ export function loadDataset(folder: string, split?: string): Dataset {
 }
 
 /** The name of the split that CoOp's datasets have. */
-export const coopSplit = "coop";
+const coopSplit = "coop";
 
 /** The files of a split list, or of class names, that a dataset of CoOp needs. */
 const listFiles = ({ splitFile, files = [] }: CoopDataset): string[] => (splitFile ? [splitFile] : files);
@@ -134,7 +134,7 @@ export const trainableDatasets = (root: string, split?: string): Dataset[] =>
  * else made the lists) and each picture's path within the folder and content make the fingerprint. `where` names the
  * split in errors.
  */
-export function makeDataset(
+function makeDataset(
   dataset: Omit<Dataset, "classNames" | "fingerprint">,
   source: string | Uint8Array,
   where: string,

@@ -6,7 +6,7 @@ import type { AttentionGradients, Backend, FusedAttentionInputs, FusedKernels, M
 import { type Tensor, tf } from "./tf";
 
 type Handle = RawTensor & { id: number; dtype: number };
-export type Attribute = { name: string; type: number; value: unknown };
+type Attribute = { name: string; type: number; value: unknown };
 type Binding = {
   executeOp(name: string, attributes: Attribute[], inputs: number[], outputs: number): Handle[];
   createTensor(shape: number[], dtype: number, values: Int32Array | Float32Array): number;

@@ -39,7 +39,7 @@ export function promptedBlocks({ clip, config: { depth } }: Task<Pick<DeepPrompt
  * Initial prompts of both towers: `text.0` and `vision.0` enter at the input, `text.i` and `vision.i` before block i.
  * `text.0` is initialised by `contextInit`, all others from N(0, 0.02).
  */
-export function initialPrompts(task: Task<DeepPrompts>): Params {
+function initialPrompts(task: Task<DeepPrompts>): Params {
   const { clip, config } = task;
   const { text = 0, image = 0 } = config.tokens;
   const blocks = promptedBlocks(task);

@@ -31,7 +31,7 @@ import { objective, promptLearner } from "./promptLearner";
 
 const consistencies = { l1: featureConsistency, mse: squaredConsistency, cosine: cosineConsistency };
 
-export const selfRegulated = objective({
+const selfRegulated = objective({
   settings: {
     lossWeights: common.lossWeights,
     textTargetTemplates,

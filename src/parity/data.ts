@@ -19,7 +19,7 @@ type Print = (line: string) => void;
  * chroma upsampling differently: libjpeg-turbo and mozjpeg agree to the bit, other decoders stay within these bounds.
  * Files in lossless formats must be equal to the bit.
  */
-export const jpegBound = { mean: 0.5, max: 16 };
+const jpegBound = { mean: 0.5, max: 16 };
 
 type PixelCase = { key: string; file: string; kind: "test" | "crop"; size: number; flip?: boolean } & Record<
   "top" | "left" | "height" | "width",

@@ -33,7 +33,7 @@ export const signed = (value: number, digits: number): string => `${value < 0 ? 
  * A cell as text: `73.4 +- 0.9` (printed with a plus-minus sign), by default with one decimal; empty for a missing
  * value. A standard deviation of zero is not shown.
  */
-export function cellText(value: Value, digits = 1): string {
+function cellText(value: Value, digits = 1): string {
   if (value === undefined) return "";
   if (typeof value === "string") return value;
   if (typeof value === "number") return fixed(value, digits);
@@ -45,7 +45,7 @@ const sameGroup = (table: Table, a: Record<string, Value>, b: Record<string, Val
   table.groupBy === undefined || a[table.groupBy] === b[table.groupBy];
 
 /** Whether a cell is marked as the best of its column and group, after rounding; never in a group of one. */
-export function isBest(table: Table, row: Record<string, Value>, column: Column): boolean {
+function isBest(table: Table, row: Record<string, Value>, column: Column): boolean {
   const value = numeric(row[column.key]);
   if (!column.best || value === undefined) return false;
   const groupValues = table.rows.filter((r) => sameGroup(table, r, row)).map((r) => numeric(r[column.key]));

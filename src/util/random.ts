@@ -13,7 +13,7 @@ export type Random = {
 };
 
 /** 32-bit FNV-1a hash of a string, for deriving seeds from names. */
-export function hash32(text: string): number {
+function hash32(text: string): number {
   let h = 0x811c9dc5;
   for (let i = 0; i < text.length; i++) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193);
   return h >>> 0;

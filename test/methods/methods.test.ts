@@ -320,3 +320,14 @@ describe("linear probe", () => {
     expect(tf.memory().numTensors).toBe(before + 1); // the result of argMax
   });
 });
+
+test.each([
+  ["a photo of a {}, a type of pet.", "a type of pet, a photo of a {}."],
+  ["a photo of {}, a type of food.", "a type of food, a photo of {}."],
+  ["{} texture.", "a texture of {}."],
+  ["a centered satellite photo of {}.", "a centered satellite photo of {}."],
+  ["a photo of a {}.", "a photo of a {}."],
+])("ProGrad's sentence for the dataset of %j is that of its official code", (template, expected) => {
+  expect(configFor(methods.prograd, "paper", "baseToNovel", template).zeroShotTemplates).toEqual([expected]);
+  expect(configFor(methods.clip, "paper", "baseToNovel", template).zeroShotTemplates).toEqual([template]);
+});

@@ -1,10 +1,21 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { writeAtomic } from "../../src/io/atomicWrite";
 import { canonical } from "../../src/io/json";
-import { findRun, type Identity, type Run, runFile, runKey, saveRun, ship, shippedRuns } from "../../src/results/store";
+import {
+  findRun,
+  type Identity,
+  type Run,
+  resultsFolder,
+  runFile,
+  runKey,
+  saveRun,
+  ship,
+  shippedRuns,
+} from "../../src/results/store";
 import { numericsVersion } from "../../src/util/numerics";
 
 let root: string;
@@ -117,4 +128,16 @@ describe("store", () => {
     expect(runs.length).toBeGreaterThanOrEqual(1618);
     for (const { provenance } of runs) expect(provenance.engine).toMatch(/^engine /);
   });
+});
+
+it.skipIf(!existsSync(".git"))("what commands and notebooks write is ignored by git", () => {
+  const written = [
+    runFile(identity),
+    join(resultsFolder, "figures", "quickstart-accuracy.svg"),
+    join(resultsFolder, ".trained", "0123.safetensors"),
+    ...["texts", "pictures", "decoded"].map((folder) => join(".cache", folder, "0123.json")),
+    join("data", "food", "images", "apple", "0.png"),
+  ];
+  const { stdout } = spawnSync("git", ["check-ignore", ...written], { encoding: "utf8" });
+  expect(stdout.trim().split("\n")).toEqual(written);
 });
