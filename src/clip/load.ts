@@ -112,12 +112,14 @@ function presetOf(folder: string): Clip["preset"] {
 }
 
 /**
- * What was read goes now: the collector does not see that a hundred megabytes hang on a few small objects, and waits
- * for minutes.
+ * Frees the arrays that were read. The garbage collector does not see that a few small objects hold hundreds of
+ * megabytes, and would wait for minutes. `gc` is exposed for this one call.
  */
 function collectGarbage(): void {
   setFlagsFromString("--expose-gc");
-  runInNewContext("gc")();
+  const gc = runInNewContext("gc");
+  setFlagsFromString("--no-expose-gc");
+  gc();
 }
 
 /** Frees a model's tensors, and those of its reference encoder (reference.ts) where a method read them. */

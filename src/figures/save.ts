@@ -54,7 +54,7 @@ function installedBrowser(): string | undefined {
 async function launch(): Promise<Browser> {
   const { chromium } = requireModule("playwright-core") as Playwright;
   const launchFlags = [
-    "--no-sandbox",
+    ...(process.getuid?.() === 0 ? ["--no-sandbox"] : []), // Chromium's sandbox refuses the superuser.
     "--disable-gpu",
     "--disable-background-networking",
     "--disable-component-update",
