@@ -3,6 +3,8 @@
  * preprocessor_config.json as torchvision makes them, normalised float32 planes. Shapes: [3, height, width] for one
  * picture.
  */
+import { readFile } from "node:fs/promises";
+import { decode as decodeBmpAbgr } from "bmp-ts";
 import sharp from "sharp";
 import { type Box, cut, type Filter, type Picture, resize, whole } from "./resample";
 
@@ -96,26 +98,53 @@ const clipStd = [0.26862954, 0.26130258, 0.27577711];
 
 /**
  * Decodes a file (or its bytes) as PIL.Image.open(...).convert("RGB") does: no rotation by EXIF, no colour profile,
- * alpha dropped and not blended, grey and palettes spread to RGB, first frame of an animation, CMYK by Pillow's
- * formula. Two differences from Pillow: 16-bit grey keeps its high byte (Pillow cuts everything above 255 to white),
- * and a GIF's transparent pixels are black. Broken files are errors where they are for Pillow (cut short), and are not
- * where Pillow only shrugs (stray bytes).
+ * alpha is dropped and not blended, grey and palettes become RGB, of an animation the first frame, CMYK by Pillow's
+ * formula, 16-bit grey cut at 255. One difference from Pillow: a GIF's transparent pixels are black. Broken files are
+ * errors where they are for Pillow (cut short), and are not where Pillow ignores it (stray bytes).
  */
 export async function decode(file: string | Buffer): Promise<Picture> {
-  const image = sharp(file, { ignoreIcc: true, failOn: "error" });
   try {
-    const cmyk = (await image.metadata()).space === "cmyk";
-    const pixels = cmyk
-      ? image.pipelineColourspace("cmyk").toColourspace("cmyk")
-      : image.removeAlpha().toColourspace("srgb");
-    const { data, info } = await pixels.raw().toBuffer({ resolveWithObject: true });
-    const rgb = cmyk ? cmykToRgb(data) : new Uint8Array(data.buffer, data.byteOffset, data.length);
-    return { width: info.width, height: info.height, data: rgb };
+    const bytes = typeof file === "string" ? await readFile(file) : file;
+    return bytes.subarray(0, 2).toString("latin1") === "BM" ? decodeBmp(bytes) : await decodeOther(bytes);
   } catch (error) {
     throw new Error(
       `${typeof file === "string" ? file : "picture"}: cannot be read as a picture (${(error as Error).message})`,
     );
   }
+}
+
+/** libvips, which sharp is built on, does not read BMP. */
+function decodeBmp(bytes: Buffer): Picture {
+  const { width, height, data: abgr } = decodeBmpAbgr(bytes); // its option toRGBA leaves out palettes
+  const data = new Uint8Array(width * height * 3);
+  for (let i = 0, o = 0; o < data.length; i += 4, o += 3) {
+    [data[o], data[o + 1], data[o + 2]] = [abgr[i + 3], abgr[i + 2], abgr[i + 1]];
+  }
+  return { width, height, data };
+}
+
+async function decodeOther(bytes: Buffer): Promise<Picture> {
+  const image = sharp(bytes, { ignoreIcc: true, failOn: "error" });
+  const { space, depth, channels } = await image.metadata();
+  if (channels === 1 && depth === "ushort") {
+    const { data, info } = await image
+      .toColourspace("grey16")
+      .raw({ depth: "ushort" })
+      .toBuffer({ resolveWithObject: true });
+    const grey = new Uint16Array(data.buffer, data.byteOffset, info.width * info.height);
+    const rgb = new Uint8Array(grey.length * 3);
+    grey.forEach((value, i) => {
+      rgb.fill(Math.min(value, 255), 3 * i, 3 * i + 3);
+    });
+    return { width: info.width, height: info.height, data: rgb };
+  }
+  const cmyk = space === "cmyk";
+  const pixels = cmyk
+    ? image.pipelineColourspace("cmyk").toColourspace("cmyk")
+    : image.removeAlpha().toColourspace("srgb");
+  const { data, info } = await pixels.raw().toBuffer({ resolveWithObject: true });
+  const rgb = cmyk ? cmykToRgb(data) : new Uint8Array(data.buffer, data.byteOffset, data.length);
+  return { width: info.width, height: info.height, data: rgb };
 }
 
 /** Pillow's conversion (libImaging/Convert.c, cmyk2rgb): the ink's complement, darkened by black. */

@@ -66,9 +66,18 @@ scan = jpeg.index(b"\xff\xda")
 open(os.path.join(here, "stray-bytes.jpg"), "wb").write(jpeg[:scan] + b"\x00\x11\x22" + jpeg[scan:])
 open(os.path.join(here, "cut-short.jpg"), "wb").write(jpeg[: len(jpeg) * 2 // 3])
 
+# With a generator of their own, so that the pictures above stay as they are.
+own = np.random.default_rng(1)
+png("grey-16-bit.png", 16, 0, np.where(own.random((H, W)) < 0.5, own.integers(0, 400, (H, W)), own.integers(0, 65536, (H, W))).astype(">u2"))
+save("24-bit.bmp", image)
+save("palette.bmp", palette)
+save("grey.bmp", grey)
+save("one-bit.bmp", image.convert("1"))
+save("32-bit.bmp", with_alpha)
+
 decoded = {}
 for name in sorted(os.listdir(here)):
-    if name.rsplit(".")[-1] not in ("png", "jpg", "gif", "webp", "tif"):
+    if name.rsplit(".")[-1] not in ("png", "jpg", "gif", "webp", "tif", "bmp"):
         continue
     try:
         pixels = np.asarray(Image.open(os.path.join(here, name)).convert("RGB"))
