@@ -3,7 +3,6 @@
  */
 import { createHash } from "node:crypto";
 import fs from "node:fs";
-import sharp from "sharp";
 import { describe, expect, it } from "vitest";
 import {
   cropPicture,

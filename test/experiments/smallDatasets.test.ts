@@ -1,0 +1,72 @@
+/** Datasets as people have them: an odd number of classes, one picture of each, no validation pictures, one sentence for two classes. */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import sharp from "sharp";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { baseToNovelJobs } from "../../src/benchmarks/baseToNovel";
+import { fewShot } from "../../src/benchmarks/fewShot";
+import { disposeClip, loadClip } from "../../src/clip/load";
+import type { Clip } from "../../src/clip/model";
+import { loadDataset } from "../../src/datasets/split";
+import { startEngine } from "../../src/engine/tf";
+import { meter } from "../../src/experiments/progress";
+import { provenance } from "../../src/experiments/provenance";
+import { runGrid } from "../../src/experiments/runner";
+import type { Settings } from "../../src/methods/method";
+import { methods } from "../../src/methods/registry";
+
+const root = mkdtempSync(join(tmpdir(), "small-"));
+let clip: Clip;
+beforeAll(async () => {
+  clip = await loadClip("weights/mini-clip");
+});
+afterAll(() => {
+  disposeClip(clip);
+  rmSync(root, { recursive: true, force: true });
+});
+
+/** A dataset with one training and two test pictures of each class, and no "val". */
+async function write(name: string, classNames: string[]): Promise<string> {
+  const folder = join(root, name);
+  mkdirSync(join(folder, "images"), { recursive: true });
+  const lists: Record<string, [string, number, string][]> = { train: [], test: [] };
+  for (const [label, className] of classNames.entries()) {
+    for (const [k, part] of ["train", "test", "test"].entries()) {
+      const file = `${label}-${k}.png`;
+      const background = { r: label * 60, g: k * 80, b: 90 };
+      await sharp({ create: { width: 20, height: 20, channels: 3, background } })
+        .png()
+        .toFile(join(folder, "images", file));
+      lists[part].push([file, label, className]);
+    }
+  }
+  writeFileSync(join(folder, "split_mine.json"), JSON.stringify(lists));
+  return folder;
+}
+
+describe("a small dataset of one's own", () => {
+  const change = (config: Settings): Settings => ("epochs" in config ? { ...config, epochs: 2, batch: 2 } : config);
+  const chosen = [methods.clip, methods.coop, methods.promptsrc];
+
+  it("has an odd number of classes, one picture of each, and no validation pictures: both benchmarks run", async () => {
+    const dataset = loadDataset(await write("odd", ["hot_dog", "tea", "apple pie", "sushi", "AT&amp;T\u2019s cake"]));
+    expect([dataset.split, dataset.val]).toEqual(["mine", []]);
+    const made = provenance(await startEngine());
+    const lines: string[] = [];
+    const screen = { update() {}, print: (line: string) => lines.push(line), clear() {} };
+    const grid = { clip, datasets: [dataset], methods: chosen, seeds: [1], shots: [4], change };
+    const jobs = [...baseToNovelJobs(grid), ...fewShot.jobs(grid)];
+    const { runs } = await runGrid(jobs, { meter: meter(screen), provenance: made, root: join(root, "results") });
+    expect(runs).toHaveLength(6);
+    for (const { metrics } of runs)
+      for (const value of Object.values(metrics)) expect(Number.isFinite(value)).toBe(true);
+    expect(lines.join("\n")).toContain("5 classes have fewer than 4 training");
+  });
+
+  it("says that two of its classes make the same sentence", async () => {
+    const dataset = loadDataset(await write("same", ["hot_dog", "tea", "hot dog"]));
+    const [job] = baseToNovelJobs({ clip, datasets: [dataset], methods: [methods.clip], seeds: [1] });
+    expect(job.note).toMatch(/1 names? stands? for more than one class \("hot dog"\)/);
+  });
+});
