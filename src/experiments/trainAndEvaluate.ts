@@ -6,7 +6,6 @@
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { cleanText } from "../clip/cleanText";
 import type { Clip } from "../clip/model";
 import { drawFewShot, shortClasses } from "../datasets/fewShot";
 import { differsFromOfficial } from "../datasets/officialDraws";
@@ -25,7 +24,7 @@ import { type Trained, type TrainState, train } from "../training/train";
 import { UsageError } from "../util/errors";
 import { numericsVersion } from "../util/numerics";
 import type { Grid } from "./benchmark";
-import { accuracy, testBatch } from "./evaluate";
+import { accuracy, firstOfSameSentence, testBatch } from "./evaluate";
 import type { Job, JobContext, JobResult } from "./runner";
 
 export type TrainTestOptions = {
@@ -152,22 +151,15 @@ function notesOf(options: TrainTestOptions): string | undefined {
   return notes.filter((note) => note !== undefined).join("\n") || undefined;
 }
 
-/**
- * A remark about classes whose names give the same sentence, such as `hot_dog` and `hot dog`; undefined if there are
- * none.
- */
+/** A remark about classes whose names make the same sentence; undefined if there are none. */
 function sameSentenceNote({ name, classNames }: Dataset): string | undefined {
-  const classesOf = new Map<string, string[]>();
-  for (const className of classNames) {
-    const words = cleanText(plainName(className)).toLowerCase();
-    classesOf.set(words, [...(classesOf.get(words) ?? []), className]);
-  }
-  const same = [...classesOf].filter(([, classes]) => classes.length > 1);
+  const firstOf = firstOfSameSentence(classNames);
+  const same = classNames.filter((_, label) => firstOf[label] !== label);
   if (same.length === 0) return undefined;
-  const examples = same.slice(0, 3).map(([words]) => `"${words}"`);
+  const examples = same.slice(0, 3).map((className) => `"${plainName(className)}"`);
   return (
-    `${name}: ${same.length} names stand for more than one class (${examples.join(", ")}): these classes have the same ` +
-    "sentence, so every picture of them is predicted as the first class, which is wrong for the others"
+    `${name}: ${same.length} class names make the same sentence as another (${examples.join(", ")}), and the first of ` +
+    "them is predicted for the images of both; the accuracy with the two as one class is stored beside it (merged)"
   );
 }
 
@@ -226,7 +218,8 @@ function tester(
 ) {
   const { method, config, seed, metrics } = options;
   return async (params: Params, stage: string, tests = options.tests): Promise<Record<string, number>> => {
-    const accuracies: Record<string, number> = {};
+    const exact: Record<string, number> = {};
+    const merged: Record<string, number> = {};
     try {
       for (const [name, dataset] of Object.entries(tests)) {
         const classifier = method.classify(
@@ -236,13 +229,15 @@ function tester(
         const workBefore = work;
         const testStage = name === "accuracy" ? "testing" : `testing ${name} classes`;
         try {
-          accuracies[name] = await accuracy(classifier, dataset[subset], clip, {
+          const counted = await accuracy(classifier, dataset[subset], clip, firstOfSameSentence(dataset.classNames), {
             signal,
             onPictures(done) {
               work = workBefore + done;
               report({ stage: `${stage}${testStage}`, work, count: work, unit: "pictures" });
             },
           });
+          exact[name] = counted.exact;
+          merged[name] = counted.merged;
         } finally {
           classifier.dispose();
         }
@@ -250,7 +245,9 @@ function tester(
     } finally {
       tf.dispose(params);
     }
-    return metrics(accuracies);
+    if (Object.keys(exact).every((name) => exact[name] === merged[name])) return metrics(exact);
+    const both = Object.entries(metrics(merged)).map(([name, value]) => [`merged ${name}`, value]);
+    return { ...metrics(exact), ...Object.fromEntries(both) };
   };
 }
 
