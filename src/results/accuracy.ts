@@ -88,9 +88,11 @@ export function transferTable(
   source: string,
   methods: Labelled[],
   paper: PaperTable,
-  beside: string[],
+  paperColumns: string[],
 ): Table {
   const targets = accuracyColumns(scores).filter((name) => name !== source);
+  // The paper's numbers have nothing to do with datasets that are neither its own nor the embedded ones.
+  const beside = paperNames([source, ...targets]).length > 0 ? paperColumns : [];
   const rows = methods.flatMap((method) => {
     const ofMethod = scores.filter((s) => s.method === method.name);
     if (ofMethod.length === 0) return [];
@@ -117,7 +119,8 @@ export function transferTable(
     { key: "average", title: "average", group: "tested on", best: true },
     ...beside.map((name): Column => ({ key: `paper ${name}`, title: name, group: "paper", best: true, digits: 2 })),
   ];
-  const note = `${seedsNote(scores)} Average: of the targets. Paper: ${paperTitle}, CLIP ViT-B/16, its own targets.`;
+  const paperSource = beside.length > 0 ? ` Paper: ${paperTitle}, CLIP ViT-B/16, its own targets.` : "";
+  const note = `${seedsNote(scores)} Average: of the targets.${paperSource}`;
   return { title: `${title} accuracy (%)`, columns, rows, note };
 }
 
