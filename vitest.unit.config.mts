@@ -16,6 +16,7 @@ export default mergeConfig(
         "test/setup/**",
         "test/parity/**",
         "test/cli/cli.test.ts",
+        "test/cli/check.test.ts",
         "test/engine/engine.test.ts",
         "test/contributing.test.ts",
         "test/benchmarks/ablations.test.ts",
