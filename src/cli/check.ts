@@ -7,6 +7,7 @@ import path from "node:path";
 import { findModel } from "../clip/findModel";
 import { checkModel } from "../clip/load";
 import { type CoopDataset, coopDatasets } from "../datasets/coop";
+import { classFolders } from "../datasets/photoFolder";
 import { type Dataset, listSplits, loadDataset } from "../datasets/split";
 import { identify, kindWords } from "../io/identify";
 import { openTensors } from "../io/openTensors";
@@ -102,11 +103,21 @@ async function checkFolder(folder: string): Promise<Finding> {
   if (names.some((name) => name.endsWith(".jsonl") || fs.existsSync(path.join(folder, name, ".trained")))) {
     return usable("It is a folder of results.", `Use it with --results ${folder}`);
   }
+  const classes = classFolders(folder);
+  if (classes.length > 1) {
+    const { lines } = datasetFinding(loadDataset(folder));
+    const parent = path.dirname(folder);
+    return usable(
+      "It is a folder with a folder of pictures for each class, split at random (seed1; --split seed2 is another).",
+      ...lines,
+      `Use it with --data ${parent} --datasets ${path.basename(folder)}`,
+    );
+  }
   const pictures = countPictures(folder);
   if (pictures.count > 0) {
     return unusable(
-      `It is a folder of ${pictures.count} pictures in ${pictures.folders} folders without a split file: a dataset needs ` +
-        `images/ and split_<name>.json, {"train": [[path, label, class name], ...], "val": [...], "test": [...]}.`,
+      `It is a folder of ${pictures.count} pictures, not in a folder for each class: predict takes it; a dataset needs ` +
+        "such folders, or images/ with split_<name>.json.",
     );
   }
   return unusable(`It is a folder of nothing that is known here: ${names.slice(0, 6).join(", ")}.`);

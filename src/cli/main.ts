@@ -9,6 +9,7 @@ import { parity } from "../parity/replay";
 import { resultsFolder, ship, shippedFolder } from "../results/store";
 import { oneOf, UsageError } from "../util/errors";
 import { check } from "./check";
+import { predictCommand, predictHelp } from "./predict";
 import { reproduce, reproduceHelp } from "./reproduce";
 import { fromHere, listNames, runCommand, runHelp } from "./run";
 import { listSettings } from "./settings";
@@ -17,6 +18,7 @@ const help = `npm run promptsrc -- <command>
 
 ${runHelp}
 ${reproduceHelp}
+${predictHelp}
   check <path>...     what a path is (model, data root, dataset, picture, result), and what it lacks
   fetch <name>...     download a model of Hugging Face into the user's cache, such as openai/clip-vit-base-patch16
   settings [method]   the settings that each method has: meaning, range, value in the paper
@@ -71,6 +73,7 @@ const commands: Record<string, (args: string[]) => Promise<number>> = {
   reproduce,
   list: listNames,
   settings: listSettings,
+  predict: predictCommand,
   fetch: fetchCommand,
   parity: replay,
   data: drawData,

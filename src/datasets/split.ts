@@ -9,6 +9,7 @@ import path from "node:path";
 import { contentHashes } from "../io/contentHash";
 import { oneOf, UsageError } from "../util/errors";
 import { type CoopDataset, coopDataset, coopDatasets, type Item, readLists } from "./coop";
+import { classFolders, photoLists } from "./photoFolder";
 
 export type { Item } from "./coop";
 
@@ -45,7 +46,12 @@ export function loadDataset(folder: string, split?: string): Dataset {
     return readCoop(record, coopFolder);
   }
   const splits = listSplits(folder);
-  if (splits.length === 0) throw new UsageError(`${folder} has no split file (split_<name>.json)`);
+  if (splits.length === 0 && classFolders(folder).length > 0) return readPhotoFolder(folder, split);
+  if (splits.length === 0) {
+    throw new UsageError(
+      `${folder} has neither a split file (split_<name>.json) nor a folder of pictures for each class`,
+    );
+  }
   const chosen = split ?? (splits.includes("renders") || splits.length > 1 ? "renders" : splits[0]);
   oneOf(`split of ${folder}`, chosen, splits);
   const file = path.join(folder, `split_${chosen}.json`);
@@ -76,6 +82,18 @@ function readCoop(record: CoopDataset, folder: string): Dataset {
   return { ...makeDataset({ name, folder, split: coopSplit, ...lists }, source.digest(), where), template, paper };
 }
 
+/** Reads a folder with a folder of pictures for each class, split at random; `split` is "seed1", "seed2" ... */
+function readPhotoFolder(folder: string, split = "seed1"): Dataset {
+  const seed = /^seed(\d{1,9})$/.exec(split)?.[1];
+  if (seed === undefined) {
+    throw new UsageError(
+      `${folder} has no split file: its split is drawn, and named seed1, seed2 ...; "${split}" is not`,
+    );
+  }
+  const name = path.basename(path.resolve(folder));
+  return makeDataset({ name, folder, split, ...photoLists(folder, Number(seed)) }, `photo folder ${split}`, folder);
+}
+
 /** The splits that a folder has, sorted. @throws UsageError naming the folders there are, if this one is not */
 export function listSplits(folder: string): string[] {
   const parent = path.dirname(path.resolve(folder));
@@ -92,9 +110,15 @@ export function listSplits(folder: string): string[] {
     .sort();
 }
 
+/** Whether a folder has two or more folders of pictures, one for each class, and is not one of CoOp's datasets. */
+function isPhotoFolder(folder: string): boolean {
+  if (!fs.statSync(folder).isDirectory() || coopDataset(path.basename(folder))) return false;
+  return !fs.existsSync(path.join(folder, "images")) && classFolders(folder).length > 1;
+}
+
 /**
- * Names of the datasets of a data root: folders with pictures and a file of this split (any, if none is named), and the
- * datasets of CoOp that are there.
+ * Names of the datasets of a data root: folders with pictures and a file of this split (any, if none is named), the
+ * datasets of CoOp that are there, and folders with a folder of pictures for each class.
  * @throws UsageError where there is none
  */
 export function datasetNames(root: string, split?: string): string[] {
@@ -112,7 +136,11 @@ export function datasetNames(root: string, split?: string): string[] {
     const splits = splitsOf.get(name) ?? [];
     return split === undefined ? splits.length > 0 : splits.includes(split);
   });
-  const names = [...chosen, ...coop.map(({ name }) => name)];
+  const photoFolders =
+    split === undefined || split.startsWith("seed")
+      ? fs.readdirSync(root).filter((name) => isPhotoFolder(path.join(root, name)))
+      : [];
+  const names = [...chosen, ...coop.map(({ name }) => name), ...photoFolders];
   if (names.length > 0) return names;
   const splits = [...new Set([...splitsOf.values()].flat())];
   if (splits.length > 0 && split !== undefined) oneOf("split", split, splits);

@@ -3,6 +3,7 @@ import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { writeRandomClip } from "../../bench/randomClip";
 import { coopDatasets } from "../../src/datasets/coop";
@@ -37,6 +38,21 @@ describe("check", () => {
     expect(out).toContain("It is a Hugging Face folder of a CLIP, 5 MB: every tensor is there");
     expect(out).toContain("It is a picture of 24 x 16 pixels");
     expect(out).toContain('Sentence of zero-shot CLIP: "{} texture."');
+    expect(status).toBe(0);
+  });
+
+  it("knows a folder of photos by classes", async () => {
+    for (const [label, name] of ["ant", "bee"].entries()) {
+      mkdirSync(join(folder, "photos", name), { recursive: true });
+      for (const k of [0, 1, 2]) {
+        const background = { r: label * 90, g: k * 60, b: 0 };
+        const picture = sharp({ create: { width: 8, height: 8, channels: 3, background } });
+        await picture.png().toFile(join(folder, "photos", name, `${k}.png`));
+      }
+    }
+    const { status, out } = cli("check", "photos");
+    expect(out).toContain("2 classes, 4 training, 0 validation and 2 test pictures");
+    expect(out).toMatch(/Use it with --data .* --datasets photos/);
     expect(status).toBe(0);
   });
 
