@@ -48,7 +48,7 @@ const add = (...passes: Pass[]): Pass =>
   });
 const times = ({ forward, backward }: Pass, n: number): Pass => ({ forward: n * forward, backward: n * backward });
 /** A frozen linear map of `rows` vectors: the backward pass computes the gradient of the input only. */
-const linear = (rows: number, into: number, out: number): Pass => ({
+const linearFlops = (rows: number, into: number, out: number): Pass => ({
   forward: 2 * rows * into * out,
   backward: 2 * rows * into * out,
 });
@@ -57,7 +57,7 @@ const image = ({ image }: ClipConfig) => ({
   patch: 3 * image.patch ** 2,
 });
 /** Number of blocks that have their own set of prompt tokens. */
-const promptedBlocks = ({ layers }: TowerShape, depth: number, tokens: number) =>
+const promptedDepths = ({ layers }: TowerShape, depth: number, tokens: number) =>
   tokens === 0 ? 0 : Math.min(depth, layers);
 
 /** Number of parameters that PromptSRC and IVLP train: one set of prompt tokens per prompted block of each tower. */
@@ -65,15 +65,15 @@ export const trainableParameters = (
   { text, image }: ClipConfig,
   { tokens, depth }: Pick<FlopsSetting, "tokens" | "depth">,
 ): number =>
-  promptedBlocks(text, depth.text, tokens.text) * tokens.text * text.width +
-  promptedBlocks(image, depth.image, tokens.image) * tokens.image * image.width;
+  promptedDepths(text, depth.text, tokens.text) * tokens.text * text.width +
+  promptedDepths(image, depth.image, tokens.image) * tokens.image * image.width;
 
 /**
  * One block for one sequence of `rows` tokens. `queries` of them attend to `keys` keys. For `cached` of the rows, the
  * query, key and value projections are already computed. `fixed` means that the rows do not depend on any trained
  * parameter, so that only the `prompts` keys (and values) of prompt tokens get a gradient.
  */
-function block(
+function blockFlops(
   { width: D, hidden }: TowerShape,
   {
     queries,
@@ -85,8 +85,8 @@ function block(
   }: Record<"queries" | "rows" | "keys", number> & BlockOptions,
 ): Pass {
   const computed = rows - cached;
-  const projections = add(linear(Math.min(queries, computed), D, D), linear(computed, D, 2 * D));
-  const outputs = add(linear(queries, D, D), linear(queries, D, hidden), linear(queries, hidden, D));
+  const projections = add(linearFlops(Math.min(queries, computed), D, D), linearFlops(computed, D, 2 * D));
+  const outputs = add(linearFlops(queries, D, D), linearFlops(queries, D, hidden), linearFlops(queries, hidden, D));
   const product = 2 * queries * keys * D; // the scores, or the attention weights times the values
   const promptGradients = 4 * queries * prompts * D; // gradients of the prompt tokens' keys and values
   // The backward pass computes the gradient of the attention weights, then those of the queries, keys and values.
@@ -96,7 +96,7 @@ function block(
 type BlockOptions = { cached?: number; fixed?: boolean; prompts?: number };
 
 /** Keys and values of prompt tokens that are no queries; they are computed once for all sequences. */
-const keysOf = (prompts: number, { width }: TowerShape): Pass => linear(prompts, width, 2 * width);
+const keysOf = (prompts: number, { width }: TowerShape): Pass => linearFlops(prompts, width, 2 * width);
 
 /** FLOPs of one training step with the exact savings. */
 export function exactStepCost(config: ClipConfig, setting: FlopsSetting): StepCost {
@@ -104,7 +104,7 @@ export function exactStepCost(config: ClipConfig, setting: FlopsSetting): StepCo
   const front = exactImageFront(config, B);
   const prompted = exactImage(config, B, setting.tokens.image, setting.depth.image);
   // Without image prompts, the prompted pass is the frozen one.
-  const sharesPass = frozenImage && promptedBlocks(config.image, setting.depth.image, setting.tokens.image) === 0;
+  const sharesPass = frozenImage && promptedDepths(config.image, setting.depth.image, setting.tokens.image) === 0;
   const frozen = frozenImage ? exactImage(config, B, 0, 0).forward : 0;
   const text = exactText(config, setting.suffixes, setting.tokens.text, setting.depth.text);
   return {
@@ -124,10 +124,10 @@ export function officialStepCost(
 ): StepCost {
   const { patches, patch } = image(config);
   const allBlocks = (tower: TowerShape, rows: number) =>
-    times(block(tower, { queries: rows, rows, keys: rows }), tower.layers);
+    times(blockFlops(tower, { queries: rows, rows, keys: rows }), tower.layers);
   const embedding = 2 * B * patches * patch * config.image.width;
-  const projection = (rows: number, { width }: TowerShape) => linear(rows, width, config.embed);
-  const prompts = promptedBlocks(config.image, depth.image, tokens.image) ? tokens.image : 0;
+  const projection = (rows: number, { width }: TowerShape) => linearFlops(rows, width, config.embed);
+  const prompts = promptedDepths(config.image, depth.image, tokens.image) ? tokens.image : 0;
   const prompted = add(times(allBlocks(config.image, 1 + patches + prompts), B), projection(B, config.image));
   const frozen = add(times(allBlocks(config.image, 1 + patches), B), projection(B, config.image));
   const C = suffixes.length;
@@ -137,7 +137,7 @@ export function officialStepCost(
     imageForward: prompted.forward + embedding,
     imageBackward: prompts ? prompted.backward : 0,
     textForward: text.forward,
-    textBackward: promptedBlocks(config.text, depth.text, tokens.text) ? text.backward : 0,
+    textBackward: promptedDepths(config.text, depth.text, tokens.text) ? text.backward : 0,
     logits: logits(config, { batch: B, suffixes, tokens, depth, frozenImage }),
   };
 }
@@ -171,14 +171,14 @@ const logits = ({ embed }: ClipConfig, { batch, suffixes, frozenImage }: FlopsSe
 function exactImageFront(config: ClipConfig, B: number): number {
   const { patches, patch } = image(config);
   const D = config.image.width;
-  return B * (2 * patches * patch * D + linear(1 + patches, D, 3 * D).forward);
+  return B * (2 * patches * patch * D + linearFlops(1 + patches, D, 3 * D).forward);
 }
 
 /** All blocks for B images. The prompt tokens of the last set are processed like image tokens. */
 function exactImage(config: ClipConfig, B: number, tokens: number, depth: number): Pass {
   const tower = config.image;
   const N = 1 + image(config).patches;
-  const sets = promptedBlocks(tower, depth, tokens);
+  const sets = promptedDepths(tower, depth, tokens);
   const passes = Array.from({ length: tower.layers }, (_, i) => {
     const last = i === tower.layers - 1;
     const keysOnly = i < sets && (i < sets - 1 || last); // prompt tokens of which only keys and values are needed
@@ -188,12 +188,12 @@ function exactImage(config: ClipConfig, B: number, tokens: number, depth: number
     const fixed = sets === 0 || (i === 0 && processed === 0);
     const keys = N + (sets > 0 ? tokens : 0);
     const blocks = times(
-      block(tower, { queries, rows: N + processed, keys, cached, fixed, prompts: keysOnly ? tokens : 0 }),
+      blockFlops(tower, { queries, rows: N + processed, keys, cached, fixed, prompts: keysOnly ? tokens : 0 }),
       B,
     );
     return keysOnly ? add(blocks, keysOf(tokens, tower)) : blocks;
   });
-  const all = add(...passes, linear(B, tower.width, config.embed));
+  const all = add(...passes, linearFlops(B, tower.width, config.embed));
   return sets > 0 ? all : { forward: all.forward, backward: 0 };
 }
 
@@ -203,7 +203,7 @@ function exactImage(config: ClipConfig, B: number, tokens: number, depth: number
  */
 function exactText(config: ClipConfig, suffixes: number[], tokens: number, depth: number, cached = 1): Pass {
   const tower = config.text;
-  const sets = promptedBlocks(tower, depth, tokens);
+  const sets = promptedDepths(tower, depth, tokens);
   const prefix = 1 + (sets > 0 ? tokens : 0);
   const counts = new Map<number, number>();
   for (const S of suffixes) counts.set(S, (counts.get(S) ?? 0) + 1);
@@ -213,7 +213,7 @@ function exactText(config: ClipConfig, suffixes: number[], tokens: number, depth
     const prompts = sets > 0 ? tokens : 0;
     const classes = [...counts].map(([S, C]) =>
       times(
-        block(tower, {
+        blockFlops(tower, {
           queries: last ? 1 : S,
           rows: S,
           keys: prefix + S,
@@ -226,9 +226,9 @@ function exactText(config: ClipConfig, suffixes: number[], tokens: number, depth
     );
     const context = sets > 0 ? [keysOf(tokens, tower)] : [];
     const runsContext = sets > 0 && i >= sets - 1 && !last; // the last set's tokens are processed once for all classes
-    if (runsContext) context.push(block(tower, { queries: tokens, rows: tokens, keys: 1 + tokens }));
+    if (runsContext) context.push(blockFlops(tower, { queries: tokens, rows: tokens, keys: 1 + tokens }));
     return add(...classes, ...context);
   });
-  const all = add(...passes, linear(suffixes.length, tower.width, config.embed));
+  const all = add(...passes, linearFlops(suffixes.length, tower.width, config.embed));
   return sets > 0 ? all : { forward: all.forward, backward: 0 };
 }

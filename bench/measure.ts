@@ -187,7 +187,7 @@ async function tower(job: ModelJob): Promise<Result> {
 }
 
 /** The frozen image pass in two phases: the part that the prompted pass shares, and the rest. */
-async function frozen(job: ModelJob): Promise<Result> {
+async function frozenPass(job: ModelJob): Promise<Result> {
   const { clip, batch } = await prepare(job);
   const phases = timed(() => {
     const { mark, times } = stopwatch();
@@ -298,7 +298,7 @@ const kinds: Record<BenchJob["what"], (job: any) => Result | Promise<Result>> = 
   step,
   text: tower,
   image: tower,
-  frozen,
+  frozen: frozenPass,
   evaluation,
   matmul,
   run() {

@@ -18,7 +18,7 @@ const onBoth = (job: BenchJob): Planned[] => [onKit(job), { where: "pytorch", jo
  */
 const alternating = (job: BenchJob): Planned[] =>
   [0, 1, 2, 3, 4].flatMap((turn) => onBoth(job).map((planned) => ({ ...planned, turn })));
-const step = (shape: Partial<Shape>): ModelJob => ({ what: "step", ...big, ...shape });
+const stepJob = (shape: Partial<Shape>): ModelJob => ({ what: "step", ...big, ...shape });
 
 const plans: Record<Section, Planned[]> = {
   embedded: [
@@ -33,15 +33,15 @@ const plans: Record<Section, Planned[]> = {
   ],
   steps: [
     ...onBoth({ what: "matmul", size: 2048 }),
-    ...[10, 50, 100, 500].flatMap((classes) => onBoth(step({ classes }))),
-    onKit(step({ classes: 1000 })),
+    ...[10, 50, 100, 500].flatMap((classes) => onBoth(stepJob({ classes }))),
+    onKit(stepJob({ classes: 1000 })),
     ...towers.flatMap((what) => onBoth({ what, ...big })),
     ...[500, 1000].map((classes) => onKit({ what: "text", ...big, classes })),
   ],
   eval: [100, 1000].flatMap((classes) => onBoth({ what: "evaluation", ...big, classes, batch: 100 })),
   sweep: Object.entries(sweep).flatMap(([key, values]) =>
     values.ours.flatMap((value) => {
-      const job = step({ [key]: value });
+      const job = stepJob({ [key]: value });
       return values.pytorch.includes(value) ? onBoth(job) : [onKit(job)];
     }),
   ),
@@ -50,7 +50,7 @@ const plans: Record<Section, Planned[]> = {
 /** The jobs of the chosen sections, without duplicates. */
 export function plan(chosen: readonly Section[], { quick, peer }: { quick: boolean; peer: boolean }): Planned[] {
   const all = quick
-    ? [...plans.embedded, ...onBoth(step({ classes: 10 }))]
+    ? [...plans.embedded, ...onBoth(stepJob({ classes: 10 }))]
     : chosen.flatMap((section) => plans[section]);
   const keys = new Set<string>();
   return all.filter((planned) => {

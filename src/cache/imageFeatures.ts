@@ -22,7 +22,7 @@ let cachedBytes = 0;
  */
 export function rememberImages(clip: Clip, pixels: Tensor4D, encode: () => Tensor2D): Tensor2D {
   if (!clip.fingerprint) return encode();
-  const key = `${clip.fingerprint} ${tf.getBackend()} ${hashOf(pixels.dataSync() as Float32Array)}`;
+  const key = `${clip.fingerprint} ${tf.getBackend()} ${pixelHash(pixels.dataSync() as Float32Array)}`;
   const cached = cachedFeatures.get(key);
   if (cached) {
     cachedFeatures.delete(key); // setting it again makes it the most recently used entry
@@ -47,7 +47,7 @@ export function forgetImages(): void {
   cachedBytes = 0;
 }
 
-const hashOf = (data: Float32Array): string =>
+const pixelHash = (data: Float32Array): string =>
   createHash("sha256")
     .update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
     .digest("base64");

@@ -36,12 +36,12 @@ const otherNames: [openai: string, huggingFace: string][] = [
   ["logit_scale", "logit_scale"],
 ];
 
-type View = { name: string; shape(shape: number[]): number[]; change(stored: Stored): Stored };
+type TensorView = { name: string; shape(shape: number[]): number[]; change(stored: Stored): Stored };
 
-const same = (name: string): View => ({ name, shape: (shape) => shape, change: (stored) => stored });
+const same = (name: string): TensorView => ({ name, shape: (shape) => shape, change: (stored) => stored });
 
 /** [n,m] -> [m,n] */
-const transposed = (name: string): View => ({
+const transposed = (name: string): TensorView => ({
   name,
   shape: ([n, m]) => [m, n],
   change({ shape: [n, m], data }) {
@@ -52,7 +52,7 @@ const transposed = (name: string): View => ({
 });
 
 /** The k-th third of the first axis: query, key or value. */
-const third = (name: string, k: number): View => ({
+const third = (name: string, k: number): TensorView => ({
   name,
   shape: ([n, ...rest]) => [n / 3, ...rest],
   change({ shape: [n, ...rest], data }) {
@@ -67,7 +67,7 @@ export const hasOpenaiNames = (names: string[]): boolean =>
 
 /** The file under Hugging Face's names. Tensors that CLIP does not have keep their own names. */
 export function huggingFaceNames(file: TensorFile): TensorFile {
-  const views = new Map<string, View>();
+  const views = new Map<string, TensorView>();
   const fixed = new Map(otherNames);
   for (const name of file.names) {
     const plain = withoutPrefix(name);
@@ -89,7 +89,7 @@ export function huggingFaceNames(file: TensorFile): TensorFile {
     else if (plain === "visual.proj") views.set("visual_projection.weight", transposed(name));
     else views.set(fixed.get(plain) ?? name, same(name));
   }
-  const view = (name: string): View => {
+  const view = (name: string): TensorView => {
     const found = views.get(name);
     if (!found) throw new Error(`${file.path}: no tensor "${name}"`);
     return found;

@@ -6,6 +6,7 @@
  */
 import fs from "node:fs";
 import path from "node:path";
+import { isPictureName } from "../io/identify";
 import { readJson } from "../io/readJson";
 import { UsageError } from "../util/errors";
 
@@ -39,8 +40,6 @@ export type CoopDataset = {
   source: string;
 };
 
-const isPicture = (name: string) => /\.(jpe?g|png|bmp|webp|gif|tiff?)$/i.test(name);
-
 const lines = (file: string): string[] => {
   if (!fs.existsSync(file)) throw new UsageError(`${file} is missing`);
   return fs
@@ -61,7 +60,7 @@ function readClassNames(file: string): [wordNetId: string, className: string][] 
 
 const picturesIn = (folder: string): string[] => {
   if (!fs.existsSync(folder)) throw new UsageError(`${folder} is missing`);
-  return fs.readdirSync(folder).filter(isPicture).sort();
+  return fs.readdirSync(folder).filter(isPictureName).sort();
 };
 
 /**

@@ -5,21 +5,20 @@
  */
 import fs from "node:fs";
 import path from "node:path";
+import { isPictureName } from "../io/identify";
 import { pythonRound } from "../io/preprocess";
 import { UsageError } from "../util/errors";
 import type { Item, Lists } from "./coop";
 import { pythonRandom } from "./pythonRandom";
 
-const isPicture = (name: string) => /\.(jpe?g|png|bmp|webp|gif|tiff?)$/i.test(name);
-
 /** A file with lines "folder name": how class names are spelled where the folders' names are not the words. */
 const spelling = "classnames.txt";
 
 /** The pictures of a folder by name. Links that lead out of the dataset are left out. */
-function picturesIn(folder: string, root: string): string[] {
+function picturesInside(folder: string, root: string): string[] {
   return fs
     .readdirSync(folder)
-    .filter(isPicture)
+    .filter(isPictureName)
     .map((name) => path.join(folder, name))
     .filter(
       (file) => fs.existsSync(file) && fs.realpathSync(file).startsWith(root + path.sep) && fs.statSync(file).isFile(),
@@ -32,7 +31,7 @@ export function classFolders(folder: string): string[] {
   const root = fs.realpathSync(folder);
   return fs
     .readdirSync(folder, { withFileTypes: true })
-    .filter((entry) => entry.isDirectory() && picturesIn(path.join(folder, entry.name), root).length > 0)
+    .filter((entry) => entry.isDirectory() && picturesInside(path.join(folder, entry.name), root).length > 0)
     .map(({ name }) => name)
     .sort();
 }
@@ -62,7 +61,7 @@ export function photoLists(folder: string, seed: number): Lists {
   const random = pythonRandom(seed);
   const lists: Lists = { train: [], val: [], test: [] };
   for (const [label, name] of folders.entries()) {
-    const items = picturesIn(path.join(folder, name), root).map(
+    const items = picturesInside(path.join(folder, name), root).map(
       (file): Item => ({ path: file, label, className: classNames[label] }),
     );
     if (items.length < 2) {

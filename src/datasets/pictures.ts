@@ -5,6 +5,8 @@
 import { statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { LRUCache } from "lru-cache";
+import { officialAugmentation } from "../configs/presets";
+import type { Augmentation } from "../configs/settings";
 import { hashOf } from "../io/contentHash";
 import {
   cropPicture,
@@ -18,18 +20,6 @@ import {
 import type { Box, Picture } from "../io/resample";
 import { type Random, seeded } from "../util/random";
 import type { Item } from "./split";
-
-/**
- * Random crops cover a share of the picture's area in `scale` with a width-to-height ratio in `ratio`; `flip` is a
- * probability.
- */
-export type Augmentation = { scale: [number, number]; ratio: [number, number]; flip: number };
-
-/**
- * Dassl's "random_resized_crop" and "random_flip" with torchvision's defaults, as every official configuration uses
- * them.
- */
-export const officialAugmentation: Augmentation = { scale: [0.08, 1], ratio: [3 / 4, 4 / 3], flip: 0.5 };
 
 export type BatchOptions = { batch: number; seed: number; augmentation?: Augmentation };
 

@@ -15,7 +15,7 @@ export type Norm = { gain: Tensor; bias: Tensor; epsilon: number };
 export const recording = (): boolean => tf.engine().state.gradientDepth > 0;
 
 /** Layer norm over the last axis (variance biased, as torch has it). Gain and bias are frozen. */
-export function layerNorm<T extends Tensor>(x: T, { gain, bias, epsilon }: Norm): T {
+export function frozenLayerNorm<T extends Tensor>(x: T, { gain, bias, epsilon }: Norm): T {
   const { runRaw, add, mul } = backend();
   return tf.customGrad((x: any, save: any) => {
     save([x]);

@@ -14,7 +14,7 @@ import type { Tensor } from "./tf";
  */
 export type RawTensor = { readonly shape: number[] };
 
-type RawTensors = Record<string, RawTensor | undefined>;
+export type RawTensors = Record<string, RawTensor | undefined>;
 type Operand = RawTensor | number;
 
 export interface Backend {

@@ -172,7 +172,7 @@ const fusedMlp = (w: MlpMaps) => (w.activation === "quick_gelu" ? fusedFor(w.up)
  * x + activation(hidden) down + bias, with hidden = (layerNorm(x) + 1) up.
  * @param keepHidden whether `hidden` is returned, which the backward pass needs.
  */
-export function mlp(x: RawTensor, w: MlpMaps, keepHidden: boolean): { y: RawTensor; hidden?: RawTensor } {
+export function mlpForward(x: RawTensor, w: MlpMaps, keepHidden: boolean): { y: RawTensor; hidden?: RawTensor } {
   const fused = fusedMlp(w);
   if (fused) return fused.mlp(weightsOf(w), x, keepHidden);
   const { tidyRaw } = backend();

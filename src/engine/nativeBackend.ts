@@ -2,7 +2,15 @@
  * The backend of the engine "native": TensorFlow's kernels, called through the binding of tfjs-node without
  * TensorFlow.js's bookkeeping, and the fused kernels of src/engine/native where the binding registered them.
  */
-import type { AttentionGradients, Backend, FusedAttentionInputs, FusedKernels, MlpWeights, RawTensor } from "./backend";
+import type {
+  AttentionGradients,
+  Backend,
+  FusedAttentionInputs,
+  FusedKernels,
+  MlpWeights,
+  RawTensor,
+  RawTensors,
+} from "./backend";
 import { type Tensor, tf } from "./tf";
 
 type Handle = RawTensor & { id: number; dtype: number };
@@ -83,8 +91,6 @@ const binary = (kernel: string) => (a: RawTensor | number, b: RawTensor | number
   run(kernel, [operand(a), operand(b)]);
 const overLastAxis = (kernel: string) => (x: RawTensor) =>
   run(kernel, [x, ints([x.shape.length - 1])], [bool("keep_dims", true)]);
-
-type RawTensors = Record<string, RawTensor | undefined>;
 
 function tidyRaw<T extends RawTensors>(f: () => T): T {
   const outer = scope;

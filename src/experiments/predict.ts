@@ -3,6 +3,7 @@ import fs from "node:fs";
 import path from "node:path";
 import type { Clip } from "../clip/model";
 import { tf } from "../engine/tf";
+import { isPictureName } from "../io/identify";
 import { decode, normalisePixels, testPicture } from "../io/preprocess";
 import type { Classifier } from "../methods/method";
 import { UsageError } from "../util/errors";
@@ -12,8 +13,6 @@ export type Prediction = { picture: string; probabilities?: Record<string, numbe
 
 /** Pictures of one pass through the image encoder. */
 const batch = 16;
-
-const isPicture = (name: string) => /\.(jpe?g|png|bmp|webp|gif|tiff?)$/i.test(name);
 
 /** A picture under the name that the user gave it, and the file that is opened. */
 export type NamedPicture = { name: string; file: string };
@@ -34,7 +33,7 @@ export function picturesOf(paths: string[], resolve: (name: string) => string): 
     const isInside = (file: string) => fs.existsSync(file) && fs.realpathSync(file).startsWith(root + path.sep);
     const below = fs
       .readdirSync(place, { recursive: true, encoding: "utf8" })
-      .filter((relative) => isPicture(relative) && isInside(path.join(place, relative)))
+      .filter((relative) => isPictureName(relative) && isInside(path.join(place, relative)))
       .filter((relative) => fs.statSync(path.join(place, relative)).isFile())
       .sort();
     if (below.length === 0) {

@@ -36,6 +36,9 @@ export const kindWords: Record<FileKind, string> = {
 /** The magic number that torch pickled first, 0x1950a86a20f9469cfc6c, as it lies in a file. */
 const oldTorchMagic = Buffer.of(0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19);
 
+/** Whether a file has the name of a picture that `decode` reads. */
+export const isPictureName = (name: string): boolean => /\.(jpe?g|png|bmp|webp|gif|tiff?)$/i.test(name);
+
 const starts = (bytes: Buffer, ...values: number[]) => values.every((value, i) => bytes[i] === value);
 
 /** @throws only where the file is there and may not be read */

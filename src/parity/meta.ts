@@ -37,7 +37,7 @@ export function readMeta(path: string): Meta {
  * @param contextTokens the number of context tokens, if it differs from that in `meta`
  */
 export function runOf(label: string, meta: Meta, contextTokens = meta.nctx): { method: string; config: RunSettings } {
-  const base = { ...presetOf(meta), tokens: { text: contextTokens, image: contextTokens } };
+  const base = { ...presetOfCase(meta), tokens: { text: contextTokens, image: contextTokens } };
   const depth = /^(.+)_depth(\d+)$/.exec(label);
   if (depth)
     return { method: depth[1], config: { ...base, depth: { text: Number(depth[2]), image: Number(depth[2]) } } };
@@ -51,7 +51,7 @@ export function runOf(label: string, meta: Meta, contextTokens = meta.nctx): { m
 }
 
 /** Converts the settings of `meta.json` to a preset of the kit. */
-function presetOf(meta: Meta): Preset {
+function presetOfCase(meta: Meta): Preset {
   return {
     ...paper.baseToNovel,
     tokens: { text: meta.nctx, image: meta.nctx },

@@ -13,7 +13,7 @@ import { type Labelled, signed, type Table, type Value } from "./table";
 type PaperValue = (title: string, dataset: string, column: string) => number | undefined;
 
 /** An accuracy of a run in percent, with the column of the paper that it belongs to. */
-type Measured = { method: string; dataset: string; seed: number; column: string; value: number };
+type MeasuredAccuracy = { method: string; dataset: string; seed: number; column: string; value: number };
 
 /** The lookup of the paper's numbers for a benchmark. */
 function paperLookup(paper: Paper, benchmark: string): PaperValue {
@@ -30,7 +30,7 @@ function paperLookup(paper: Paper, benchmark: string): PaperValue {
 }
 
 /** The accuracies of the runs on the paper's datasets, with each dataset under its name in the paper. */
-function measuredOf(benchmark: string, runs: Run[]): Measured[] {
+function measuredOf(benchmark: string, runs: Run[]): MeasuredAccuracy[] {
   return runs.flatMap(({ method, dataset, seed, shots, metrics }) => {
     const name = coopDataset(dataset)?.paper;
     if (name === undefined) return [];
@@ -42,7 +42,7 @@ function measuredOf(benchmark: string, runs: Run[]): Measured[] {
 }
 
 /** For each seed, the mean over the datasets. */
-function bySeed(measured: Measured[]): number[] {
+function bySeed(measured: MeasuredAccuracy[]): number[] {
   const seeds = [...new Set(measured.map(({ seed }) => seed))];
   return seeds.map((seed) => {
     const values = measured.filter((m) => m.seed === seed).map(({ value }) => value);

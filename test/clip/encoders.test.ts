@@ -1,7 +1,7 @@
 /** The fast encoders against the reference: features and gradients, for all depths, lengths and shapes of towers. */
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { writeRandomClip } from "../../bench/randomClip";
-import { type BlockInputs, block, blocksWithoutRecompute, projectQKV } from "../../src/clip/fast/block";
+import { type BlockInputs, blocksWithoutRecompute, fastBlock, projectQKV } from "../../src/clip/fast/block";
 import { transposeBlock } from "../../src/clip/fast/foldConstants";
 import { encodeImage, imageFront } from "../../src/clip/fast/image";
 import { causalMask, encodeText, encodeTexts, groupByLength, suffixGroups, tokenise } from "../../src/clip/fast/text";
@@ -166,7 +166,7 @@ describe("a block that recomputes what its backward pass needs", () => {
       const gradients = (recompute: boolean) =>
         tf.grads((x: Tensor, p: Tensor) => {
           const prompts = inputs.prompts && (p as Tensor2D);
-          const y = block(w, x as Tensor2D, G, { ...inputs, prompts, recompute });
+          const y = fastBlock(w, x as Tensor2D, G, { ...inputs, prompts, recompute });
           return tf.sum(tf.add(tf.sum(tf.mul(y, mix)), tf.mul(0, tf.add(tf.sum(x), tf.sum(p)))));
         })([x, inputs.prompts ?? tf.zeros([1, 1])]);
       const [kept, made] = [gradients(false), gradients(true)];
@@ -207,7 +207,7 @@ describe("a block that recomputes what its backward pass needs", () => {
     if (!nativeBackend.fused) return;
     tf.tidy(() => {
       const x = gaussian([G * S, 32]) as Tensor2D;
-      expect(() => block(clip.text.blocks[1], x, G, inputs)).toThrow(message);
+      expect(() => fastBlock(clip.text.blocks[1], x, G, inputs)).toThrow(message);
     });
   });
 
@@ -216,7 +216,7 @@ describe("a block that recomputes what its backward pass needs", () => {
     tf.tidy(() => {
       const w = clip.text.blocks[1];
       const x = gaussian([G * S, 32]) as Tensor2D;
-      close(block(w, x, G, { transposed: transposeBlock(w) }), block(w, x, G), 1e-6);
+      close(fastBlock(w, x, G, { transposed: transposeBlock(w) }), fastBlock(w, x, G), 1e-6);
     });
   });
 

@@ -4,14 +4,9 @@ import os from "node:os";
 import path from "node:path";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { officialAugmentation } from "../../src/configs/presets";
 import { drawFewShot, shortClasses } from "../../src/datasets/fewShot";
-import {
-  officialAugmentation,
-  randomResizedCrop,
-  stepsPerEpoch,
-  testBatches,
-  trainPictures,
-} from "../../src/datasets/pictures";
+import { randomResizedCrop, stepsPerEpoch, testBatches, trainPictures } from "../../src/datasets/pictures";
 import { pythonRandom } from "../../src/datasets/pythonRandom";
 import { baseNovel, type Dataset, type Item, listSplits, loadDataset } from "../../src/datasets/split";
 import type { PixelBatch } from "../../src/io/preprocess";

@@ -35,7 +35,7 @@ export type AttentionInputs = {
 export type AttentionLayout = { heads: number; sequences: number; promptSets: number; ragged?: RaggedLayout };
 
 /** softmax(q k^T + mask) v, the heads side by side: [R,D], or [G,D] where `queries` is given. */
-export function attention(inputs: AttentionInputs, layout: AttentionLayout): RawTensor {
+export function fastAttention(inputs: AttentionInputs, layout: AttentionLayout): RawTensor {
   const { fused, matMul } = backend();
   if (fused) return fused.attention(fusedInputs(inputs, layout));
   const { p, values } = scores(inputs, layout);

@@ -20,8 +20,8 @@ import {
   layerNormLinearBackward,
   linearBackward,
   type MlpMaps,
-  mlp,
   mlpBackward,
+  mlpForward,
   mlpHidden,
   residualLinear,
 } from "../../engine/fusedOps";
@@ -30,9 +30,9 @@ import { tf } from "../../engine/tf";
 import {
   type AttentionInputs,
   type AttentionLayout,
-  attention,
   attentionBackward,
   attentionWeights,
+  fastAttention,
   type RaggedLayout,
 } from "./attention";
 import type { FoldedBlock, TransposedWeights } from "./foldConstants";
@@ -77,7 +77,7 @@ export const blocksWithoutRecompute = (rows: number, width: number, megabytes: n
  * [R,D] -> [R,D], or [G,D] with `queryRows`. Differentiable in x and in `inputs.prompts`.
  * @param sequences their number G
  */
-export function block(w: FoldedBlock, x: Tensor2D, sequences: number, inputs: BlockInputs = {}): Tensor2D {
+export function fastBlock(w: FoldedBlock, x: Tensor2D, sequences: number, inputs: BlockInputs = {}): Tensor2D {
   const { runRaw } = backend();
   const { ragged, prompts, prefixKV, mask, queryRows, qkv, frozenInput, recompute } = inputs;
   const differentiable: Tensor[] = [...(frozenInput ? [] : [x]), ...(prompts ? [prompts] : [])];
@@ -134,7 +134,7 @@ function forward(w: FoldedBlock, x: RawTensor, sequences: number, inputs: BlockI
     const result = attentionResidual(w, x, sequences, inputs);
     return keep ? result : { x1: result.x1 };
   });
-  const { y, hidden } = mlp(x1 as RawTensor, mlpMap(w, inputs), keep);
+  const { y, hidden } = mlpForward(x1 as RawTensor, mlpMap(w, inputs), keep);
   return { value: y, saved: keep ? { ...attended, x1, hidden } : {} };
 }
 
@@ -155,7 +155,7 @@ function attentionResidual(
   const { tidyRaw, gatherRows } = backend();
   return tidyRaw(() => {
     const { tokens, queries, promptKV, ...frozen } = inputsOfAttention(w, x, inputs);
-    const y = attention({ tokens, queries, promptKV, ...frozen }, layoutOf(w, sequences, inputs));
+    const y = fastAttention({ tokens, queries, promptKV, ...frozen }, layoutOf(w, sequences, inputs));
     const residual = inputs.queryRows ? gatherRows(x, inputs.queryRows) : x;
     return { tokens, queries, promptKV, x1: residualLinear(residual, y, outMap(w, inputs)) };
   });

@@ -13,11 +13,11 @@
  *   images;
  * - in the last block only CLS is a query.
  */
-import { layerNorm, repeat } from "../../engine/autograd";
+import { frozenLayerNorm, repeat } from "../../engine/autograd";
 import type { Tensor1D, Tensor2D, Tensor4D } from "../../engine/tf";
 import { tf } from "../../engine/tf";
 import type { ImageTower } from "../model";
-import { type BlockObserver, block, blocksWithoutRecompute, projectQKV } from "./block";
+import { type BlockObserver, blocksWithoutRecompute, fastBlock, projectQKV } from "./block";
 import type { Prompts } from "./text";
 
 /** For the backward pass; a batch of 4 pictures of ViT-B/16 asks for 267. */
@@ -45,7 +45,7 @@ export function imageFront(tower: ImageTower, pixels: Tensor4D): ImageFront {
       width,
     ]);
     const cls = tf.tile(tf.reshape(tower.cls, [1, 1, width]), [B, 1, 1]);
-    const tokens = layerNorm(tf.concat([cls, tf.add(embedded, tower.positions)], 1), tower.pre);
+    const tokens = frozenLayerNorm(tf.concat([cls, tf.add(embedded, tower.positions)], 1), tower.pre);
     const x = tf.reshape(tokens, [-1, width]) as Tensor2D;
     return { x, qkv: projectQKV(tower.blocks[0], x) };
   });
@@ -70,7 +70,7 @@ export function encodeImage(
     const last = i === tower.blocks.length - 1;
     let keyValuePrompts: Tensor2D | undefined;
     if (i < depth) {
-      const tokens = i === 0 ? layerNorm(prompts[0], tower.pre) : prompts[i];
+      const tokens = i === 0 ? frozenLayerNorm(prompts[0], tower.pre) : prompts[i];
       if (i < depth - 1 || last) keyValuePrompts = tokens;
       else x = appendTokens(x, B, tokens); // The blocks from here on transform them like the other tokens.
     }
@@ -84,10 +84,10 @@ export function encodeImage(
       recompute: i < recomputed,
     };
     observe?.(w, x, B, inputs);
-    x = block(w, x, B, inputs);
+    x = fastBlock(w, x, B, inputs);
     if (!isFront) input.dispose(); // The block has saved what its backward pass needs of it.
   });
-  return tf.matMul(layerNorm(x, tower.post), tower.projection);
+  return tf.matMul(frozenLayerNorm(x, tower.post), tower.projection);
 }
 
 /** Appends the same tokens [V,D] to those of every image: [B*N,D] -> [B*(N+V),D]. */

@@ -14,13 +14,13 @@
  *   class;
  * - so per class only the suffix runs (name, full stop, end token), and in the last block only its end token.
  */
-import { layerNorm, permuteRows } from "../../engine/autograd";
+import { frozenLayerNorm, permuteRows } from "../../engine/autograd";
 import type { Tensor1D, Tensor2D, Tensor3D } from "../../engine/tf";
 import { tf } from "../../engine/tf";
 import { cleanText } from "../cleanText";
 import type { Clip, TextTower } from "../model";
 import type { RaggedLayout } from "./attention";
-import { type BlockObserver, block, blocksWithoutRecompute, projectQKV } from "./block";
+import { type BlockObserver, blocksWithoutRecompute, fastBlock, projectQKV } from "./block";
 import { type TransposedWeights, transposeBlock } from "./foldConstants";
 
 /** A position of a text whose embedding is context token `slot`, instead of a token of the vocabulary. */
@@ -189,7 +189,7 @@ export function contextTokens(
     else if (i < prompts.length) contexts.push(prompts[i]);
     else {
       const inputs = { prefixKV: tower.startKV[i - 1], mask, transposed: transposed?.[i - 1] };
-      contexts.push(block(tower.blocks[i - 1], contexts[i - 1], promptSets, inputs));
+      contexts.push(fastBlock(tower.blocks[i - 1], contexts[i - 1], promptSets, inputs));
     }
   });
   return contexts;
@@ -234,10 +234,10 @@ export function encodeGroup(
       transposed: group.transposed?.[i],
     };
     observe?.(w, x, sequences, inputs);
-    x = block(w, x, sequences, inputs);
+    x = fastBlock(w, x, sequences, inputs);
     if (i > 0) input.dispose(); // The block has saved what its backward pass needs of it.
   });
-  return tf.matMul(layerNorm(x, tower.final), tower.projection);
+  return tf.matMul(frozenLayerNorm(x, tower.final), tower.projection);
 }
 
 /** Keys and values [1,2D] of the start token in each block. @returns tensors that the caller disposes. */
@@ -247,7 +247,7 @@ export function startTokenKV(tower: Omit<TextTower, "startKV">, startId: number)
     let x = tf.add<Tensor2D>(embedding, tf.slice(tower.positions, [0, 0], [1, -1]));
     return tower.blocks.map((w) => {
       const keyValue = tf.slice(projectQKV(w, x), [0, tower.width], [1, -1]);
-      x = block(w, x, 1);
+      x = fastBlock(w, x, 1);
       return keyValue;
     });
   });
