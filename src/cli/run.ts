@@ -1,7 +1,6 @@
 /**
  * `npm run promptsrc -- run <benchmark|ablation> ...` and `list`: from options to jobs, from finished runs to tables.
  */
-import { spawn } from "node:child_process";
 import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
@@ -16,7 +15,7 @@ import { leakedPictures, undecodable, withoutUndecodable } from "../datasets/che
 import { type Dataset, datasetNames, loadDataset } from "../datasets/split";
 import { engineLine, startEngine } from "../engine/tf";
 import type { Benchmark, Grid } from "../experiments/benchmark";
-import { type Meter, meter, terminalScreen } from "../experiments/progress";
+import { meter, terminalScreen } from "../experiments/progress";
 import { provenance } from "../experiments/provenance";
 import { type GridResult, type Job, rowsOf, runGrid } from "../experiments/runner";
 import { writeAtomic } from "../io/atomicWrite";
@@ -27,6 +26,7 @@ import { loadPaper } from "../results/paper";
 import { type Provenance, resultsFolder } from "../results/store";
 import { type Labelled, type Table, tableText } from "../results/table";
 import { oneOf, UsageError } from "../util/errors";
+import { gridSince, shared, startWorkers } from "./workers";
 
 export const runHelp = `  run <name>          run a benchmark or an ablation and show its tables; what is stored is reused
     benchmarks        ${Object.keys(benchmarks).join(", ")}
@@ -239,8 +239,6 @@ export async function runCommand([name, ...rest]: string[], { before, after }: R
   const source = chosenSource && looked(chosenSource);
   const engine = await startEngine();
   console.log(engineLine(engine));
-  const since = Number(process.env[workerSince] || Date.now());
-  startWorkers(processes - 1, rest, since);
   const clip = await loadClip(model);
   const preset = asked ?? clip.preset;
   for (const note of clip.notes) console.log(note);
@@ -262,6 +260,8 @@ export async function runCommand([name, ...rest]: string[], { before, after }: R
   const root = fromHere(values.results, resultsFolder);
   const context: RunContext = { benchmark, methods: plan.methods, jobs, datasets, source, clip, root };
   await before?.(context);
+  const since = gridSince();
+  startWorkers(processes - 1, [name, ...rest], since);
   const result = await runGrid(jobs, {
     meter: shared(meter(terminalScreen()), processes),
     signal: onSigint(),
@@ -311,47 +311,6 @@ async function lookAtPictures(datasets: Dataset[], skip: boolean): Promise<(data
   }
   return (dataset) => checked.get(dataset.name) ?? dataset;
 }
-
-/** In a worker process: when the process that started it began its grid, in milliseconds. */
-const workerSince = "PROMPTSRC_WORKER_SINCE";
-
-/**
- * Starts more processes with the same command. They take runs of the same grid, which locks divide among them, and end
- * with this process. The reason of one that fails is shown here.
- */
-function startWorkers(count: number, args: string[], since: number): void {
-  const ownArgs = args.filter((arg, k) => !arg.startsWith("--json") && args[k - 1] !== "--json");
-  const command = [
-    ...process.execArgv,
-    ...process.argv.slice(1, process.argv.length - args.length),
-    ...ownArgs,
-    "--processes",
-    "1",
-  ];
-  const env = { ...process.env, [workerSince]: `${since}` };
-  const workers = Array.from({ length: count }, () => {
-    const worker = spawn(process.execPath, command, { stdio: ["ignore", "ignore", "pipe"], env });
-    let lastLines = "";
-    worker.stderr?.on("data", (text) => {
-      lastLines = `${lastLines}${text}`.slice(-2000);
-    });
-    worker.on("close", (status) => {
-      if (status === null || status === 0 || status === 130) return;
-      const reason = /error: [\s\S]*$/.exec(lastLines)?.[0] ?? lastLines;
-      console.error(`a worker process ended with status ${status}; ${reason.trim()}`);
-    });
-    return worker;
-  });
-  process.on("exit", () => {
-    for (const worker of workers) worker.kill();
-  });
-}
-
-/** Of several processes at the same work: what is left goes as many times faster. */
-const shared = (meter: Meter, processes: number): Meter => ({
-  ...meter,
-  report: ({ work, total, ...status }) => meter.report({ ...status, work, total: work + (total - work) / processes }),
-});
 
 function report(
   name: string,

@@ -1,6 +1,6 @@
 /** `check` says what a path is; `reproduce` runs the paper's table from a CoOp root with a CLIP of true layout. */
 import { spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import sharp from "sharp";
@@ -92,6 +92,16 @@ describe("reproduce", () => {
     expect(out).toContain(`Reproduction of ${name} (%)`);
     expect(out).toMatch(row);
     expect(out).toContain("one seed: no verdict");
+  });
+
+  it("shares the runs among processes after it has measured its plan", () => {
+    const model = writeRandomClip({ textLayers: 1, visionLayers: 1 });
+    const options = ["--methods", "promptsrc", "--seeds", "1,2", "--datasets", "dtd", "--results", "shared"];
+    const command = ["reproduce", "base-to-novel", "--model", model, "--data", "coop", ...options, "--processes", "2"];
+    const { status, out, err } = cli(...command);
+    expect([status, err.match(/a worker process ended.*/)]).toEqual([0, null]);
+    expect(out).toContain("Reproduction of base-to-novel (%)");
+    expect(readdirSync(join(folder, "shared", "base-to-novel", "dtd"))).toHaveLength(2);
   });
 
   it("does not take other settings than the paper's", () => {
