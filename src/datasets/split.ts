@@ -91,7 +91,10 @@ function readPhotoFolder(folder: string, split = "seed1"): Dataset {
     );
   }
   const name = path.basename(path.resolve(folder));
-  return makeDataset({ name, folder, split, ...photoLists(folder, Number(seed)) }, `photo folder ${split}`, folder);
+  const lists = photoLists(folder, Number(seed));
+  // There is no split file: the parts, labels and class names themselves go into the fingerprint.
+  const source = JSON.stringify(lists, (key, value) => (key === "path" ? path.relative(folder, value) : value));
+  return makeDataset({ name, folder, split, ...lists }, source, folder);
 }
 
 /** The splits that a folder has, sorted. @throws UsageError naming the folders there are, if this one is not */
@@ -112,7 +115,8 @@ export function listSplits(folder: string): string[] {
 
 /** Whether a folder has two or more folders of pictures, one for each class, and is not one of CoOp's datasets. */
 function isPhotoFolder(folder: string): boolean {
-  if (!fs.statSync(folder).isDirectory() || coopDataset(path.basename(folder))) return false;
+  if (!fs.statSync(folder, { throwIfNoEntry: false })?.isDirectory() || coopDataset(path.basename(folder)))
+    return false;
   return !fs.existsSync(path.join(folder, "images")) && classFolders(folder).length > 1;
 }
 

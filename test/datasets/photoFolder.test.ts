@@ -47,12 +47,17 @@ describe("a folder of photos", () => {
     expect(two.test.map(({ path }) => path)).not.toEqual(one.test.map(({ path }) => path));
     expect(two.fingerprint).not.toBe(one.fingerprint);
     expect(() => loadDataset(photos, "renders")).toThrow(/named seed1, seed2/);
+    symlinkSync(join(root, "gone"), join(root, "broken-link"));
     expect(datasetNames(root)).toEqual(["photos", "single"]);
   });
 
   it("takes the spelling of class names from classnames.txt", () => {
+    const { fingerprint } = loadDataset(photos);
     writeFileSync(join(photos, "classnames.txt"), "big_bee bumble bee\n");
-    expect(loadDataset(photos).classNames).toEqual(["ant", "bumble bee"]);
+    const spelled = loadDataset(photos);
+    expect(spelled.classNames).toEqual(["ant", "bumble bee"]);
+    // Results under the names of the folders must not be found for the new ones.
+    expect(spelled.fingerprint).not.toBe(fingerprint);
     writeFileSync(join(photos, "classnames.txt"), "wasp wasp\n");
     expect(() => loadDataset(photos)).toThrow(/line 1: "wasp wasp" does not begin with a folder of pictures/);
     rmSync(join(photos, "classnames.txt"));
