@@ -234,9 +234,12 @@ export async function runCommand([name, ...rest]: string[], { before, after }: R
   if (more.length > 0) throw new UsageError(`--processes ${values.processes}: expected one whole number`);
   const threads = Number(process.env.PROMPTSRC_THREADS || availableParallelism());
   if (processes > 1) process.env.PROMPTSRC_THREADS = `${Math.max(1, Math.floor(threads / processes))}`;
-  const looked = await lookAtPictures([...chosen, ...(chosenSource ? [chosenSource] : [])], values["skip-corrupt"]);
-  const datasets = chosen.map(looked);
-  const source = chosenSource && looked(chosenSource);
+  const { decodable, leftOut } = await lookAtPictures(
+    [...chosen, ...(chosenSource ? [chosenSource] : [])],
+    values["skip-corrupt"],
+  );
+  const datasets = chosen.map(decodable);
+  const source = chosenSource && decodable(chosenSource);
   const engine = await startEngine();
   console.log(engineLine(engine));
   const clip = await loadClip(model);
@@ -278,9 +281,14 @@ export async function runCommand([name, ...rest]: string[], { before, after }: R
       if (table.rows.length > 0) console.log(`\n${tableText({ ...table, title: `${table.title}, ${which}` })}`);
     }
   }
+  if (leftOut.length > 0)
+    console.log(`\n${leftOut.length} pictures that cannot be decoded are left out (--skip-corrupt)`);
   after?.(context, result);
   if (values.json) {
-    writeAtomic(fromHere(values.json), `${pretty(report(name, jobs, result, made))}\n`);
+    writeAtomic(
+      fromHere(values.json),
+      `${pretty({ ...report(name, jobs, result, made), ...(leftOut.length > 0 ? { leftOut } : {}) })}\n`,
+    );
     console.log(`\nwritten to ${values.json}`);
   }
   return result.interrupted ? 130 : 0;
@@ -288,19 +296,26 @@ export async function runCommand([name, ...rest]: string[], { before, after }: R
 
 /**
  * Looks at every picture of the datasets before anything is computed.
- * @returns a function that gives a dataset without its undecodable pictures
+ * @returns `decodable`, which gives a dataset without its undecodable pictures, and the paths of these
  * @throws UsageError naming them, unless they are to be skipped
  */
-async function lookAtPictures(datasets: Dataset[], skip: boolean): Promise<(dataset: Dataset) => Dataset> {
+async function lookAtPictures(
+  datasets: Dataset[],
+  skip: boolean,
+): Promise<{ decodable(dataset: Dataset): Dataset; leftOut: string[] }> {
   const screen = terminalScreen();
   const checked = new Map<string, Dataset>();
+  const leftOut: string[] = [];
   for (const dataset of datasets) {
     const problems = await undecodable(dataset, (done, total) =>
       screen.update(`${dataset.name} \u00b7 looking at the pictures \u00b7 ${done} of ${total}`),
     );
     screen.clear();
     checked.set(dataset.name, withoutUndecodable(dataset, problems, skip));
-    for (const { path, reason } of problems) screen.print(`left out: ${path} (${reason})`);
+    for (const { path, reason } of problems) {
+      screen.print(`left out: ${path} (${reason})`);
+      leftOut.push(path);
+    }
     const leaked = leakedPictures(dataset);
     if (leaked.length > 0) {
       const [[trained, tested]] = leaked;
@@ -309,7 +324,7 @@ async function lookAtPictures(datasets: Dataset[], skip: boolean): Promise<(data
       );
     }
   }
-  return (dataset) => checked.get(dataset.name) ?? dataset;
+  return { decodable: (dataset) => checked.get(dataset.name) ?? dataset, leftOut };
 }
 
 function report(

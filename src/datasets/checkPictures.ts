@@ -1,19 +1,19 @@
 /**
  * Looks at every picture before a long run: a file that cannot be decoded is named at the start, not after two hours,
  * and so are pictures of the test subset that are also trained on. What was found is remembered by the content of the
- * file, so that a second look takes no time.
+ * file and the code that decodes it, so that a second look takes no time.
  */
+import { createHash } from "node:crypto";
 import fs from "node:fs";
 import { readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { writeAtomic } from "../io/atomicWrite";
 import { decode } from "../io/preprocess";
 import { UsageError } from "../util/errors";
+import { numericsVersion } from "../util/numerics";
 import type { Dataset, Item } from "./split";
 
 export type PictureProblem = { path: string; reason: string };
-
-const store = (fingerprint: string, folder: string) => join(folder, `${fingerprint}.json`);
 
 /**
  * The pictures of a dataset that cannot be decoded.
@@ -24,7 +24,7 @@ export async function undecodable(
   progress: (done: number, total: number) => void = () => {},
   cache = join(".cache", "decoded"),
 ): Promise<PictureProblem[]> {
-  const file = store(dataset.fingerprint, cache);
+  const file = join(cache, `${dataset.fingerprint}-${numericsVersion()}.json`); // another decoder may find other things
   const items = [
     ...new Map([...dataset.train, ...dataset.val, ...dataset.test].map((item) => [item.path, item])).values(),
   ];
@@ -37,8 +37,9 @@ export async function undecodable(
   const problems: PictureProblem[] = [];
   let done = 0;
   const look = async (item: Item) => {
+    const bytes = await readFile(item.path); // A file that cannot be read now may be readable later: not a finding.
     try {
-      await decode(await readFile(item.path));
+      await decode(bytes);
     } catch (error) {
       problems.push({ path: item.path, reason: (error as Error).message.replace(/^picture: /, "").split("\n")[0] });
     }
@@ -83,5 +84,7 @@ export function withoutUndecodable(dataset: Dataset, problems: PictureProblem[],
   const [train, test] = [keep(dataset.train), keep(dataset.test)];
   const val = dataset.val === dataset.test ? test : keep(dataset.val);
   // What is left is another dataset: its results must not be found under the fingerprint of the whole.
-  return { ...dataset, train, val, test, fingerprint: `${dataset.fingerprint}-without-${problems.length}` };
+  const left = createHash("sha256").update(dataset.fingerprint);
+  for (const path of [...broken].sort()) left.update(`\nwithout ${relative(dataset.folder, path)}`);
+  return { ...dataset, train, val, test, fingerprint: left.digest("hex").slice(0, 16) };
 }

@@ -1,6 +1,15 @@
 /** `check` says what a path is; `reproduce` runs the paper's table from a CoOp root with a CLIP of true layout. */
 import { spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import sharp from "sharp";
@@ -75,6 +84,23 @@ describe("check", () => {
     expect(out).toMatch(/there is nothing at .*gone/);
     expect(out).toContain("hf download openai/clip-vit-base-patch16");
     expect([status, err]).toEqual([1, ""]);
+  });
+});
+
+describe("a picture that cannot be decoded", () => {
+  it("ends a run before it begins, or is left out of it, of its tables and of its JSON", () => {
+    const broken = join(root, "ucf101", "UCF-101-midframes", "cat", "train_0_0.jpg");
+    const whole = readFileSync(broken);
+    copyFileSync("test/pictures/cut-short.jpg", broken);
+    const command = ["run", "base-to-novel", "--data", "coop", "--datasets", "ucf101", "--methods", "clip"];
+    const refused = cli(...command, "--results", "skipped");
+    expect([refused.status, refused.out]).toEqual([2, ""]);
+    expect(refused.err).toMatch(/error: ucf101: .*train_0_0\.jpg cannot be decoded .*--skip-corrupt/);
+    const { status, out } = cli(...command, "--results", "skipped", "--skip-corrupt", "--json", "skipped.json");
+    writeFileSync(broken, whole);
+    expect(status).toBe(0);
+    expect(out).toContain("1 pictures that cannot be decoded are left out");
+    expect(JSON.parse(readFileSync(join(folder, "skipped.json"), "utf8")).leftOut).toEqual([broken]);
   });
 });
 

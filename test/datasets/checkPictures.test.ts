@@ -31,6 +31,12 @@ it("names the picture that cannot be decoded, and remembers it", async () => {
   expect(() => withoutUndecodable(dataset, problems, false)).toThrow(/cannot be decoded .*--skip-corrupt/);
 });
 
+it("does not remember a file that could not be read", async () => {
+  const gone = { ...dataset, fingerprint: "gone", train: [{ ...dataset.train[0], path: join(root, "gone.png") }] };
+  await expect(undecodable(gone, undefined, cache)).rejects.toThrow(/ENOENT/);
+  await expect(undecodable(gone, undefined, cache)).rejects.toThrow(/ENOENT/);
+});
+
 it("leaves it out on request, as another dataset", async () => {
   const left = withoutUndecodable(dataset, await undecodable(dataset, undefined, cache), true);
   expect(left.train).toHaveLength(dataset.train.length - 1);
