@@ -6,10 +6,11 @@ import fs from "node:fs";
 import path from "node:path";
 import { findModel } from "../clip/findModel";
 import { checkModel } from "../clip/load";
-import { type CoopDataset, coopDatasets } from "../datasets/coop";
+import { type CoopDataset, coopDataset, coopDatasets, missingLists } from "../datasets/coop";
 import { classFolders } from "../datasets/photoFolder";
 import { type Dataset, listSplits, loadDataset } from "../datasets/split";
-import { identify, kindWords } from "../io/identify";
+import { firstOfSameSentence } from "../experiments/evaluate";
+import { identify, isPictureName, kindWords } from "../io/identify";
 import { openTensors } from "../io/openTensors";
 import { decode } from "../io/preprocess";
 import { readJson } from "../io/readJson";
@@ -71,16 +72,13 @@ async function checkFolder(folder: string): Promise<Finding> {
     (name) => ["config.json", "open_clip_config.json"].includes(name) || /\.(pt|safetensors|bin)$/.test(name),
   );
   if (isModel) return checkModelPath(folder);
-  const record = coopDatasets.find(
-    (dataset) => dataset.folder === path.basename(folder) || dataset.name === path.basename(folder),
-  );
+  const record = coopDataset(path.basename(folder));
   const splits = listSplits(folder);
-  if (record && hasLists(record, folder)) return datasetFinding(loadDataset(folder), record);
+  if (record && missingLists(record, folder).length === 0) return datasetFinding(loadDataset(folder), record);
   if (splits.length > 0) {
-    const finding = usable(
+    return usable(
       ...splits.flatMap((split) => [`Split ${split}:`, ...datasetFinding(loadDataset(folder, split)).lines]),
     );
-    return finding;
   }
   const present = coopDatasets.filter((dataset) => names.includes(dataset.folder) || names.includes(dataset.name));
   if (present.length > 0) return checkRoot(folder, names);
@@ -94,9 +92,8 @@ async function checkFolder(folder: string): Promise<Finding> {
     );
   }
   if (record) {
-    const missing = listsOf(record).filter((file) => !names.includes(file));
     return unusable(
-      `It has the name of ${record.paper}, but lacks ${missing.join(", ")}.`,
+      `It has the name of ${record.paper}, but lacks ${missingLists(record, folder).join(", ")}.`,
       `Where to get it: ${record.source}.`,
     );
   }
@@ -123,10 +120,6 @@ async function checkFolder(folder: string): Promise<Finding> {
   return unusable(`It is a folder of nothing that is known here: ${names.slice(0, 6).join(", ")}.`);
 }
 
-const listsOf = ({ splitFile, files = [] }: CoopDataset): string[] => (splitFile ? [splitFile] : files);
-const hasLists = (record: CoopDataset, folder: string) =>
-  listsOf(record).every((file) => fs.existsSync(path.join(folder, file)));
-
 function datasetFinding({ name, classNames, train, val, test, template }: Dataset, record?: CoopDataset): Finding {
   const counts = { classes: classNames.length, train: train.length, val: val.length, test: test.length };
   const lines = [
@@ -143,16 +136,10 @@ function datasetFinding({ name, classNames, train, val, test, template }: Datase
         : `The published counts differ: ${differs.map(([key, value]) => `${key} ${value}`).join(", ")}.`,
     );
   }
-  const sentences = new Map<string, string[]>();
-  for (const className of classNames) {
-    const plain = className.replaceAll("_", " ");
-    sentences.set(plain, [...(sentences.get(plain) ?? []), className]);
-  }
-  for (const [plain, same] of sentences) {
-    if (same.length > 1)
-      lines.push(
-        `${same.length} classes make the same sentence ("${plain}"): a picture of one cannot be told from the other.`,
-      );
+  const firstOf = firstOfSameSentence(classNames);
+  for (const [label, className] of classNames.entries()) {
+    if (firstOf[label] === label) continue;
+    lines.push(`"${className}" and "${classNames[firstOf[label]]}" make the same sentence: they cannot be told apart.`);
   }
   return usable(...lines);
 }
@@ -173,7 +160,7 @@ function checkRoot(root: string, names: string[]): Finding {
       if (other) return `${title} is under another name: rename ${other} to ${record.folder}`;
       return `${title} missing; ${record.folder}/ from ${record.source}`;
     }
-    const missing = listsOf(record).filter((file) => !fs.existsSync(path.join(folder, file)));
+    const missing = missingLists(record, folder);
     if (missing.length > 0) return `${title} lacks ${missing.join(", ")}; from ${record.source}`;
     try {
       const { classNames, train, val, test } = loadDataset(folder);
@@ -192,9 +179,7 @@ function checkRoot(root: string, names: string[]): Finding {
 }
 
 function countPictures(folder: string): { count: number; folders: number } {
-  const files = fs
-    .readdirSync(folder, { recursive: true, encoding: "utf8" })
-    .filter((name) => /\.(jpe?g|png|bmp|webp)$/i.test(name));
+  const files = fs.readdirSync(folder, { recursive: true, encoding: "utf8" }).filter(isPictureName);
   return { count: files.length, folders: new Set(files.map((name) => path.dirname(name))).size };
 }
 

@@ -285,6 +285,13 @@ export const coopDatasets: CoopDataset[] = [
   },
 ];
 
+/** The files with the lists or class names that a dataset needs. */
+export const listFiles = ({ splitFile, files = [] }: CoopDataset): string[] => (splitFile ? [splitFile] : files);
+
+/** Those of them that a folder lacks. */
+export const missingLists = (record: CoopDataset, folder: string): string[] =>
+  listFiles(record).filter((file) => !fs.existsSync(path.join(folder, file)));
+
 /** The record of a dataset by its name or its folder. */
 export const coopDataset = (name: string): CoopDataset | undefined =>
   coopDatasets.find((record) => record.name === name || record.folder === name);

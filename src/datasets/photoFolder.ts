@@ -5,7 +5,7 @@
  */
 import fs from "node:fs";
 import path from "node:path";
-import { isPictureName } from "../io/identify";
+import { isFileInside, isPictureName } from "../io/identify";
 import { pythonRound } from "../io/preprocess";
 import { UsageError } from "../util/errors";
 import type { Item, Lists } from "./coop";
@@ -20,9 +20,7 @@ function picturesInside(folder: string, root: string): string[] {
     .readdirSync(folder)
     .filter(isPictureName)
     .map((name) => path.join(folder, name))
-    .filter(
-      (file) => fs.existsSync(file) && fs.realpathSync(file).startsWith(root + path.sep) && fs.statSync(file).isFile(),
-    )
+    .filter((file) => isFileInside(file, root))
     .sort();
 }
 

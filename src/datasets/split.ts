@@ -8,7 +8,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { contentHashes } from "../io/contentHash";
 import { oneOf, UsageError } from "../util/errors";
-import { type CoopDataset, coopDataset, coopDatasets, type Item, readLists } from "./coop";
+import { type CoopDataset, coopDataset, coopDatasets, type Item, listFiles, missingLists, readLists } from "./coop";
 import { classFolders, photoLists } from "./photoFolder";
 
 export type { Item } from "./coop";
@@ -42,7 +42,7 @@ export const parts = ["train", "val", "test"] as const;
 export function loadDataset(folder: string, split?: string): Dataset {
   const record = coopDataset(path.basename(path.resolve(folder)));
   const coopFolder = record && path.join(path.dirname(folder), record.folder);
-  if (record && coopFolder && isPresent(record, path.dirname(folder)) && (split ?? coopSplit) === coopSplit) {
+  if (record && coopFolder && missingLists(record, coopFolder).length === 0 && (split ?? coopSplit) === coopSplit) {
     return readCoop(record, coopFolder);
   }
   const splits = listSplits(folder);
@@ -62,13 +62,6 @@ export function loadDataset(folder: string, split?: string): Dataset {
 
 /** The name of the split that CoOp's datasets have. */
 const coopSplit = "coop";
-
-/** The files of a split list, or of class names, that a dataset of CoOp needs. */
-const listFiles = ({ splitFile, files = [] }: CoopDataset): string[] => (splitFile ? [splitFile] : files);
-
-/** Whether a data root has the folder of a dataset and its lists. */
-const isPresent = (record: CoopDataset, root: string): boolean =>
-  listFiles(record).every((file) => fs.existsSync(path.join(root, record.folder, file)));
 
 /** Reads one of the fifteen datasets from its folder. */
 function readCoop(record: CoopDataset, folder: string): Dataset {
@@ -130,7 +123,9 @@ export function datasetNames(root: string, split?: string): string[] {
     throw new UsageError(`there is no folder ${root}; npm run setup makes the embedded datasets in data`);
   }
   const coop =
-    split === undefined || split === coopSplit ? coopDatasets.filter((record) => isPresent(record, root)) : [];
+    split === undefined || split === coopSplit
+      ? coopDatasets.filter((record) => missingLists(record, path.join(root, record.folder)).length === 0)
+      : [];
   const coopFolders = new Set(coop.map(({ folder }) => folder));
   const withPictures = fs
     .readdirSync(root)

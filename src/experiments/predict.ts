@@ -3,7 +3,7 @@ import fs from "node:fs";
 import path from "node:path";
 import type { Clip } from "../clip/model";
 import { tf } from "../engine/tf";
-import { isPictureName } from "../io/identify";
+import { isFileInside, isPictureName } from "../io/identify";
 import { decode, normalisePixels, testPicture } from "../io/preprocess";
 import type { Classifier } from "../methods/method";
 import { UsageError } from "../util/errors";
@@ -30,11 +30,9 @@ export function picturesOf(paths: string[], resolve: (name: string) => string): 
     if (!stats) throw new UsageError(`there is no picture or folder ${place}`);
     if (!stats.isDirectory()) return [{ name, file: place }];
     const root = fs.realpathSync(place);
-    const isInside = (file: string) => fs.existsSync(file) && fs.realpathSync(file).startsWith(root + path.sep);
     const below = fs
       .readdirSync(place, { recursive: true, encoding: "utf8" })
-      .filter((relative) => isPictureName(relative) && isInside(path.join(place, relative)))
-      .filter((relative) => fs.statSync(path.join(place, relative)).isFile())
+      .filter((relative) => isPictureName(relative) && isFileInside(path.join(place, relative), root))
       .sort();
     if (below.length === 0) {
       throw new UsageError(`the folder ${place} has no picture (.jpg, .png, .bmp, .webp, .gif, .tif)`);

@@ -1,5 +1,6 @@
 /** Says what a file is from its first bytes, so that an error can name what came instead of what was wanted. */
-import { closeSync, openSync, readSync, statSync } from "node:fs";
+import { closeSync, openSync, readSync, realpathSync, statSync } from "node:fs";
+import { sep } from "node:path";
 
 export type FileKind =
   | "missing"
@@ -38,6 +39,10 @@ const oldTorchMagic = Buffer.of(0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 
 
 /** Whether a file has the name of a picture that `decode` reads. */
 export const isPictureName = (name: string): boolean => /\.(jpe?g|png|bmp|webp|gif|tiff?)$/i.test(name);
+
+/** Whether a file is there and lies inside a folder, links followed. `root` is the folder's real path. */
+export const isFileInside = (file: string, root: string): boolean =>
+  Boolean(statSync(file, { throwIfNoEntry: false })?.isFile()) && realpathSync(file).startsWith(root + sep);
 
 const starts = (bytes: Buffer, ...values: number[]) => values.every((value, i) => bytes[i] === value);
 

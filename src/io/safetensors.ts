@@ -5,24 +5,11 @@
  */
 import { createHash } from "node:crypto";
 import { closeSync, fstatSync, openSync, readSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { type Stored, type TensorFile, widen } from "./tensors";
+import { bytesOfType, readBytes, type Stored, type TensorFile, widen } from "./tensors";
 
 export type { Stored } from "./tensors";
 
 type Entry = { dtype: string; shape: number[]; begin: number; end: number };
-
-const bytesOf: Record<string, number> = {
-  F64: 8,
-  F32: 4,
-  F16: 2,
-  BF16: 2,
-  I64: 8,
-  I32: 4,
-  I16: 2,
-  I8: 1,
-  U8: 1,
-  BOOL: 1,
-};
 
 /** The format's own limit, against a corrupt length field. */
 const longestHeader = 100_000_000;
@@ -135,10 +122,10 @@ function readHeader(file: number, size: number, path: string) {
     const whole = (list: unknown): list is number[] =>
       Array.isArray(list) && list.every((n) => Number.isSafeInteger(n) && n >= 0);
     if (!whole(shape) || !whole(offsets) || offsets.length !== 2) fail(`tensor "${name}" lacks a shape or offsets`);
-    if (!(dtype in bytesOf))
-      fail(`tensor "${name}" has the type ${dtype}; known are ${Object.keys(bytesOf).join(", ")}`);
+    if (!(dtype in bytesOfType))
+      fail(`tensor "${name}" has the type ${dtype}; known are ${Object.keys(bytesOfType).join(", ")}`);
     const [begin, end] = offsets;
-    const wanted = shape.reduce((a, b) => a * b, bytesOf[dtype]);
+    const wanted = shape.reduce((a, b) => a * b, bytesOfType[dtype]);
     if (end - begin !== wanted)
       fail(`tensor "${name}" of shape [${shape}] and type ${dtype} needs ${wanted} bytes, has ${end - begin}`);
     if (start + end > size) fail(`tensor "${name}" ends at byte ${start + end} of ${size}`);
@@ -151,15 +138,4 @@ function readHeader(file: number, size: number, path: string) {
   }
   if (start + covered !== size) fail(`its tensors end at byte ${start + covered} of ${size}`);
   return { start, entries, metadata: (header.__metadata__ ?? {}) as unknown as Record<string, string> };
-}
-
-function readBytes(file: number, position: number, length: number, path: string): Buffer {
-  const buffer = Buffer.from(new ArrayBuffer(length)); // its own memory, so that typed arrays over it are aligned
-  let done = 0;
-  while (done < length) {
-    const n = readSync(file, buffer, done, Math.min(length - done, 1 << 30), position + done);
-    if (n === 0) throw new Error(`${path} ended while it was read`);
-    done += n;
-  }
-  return buffer;
 }

@@ -1,6 +1,7 @@
 /**
  * Tensors in files, whatever the format: names, shapes and dtypes are known at once, the numbers are read on demand.
  */
+import { readSync } from "node:fs";
 
 /** A tensor as a file holds it, widened to float32. */
 export type Stored = { shape: number[]; data: Float32Array };
@@ -16,6 +17,32 @@ export type TensorFile = {
   read(name: string): Stored;
   close(): void;
 };
+
+/** Bytes of a number of each type. */
+export const bytesOfType: Record<string, number> = {
+  F64: 8,
+  F32: 4,
+  F16: 2,
+  BF16: 2,
+  I64: 8,
+  I32: 4,
+  I16: 2,
+  I8: 1,
+  U8: 1,
+  BOOL: 1,
+};
+
+/** A part of an open file, in memory of its own, so that typed arrays over it are aligned. */
+export function readBytes(file: number, position: number, length: number, path: string): Buffer {
+  const buffer = Buffer.from(new ArrayBuffer(length));
+  let done = 0;
+  while (done < length) {
+    const n = readSync(file, buffer, done, Math.min(length - done, 1 << 30), position + done);
+    if (n === 0) throw new Error(`${path} ended while it was read`);
+    done += n;
+  }
+  return buffer;
+}
 
 /** The bytes of numbers of one type as float32; they must be aligned to the size of a number. */
 export function widen(bytes: Buffer, dtype: string, what: string): Float32Array {

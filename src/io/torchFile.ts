@@ -2,29 +2,29 @@
  * The tensors of a file written by torch.save or torch.jit.save (a zip archive with a pickle `data.pkl` and one file
  * for each storage; torch/serialization.py). Nothing in the pickle is executed: only the names below are known.
  */
-import { closeSync, openSync, readSync } from "node:fs";
+import { closeSync, openSync } from "node:fs";
 import { type PickleGlobal, type PickleObject, unpickle } from "./pickle";
-import { type Stored, type TensorFile, widen } from "./tensors";
+import { bytesOfType, readBytes, type Stored, type TensorFile, widen } from "./tensors";
 import { zipEntries } from "./zip";
 
-const storageTypes: Record<string, { dtype: string; bytes: number }> = {
-  FloatStorage: { dtype: "F32", bytes: 4 },
-  HalfStorage: { dtype: "F16", bytes: 2 },
-  BFloat16Storage: { dtype: "BF16", bytes: 2 },
-  DoubleStorage: { dtype: "F64", bytes: 8 },
-  LongStorage: { dtype: "I64", bytes: 8 },
-  IntStorage: { dtype: "I32", bytes: 4 },
-  ShortStorage: { dtype: "I16", bytes: 2 },
-  CharStorage: { dtype: "I8", bytes: 1 },
-  ByteStorage: { dtype: "U8", bytes: 1 },
-  BoolStorage: { dtype: "BOOL", bytes: 1 },
+/** The types of numbers, by torch's storages. */
+const storageTypes: Record<string, string> = {
+  FloatStorage: "F32",
+  HalfStorage: "F16",
+  BFloat16Storage: "BF16",
+  DoubleStorage: "F64",
+  LongStorage: "I64",
+  IntStorage: "I32",
+  ShortStorage: "I16",
+  CharStorage: "I8",
+  ByteStorage: "U8",
+  BoolStorage: "BOOL",
 };
 
 class Storage {
   constructor(
     readonly key: string,
     readonly dtype: string,
-    readonly bytes: number,
     readonly elements: number,
   ) {}
 }
@@ -94,9 +94,7 @@ export function openTorch(path: string): TorchFile {
       const entry = entries.get(name);
       if (!entry) throw new Error(`${path}: "${name}" is missing in the archive`);
       if (entry.compressed) throw new Error(`${path}: "${name}" is compressed; torch stores it as it is`);
-      const buffer = Buffer.from(new ArrayBuffer(entry.size));
-      readSync(file, buffer, 0, entry.size, entry.begin);
-      return buffer;
+      return readBytes(file, entry.begin, entry.size, path);
     };
     const order = `${prefix}byteorder`;
     if (entries.has(order) && bytesOf(order).toString("utf8") !== "little") {
@@ -125,19 +123,17 @@ export function openTorch(path: string): TorchFile {
 
     function readTensor({ storage, offset, shape, stride }: TorchTensor, name: string): Stored {
       const entry = entries.get(`${prefix}data/${storage.key}`);
-      if (!entry || entry.compressed || entry.size < storage.elements * storage.bytes) {
+      if (!entry || entry.compressed || entry.size < storage.elements * bytesOfType[storage.dtype]) {
         throw new Error(`${path}: the numbers of tensor "${name}" are missing. Fetch the file again`);
       }
+      const bytes = bytesOfType[storage.dtype];
       const count = shape.reduce((a, b) => a * b, 1);
       const what = `${path}: tensor "${name}"`;
       if (isContiguous(shape, stride)) {
-        const buffer = Buffer.from(new ArrayBuffer(count * storage.bytes));
-        readFully(file, buffer, entry.begin + offset * storage.bytes);
-        return { shape, data: widen(buffer, storage.dtype, what) };
+        const part = readBytes(file, entry.begin + offset * bytes, count * bytes, path);
+        return { shape, data: widen(part, storage.dtype, what) };
       }
-      const buffer = Buffer.from(new ArrayBuffer(storage.elements * storage.bytes));
-      readFully(file, buffer, entry.begin);
-      const all = widen(buffer, storage.dtype, what);
+      const all = widen(readBytes(file, entry.begin, storage.elements * bytes, path), storage.dtype, what);
       const data = new Float32Array(count);
       for (let i = 0; i < count; i++) {
         let [rest, position] = [i, offset];
@@ -158,11 +154,11 @@ export function openTorch(path: string): TorchFile {
 /** A persistent id of torch: ("storage", type, key, device, number of elements). */
 function storageOf(id: unknown, path: string): Storage {
   const [kind, type, key, , elements] = Array.isArray(id) ? id : [];
-  const { dtype, bytes } = (type as { storageType?: { dtype: string; bytes: number } })?.storageType ?? {};
-  if (kind !== "storage" || !dtype || !bytes || typeof key !== "string" || !/^\w+$/.test(key) || !isSize(elements)) {
+  const dtype = (type as { storageType?: string })?.storageType;
+  if (kind !== "storage" || !dtype || typeof key !== "string" || !/^\w+$/.test(key) || !isSize(elements)) {
     throw new Error(`${path}: a storage is described in a way that is not known here`);
   }
-  return new Storage(key, dtype, bytes, elements);
+  return new Storage(key, dtype, elements);
 }
 
 /** The dictionary of tensors in a checkpoint: the value itself, or its `state_dict` or `model`. */
@@ -181,14 +177,6 @@ function collect(value: unknown, name: string, into: Map<string, TorchTensor>): 
   const isModule = value !== null && typeof value === "object" && "className" in value;
   const children = value instanceof Map ? value : isModule ? Object.entries((value as PickleObject).state) : [];
   for (const [key, child] of children) collect(child, name === "" ? `${key}` : `${name}.${key}`, into);
-}
-
-function readFully(file: number, buffer: Buffer, position: number): void {
-  for (let done = 0; done < buffer.length; ) {
-    const n = readSync(file, buffer, done, Math.min(buffer.length - done, 1 << 30), position + done);
-    if (n === 0) throw new Error("the file ended while it was read");
-    done += n;
-  }
 }
 
 function isContiguous(shape: number[], stride: number[]): boolean {
