@@ -13,6 +13,7 @@ import { configFor, type Method, trainingSettings } from "../methods/method";
 import { methods } from "../methods/registry";
 import { loadPaper } from "../results/paper";
 import { reproductionTable } from "../results/reproduction";
+import { runKey } from "../results/store";
 import { type Table, tableText } from "../results/table";
 import { oneOf, UsageError } from "../util/errors";
 import { type RunContext, runCommand } from "./run";
@@ -76,7 +77,7 @@ async function showPlan({ jobs, methods: chosen, datasets, source, clip, root, b
   let total = 0;
   for (const method of chosen) {
     const mine = jobs.filter(({ identity }) => identity.method === method.name);
-    const open = mine.filter((job) => !storedRuns([job], root).length);
+    const open = mine.filter(({ identity }) => !stored.has(runKey(identity)));
     if (mine.length === 0) continue;
     const rates: Rate[] = [];
     if (open.length > 0) for (const dataset of ends) rates.push(await rateOf(method, dataset));

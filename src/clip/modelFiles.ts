@@ -134,12 +134,14 @@ function openOpenClip(folder: string): ModelFiles {
         `it holds ${listing(folder)}. Download them too`,
     );
   }
+  const tokenizer = vocabularyFor(folder, config);
+  const transform = readPreprocess({ ...clipPreprocess(config.image.size), ...preprocess }, configFile);
   return {
     layout: "an open_clip folder",
     config,
-    weights: huggingFaceNames(openTensors(weightFile)),
-    tokenizer: vocabularyFor(folder, config),
-    preprocess: readPreprocess({ ...clipPreprocess(config.image.size), ...preprocess }, configFile),
+    weights: huggingFaceNames(openTensors(weightFile)), // opened last, so that no error above leaves it open
+    tokenizer,
+    preprocess: transform,
     files: [weightFile, configFile, ...vocabularyFiles(folder)],
     notes,
   };

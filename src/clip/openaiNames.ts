@@ -119,6 +119,8 @@ export function configOfShapes(file: TensorFile): ClipConfig {
     if (!file.names.includes(name)) throw new Error(`${file.path} holds no CLIP: the tensor of ${name} is missing`);
     return file.shape(name);
   };
+  const resNet = file.names.find((name) => name.includes("visual.layer1."));
+  if (resNet) throw new Error(`${file.path} is a CLIP whose image encoder is a ResNet ("${resNet}"); wanted is a ViT`);
   const layers = (prefix: string) =>
     file.names.filter((name) => name.startsWith(`${prefix}.encoder.layers.`) && name.endsWith(".layer_norm1.weight"))
       .length;

@@ -168,15 +168,20 @@ function stateOf(value: unknown): unknown {
   return inner instanceof Map ? inner : value;
 }
 
-/** Adds all tensors in dictionaries and modules, with names joined by dots. */
-function collect(value: unknown, name: string, into: Map<string, TorchTensor>): void {
+/** Adds all tensors in dictionaries and modules, with names joined by dots. @throws where one contains itself */
+function collect(value: unknown, name: string, into: Map<string, TorchTensor>, above: unknown[] = []): void {
+  if (above.includes(value)) throw new Error(`"${name}" contains itself`);
   if (value instanceof TorchTensor) {
     into.set(name, value);
     return;
   }
   const isModule = value !== null && typeof value === "object" && "className" in value;
   const children = value instanceof Map ? value : isModule ? Object.entries((value as PickleObject).state) : [];
-  for (const [key, child] of children) collect(child, name === "" ? `${key}` : `${name}.${key}`, into);
+  for (const [key, child] of children) {
+    if (child !== null && typeof child === "object") {
+      collect(child, name === "" ? `${key}` : `${name}.${key}`, into, [...above, value]);
+    }
+  }
 }
 
 function isContiguous(shape: number[], stride: number[]): boolean {

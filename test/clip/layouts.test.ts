@@ -211,6 +211,27 @@ describe("what is refused, and in which words", () => {
     expect(() => openTensors(evil)).toThrow(/it would call os\.system, which is not allowed/);
   });
 
+  it("a torch file with a dictionary that contains itself, and a ResNet", async () => {
+    const looped = join(root, "looped.pt");
+    writeFileSync(looped, zipOf("archive/data.pkl", Buffer.from("\x80\x02}q\x00X\x01\x00\x00\x00ah\x00s.", "latin1")));
+    expect(() => openTensors(looped)).toThrow(/"a" contains itself/);
+    const resNet = join(root, "RN50.safetensors");
+    const weight = { shape: [1], data: Float32Array.of(1) };
+    writeSafetensors(resNet, { "visual.layer1.0.conv1.weight": weight });
+    await expect(loadClip(resNet)).rejects.toThrow(/image encoder is a ResNet/);
+  });
+
+  it("a tensor of integers", async () => {
+    const changed = change(() => {});
+    const path = join(changed, "model.safetensors");
+    const bytes = readFileSync(path);
+    const length = Number(bytes.readBigUInt64LE());
+    const header = bytes.toString("utf8", 8, 8 + length).replace('"dtype":"F32"', '"dtype":"I32"');
+    bytes.write(header, 8);
+    writeFileSync(path, bytes);
+    await expect(loadClip(changed)).rejects.toThrow(/has the type I32; weights are F32, F16, BF16, F64/);
+  });
+
   it("a folder that is no model, and a path that is not there", async () => {
     await expect(loadClip(dirname(folder))).rejects.toThrow(/is no model folder: it holds /);
     await expect(loadClip(join(root, "nowhere"))).rejects.toThrow(/there is no model .*nowhere/);
