@@ -9,9 +9,10 @@ import { parity } from "../parity/replay";
 import { resultsFolder, ship, shippedFolder } from "../results/store";
 import { oneOf, UsageError } from "../util/errors";
 import { check } from "./check";
+import { listNames } from "./list";
 import { predictCommand, predictHelp } from "./predict";
 import { reproduce, reproduceHelp } from "./reproduce";
-import { fromHere, listNames, runCommand, runHelp } from "./run";
+import { fromHere, runCommand, runHelp } from "./run";
 import { listSettings } from "./settings";
 
 const help = `npm run promptsrc -- <command>

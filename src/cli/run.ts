@@ -82,7 +82,7 @@ const runOptions = {
 const parseRun = (args: string[]) => parseArgs({ args, options: runOptions, allowPositionals: true });
 type Options = ReturnType<typeof parseRun>["values"];
 
-function parseRunOptions(args: string[]): ReturnType<typeof parseRun> {
+export function parseRunOptions(args: string[]): ReturnType<typeof parseRun> {
   const known = Object.keys(runOptions).map((name) => `--${name}`);
   for (const arg of args) if (arg.startsWith("--")) oneOf("option", arg.split("=")[0], known);
   try {
@@ -365,27 +365,4 @@ function onSigint(): AbortSignal {
   const controller = new AbortController();
   process.once("SIGINT", () => controller.abort(new Error("interrupted")));
   return controller.signal;
-}
-
-/** What can be named. */
-export async function listNames(args: string[]): Promise<number> {
-  const { values } = parseRunOptions(args);
-  const width = Math.max(
-    ...[...Object.keys(benchmarks), ...Object.keys(ablations), ...Object.keys(methods)].map((name) => name.length),
-  );
-  const lines = (rows: [string, string][]) => rows.map(([name, text]) => `  ${name.padEnd(width)}  ${text}`).join("\n");
-  console.log(`benchmarks\n${lines(Object.values(benchmarks).map((b) => [b.name, b.about]))}`);
-  const variants = ({ variants }: Ablation) => variants.map((variant) => variant.name).join(", ");
-  console.log(`\nablations\n${lines(Object.values(ablations).map((a) => [a.name, `${a.question} (${variants(a)})`]))}`);
-  console.log(`\nmethods\n${lines(Object.values(methods).map((m) => [m.name, m.title]))}`);
-  const data = fromHere(values.data, "data");
-  const rows = datasetNames(data, values.split).map((name): [string, string] => {
-    const { classNames, train, val, test } = loadDataset(join(data, name), values.split);
-    return [
-      name,
-      `${classNames.length} classes; ${train.length} training, ${val.length} validation, ${test.length} test pictures`,
-    ];
-  });
-  console.log(`\ndatasets${values.split ? `, split ${values.split}` : ""}\n${lines(rows)}`);
-  return 0;
 }

@@ -7,15 +7,13 @@ import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Clip } from "../clip/model";
-import { drawFewShot, shortClasses } from "../datasets/fewShot";
-import { differsFromOfficial } from "../datasets/officialDraws";
+import { drawFewShot } from "../datasets/fewShot";
 import { stepsPerEpoch, testBatches, trainPictures } from "../datasets/pictures";
 import { baseNovel, type Dataset, type Item } from "../datasets/split";
 import { tf } from "../engine/tf";
 import { writeAtomic } from "../io/atomicWrite";
 import { canonical, type Json } from "../io/json";
 import { ensembleOf, type Method, type Params, type Settings, trainingSettings } from "../methods/method";
-import { plainName } from "../methods/prompts";
 import { methods } from "../methods/registry";
 import type { EpochResult } from "../results/store";
 import { loadState, saveState } from "../training/checkpoint";
@@ -25,6 +23,7 @@ import { UsageError } from "../util/errors";
 import { numericsVersion } from "../util/numerics";
 import type { Grid } from "./benchmark";
 import { accuracy, firstOfSameSentence, testBatch } from "./evaluate";
+import { dataNotes } from "./notes";
 import type { Job, JobContext, JobResult } from "./runner";
 
 export type TrainTestOptions = {
@@ -94,9 +93,11 @@ export function trainTestJob({ clip, subset = "test", perEpoch = false, row }: G
     .update(canonical({ ...trainingIdentity, ...trainingData, config: trainingSettings(method, config) }))
     .digest("hex")
     .slice(0, 12);
-  const training = method.trainable
-    ? { key, work: trainingWork(options, trainingSet(options).train.length).work }
-    : undefined;
+  const drawn = method.trainable || method.fit ? drawFewShot(source.dataset, source.shots, seed) : undefined;
+  const training =
+    method.trainable && drawn
+      ? { key, work: trainingWork(options, ofClasses(drawn, source.classes).train.length).work }
+      : undefined;
   return {
     identity: {
       benchmark,
@@ -115,7 +116,7 @@ export function trainTestJob({ clip, subset = "test", perEpoch = false, row }: G
     stored: methods[method.name] === method || method.version !== undefined,
     row: name,
     place: `${target.name} \u00b7 ${title} \u00b7 ${benchmark === "few-shot" ? `${source.shots} ${source.shots === 1 ? "shot" : "shots"} \u00b7 ` : ""}seed ${seed}`,
-    note: notesOf(options),
+    note: dataNotes(target, drawn && { dataset: source.dataset, shots: source.shots, seed, drawn }),
     training,
     testing: pictures * (method.trainable && perEpoch ? config.epochs / 3 + 1 : 1),
     suffices: (run) =>
@@ -124,11 +125,13 @@ export function trainTestJob({ clip, subset = "test", perEpoch = false, row }: G
   };
 }
 
+/** All classes of the few shots, or the base classes alone. */
+const ofClasses = (drawn: Dataset, classes: "all" | "base"): Dataset =>
+  classes === "base" ? baseNovel(drawn).base : drawn;
+
 /** The few shots of the training classes. */
-function trainingSet({ source: { dataset, classes, shots }, seed }: TrainTestOptions): Dataset {
-  const few = drawFewShot(dataset, shots, seed);
-  return classes === "base" ? baseNovel(few).base : few;
-}
+const trainingSet = ({ source: { dataset, classes, shots }, seed }: TrainTestOptions): Dataset =>
+  ofClasses(drawFewShot(dataset, shots, seed), classes);
 
 /** The work of a training: images passed through the encoders, weighted by cost. */
 function trainingWork(
@@ -138,37 +141,6 @@ function trainingWork(
   const steps = stepsPerEpoch(pictures, config.batch);
   const perStep = Math.min(config.batch, pictures) * trainingCost;
   return { steps, perStep, work: config.epochs * steps * perStep };
-}
-
-/** Remarks about the data that a reader of the results should know; undefined if there are none. */
-function notesOf(options: TrainTestOptions): string | undefined {
-  const { method, source, target, seed } = options;
-  const notes = [sameSentenceNote(target)];
-  if (method.trainable || method.fit) {
-    notes.push(shortageNote(source.dataset, source.shots));
-    notes.push(differsFromOfficial(drawFewShot(source.dataset, source.shots, seed), source.shots, seed));
-  }
-  return notes.filter((note) => note !== undefined).join("\n") || undefined;
-}
-
-/** A remark about classes whose names make the same sentence; undefined if there are none. */
-function sameSentenceNote({ name, classNames }: Dataset): string | undefined {
-  const firstOf = firstOfSameSentence(classNames);
-  const same = classNames.filter((_, label) => firstOf[label] !== label);
-  if (same.length === 0) return undefined;
-  const examples = same.slice(0, 3).map((className) => `"${plainName(className)}"`);
-  return (
-    `${name}: ${same.length} class names make the same sentence as another (${examples.join(", ")}), and the first of ` +
-    "them is predicted for the images of both; the accuracy with the two as one class is stored beside it (merged)"
-  );
-}
-
-/** A remark about the classes with fewer training images than `shots`; undefined if there are none. */
-function shortageNote(dataset: Dataset, shots: number): string | undefined {
-  const short = shortClasses(dataset, shots);
-  if (short.length === 0) return undefined;
-  const examples = short.slice(0, 3).map((c) => `${c.className} ${c.pictures}`);
-  return `${dataset.name}: ${short.length} classes have fewer than ${shots} training images (${examples.join(", ")}${short.length > 3 ? " ..." : ""})`;
 }
 
 async function trainAndTest(
