@@ -7,6 +7,7 @@ import { type Benchmark, configOf, type Row } from "../experiments/benchmark";
 import { trainTestJob } from "../experiments/trainAndEvaluate";
 import { type AccuracyScore, accuracyDifferences, fewShotTable } from "../results/accuracy";
 import { settingOf } from "../results/store";
+import { UsageError } from "../util/errors";
 
 /** The accuracies of runs for a table with a column for each number of shots. */
 export const scoresByShots = (rows: Row[]): AccuracyScore[] =>
@@ -29,8 +30,13 @@ export const fewShot: Benchmark = {
   transfers: false,
   sameClasses: true,
   jobs: (grid) =>
-    grid.datasets.flatMap((dataset) =>
-      grid.methods.flatMap((method) =>
+    grid.datasets.flatMap((dataset) => {
+      if (dataset.classNames.length < 2) {
+        throw new UsageError(
+          `${dataset.name} has one class, "${dataset.classNames[0]}": every prediction would be right; add a second class`,
+        );
+      }
+      return grid.methods.flatMap((method) =>
         (method.trainable || method.fit ? (grid.shots ?? [1, 2, 4, 8, 16]) : [0]).flatMap((shots) =>
           grid.seeds.map((seed) =>
             trainTestJob(grid, {
@@ -45,8 +51,8 @@ export const fewShot: Benchmark = {
             }),
           ),
         ),
-      ),
-    ),
+      );
+    }),
   tables(rows, named, paper) {
     const scores = scoresByShots(rows);
     return [fewShotTable(scores, named, paper), accuracyDifferences(scores, named)];

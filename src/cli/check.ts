@@ -8,6 +8,7 @@ import { findModel } from "../clip/findModel";
 import { checkModel } from "../clip/load";
 import { type CoopDataset, coopDataset, coopDatasets, missingLists } from "../datasets/coop";
 import { classFolders } from "../datasets/photoFolder";
+import { isTableName, listedSplit } from "../datasets/photoTable";
 import { type Dataset, listSplits, loadDataset } from "../datasets/split";
 import { firstOfSameSentence } from "../experiments/evaluate";
 import { identify, isPictureName, kindWords } from "../io/identify";
@@ -47,6 +48,7 @@ async function checkPath(name: string): Promise<Finding> {
     if (kind === "picture") return await checkPicture(place);
     if (kind === "safetensors" || kind === "torch") return checkTensorFile(place);
     if (kind === "json") return checkJson(place);
+    if (isTableName(place)) return checkTable(place);
     return unusable(`It is ${kindWords[kind]}.`);
   } catch (error) {
     return unusable(`${(error as Error).message}.`.replace(/\.\.$/, "."));
@@ -118,6 +120,16 @@ async function checkFolder(folder: string): Promise<Finding> {
     );
   }
   return unusable(`It is a folder of nothing that is known here: ${names.slice(0, 6).join(", ")}.`);
+}
+
+function checkTable(file: string): Finding {
+  const dataset = loadDataset(file);
+  const how = dataset.split === listedSplit ? "with parts" : "split at random (seed1; --split seed2 is another)";
+  return usable(
+    `It is a table of pictures, ${how}.`,
+    ...datasetFinding(dataset).lines,
+    `Use it with --data ${path.dirname(file)} --datasets ${path.basename(file)}`,
+  );
 }
 
 function datasetFinding({ name, classNames, train, val, test, template }: Dataset, record?: CoopDataset): Finding {

@@ -2,14 +2,26 @@
  * Datasets: labelled pictures in three parts, read in place from a folder with `images/` and split files
  * {"train": [[path, label, class name], ...], "val", "test"}, or from one of CoOp's fifteen (coop.ts). One folder may
  * hold several split files, split_<name>.json, each with another choice of what is trained on and what is tested.
+ * Pictures of one's own are a folder for each class (photoFolder.ts) or a CSV table (photoTable.ts).
  */
 import { createHash } from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
 import { contentHashes } from "../io/contentHash";
+import { pictureNames } from "../io/identify";
 import { oneOf, UsageError } from "../util/errors";
-import { type CoopDataset, coopDataset, coopDatasets, type Item, listFiles, missingLists, readLists } from "./coop";
-import { classFolders, photoLists } from "./photoFolder";
+import {
+  type CoopDataset,
+  coopDataset,
+  coopDatasets,
+  type Item,
+  type Lists,
+  listFiles,
+  missingLists,
+  readLists,
+} from "./coop";
+import { classFolders, photoLists, seedOf } from "./photoFolder";
+import { isTableName, splitOfTable, tableLists } from "./photoTable";
 
 export type { Item } from "./coop";
 
@@ -36,20 +48,28 @@ export const parts = ["train", "val", "test"] as const;
 /**
  * Reads a dataset in place. A folder with `images/` and `split_<name>.json` files has one split for each of them
  * ("renders" by default); a folder of one of the fifteen datasets of CoOp (coop.ts), under its name or that of its
- * folder, has its official split.
+ * folder, has its official split. A folder with a folder of pictures for each class, or a table of paths and class names
+ * (photos.csv), is split at random ("seed1" by default) unless the table names the parts ("lists").
  * @throws UsageError naming the splits or the datasets there are, or the file that is missing
  */
 export function loadDataset(folder: string, split?: string): Dataset {
+  if (isTableName(folder) && !fs.statSync(folder, { throwIfNoEntry: false })?.isDirectory()) {
+    const { lists, split: chosen } = tableLists(folder, split);
+    return photoDataset(path.dirname(folder), chosen, lists, folder);
+  }
   const record = coopDataset(path.basename(path.resolve(folder)));
   const coopFolder = record && path.join(path.dirname(folder), record.folder);
   if (record && coopFolder && missingLists(record, coopFolder).length === 0 && (split ?? coopSplit) === coopSplit) {
     return readCoop(record, coopFolder);
   }
   const splits = listSplits(folder);
-  if (splits.length === 0 && classFolders(folder).length > 0) return readPhotoFolder(folder, split);
+  if (splits.length === 0 && classFolders(folder).length > 0) {
+    const seed = seedOf(split ?? "seed1", folder);
+    return photoDataset(folder, split ?? "seed1", photoLists(folder, seed), folder);
+  }
   if (splits.length === 0) {
     throw new UsageError(
-      `${folder} has neither a split file (split_<name>.json) nor a folder of pictures for each class`,
+      `${folder} has neither a split file (split_<name>.json) nor a folder of pictures (${pictureNames}) for each class`,
     );
   }
   const chosen = split ?? (splits.includes("renders") || splits.length > 1 ? "renders" : splits[0]);
@@ -75,19 +95,13 @@ function readCoop(record: CoopDataset, folder: string): Dataset {
   return { ...makeDataset({ name, folder, split: coopSplit, ...lists }, source.digest(), where), template, paper };
 }
 
-/** Reads a folder with a folder of pictures for each class, split at random; `split` is "seed1", "seed2" ... */
-function readPhotoFolder(folder: string, split = "seed1"): Dataset {
-  const seed = /^seed(\d{1,9})$/.exec(split)?.[1];
-  if (seed === undefined) {
-    throw new UsageError(
-      `${folder} has no split file: its split is drawn, and named seed1, seed2 ...; "${split}" is not`,
-    );
-  }
-  const name = path.basename(path.resolve(folder));
-  const lists = photoLists(folder, Number(seed));
-  // There is no split file: the parts, labels and class names themselves go into the fingerprint.
+/**
+ * Pictures without a split file: the parts, labels and class names themselves go into the fingerprint. `place` is the
+ * folder or the table, whose name is that of the dataset.
+ */
+function photoDataset(folder: string, split: string, lists: Lists, place: string): Dataset {
   const source = JSON.stringify(lists, (key, value) => (key === "path" ? path.relative(folder, value) : value));
-  return makeDataset({ name, folder, split, ...lists }, source, folder);
+  return makeDataset({ name: path.basename(path.resolve(place)), folder, split, ...lists }, source, place);
 }
 
 /** The splits that a folder has, sorted. @throws UsageError naming the folders there are, if this one is not */
@@ -113,9 +127,16 @@ function isPhotoFolder(folder: string): boolean {
   return !fs.existsSync(path.join(folder, "images")) && classFolders(folder).length > 1;
 }
 
+/** Whether a file is a table of pictures that has this split (any, if none is named). */
+function hasSplit(table: string, split?: string): boolean {
+  if (!fs.statSync(table).isFile()) return false;
+  const own = splitOfTable(table);
+  return own !== undefined && (split === undefined || split === own || (own === "seed1" && split.startsWith("seed")));
+}
+
 /**
  * Names of the datasets of a data root: folders with pictures and a file of this split (any, if none is named), the
- * datasets of CoOp that are there, and folders with a folder of pictures for each class.
+ * datasets of CoOp that are there, folders with a folder of pictures for each class, and tables of pictures.
  * @throws UsageError where there is none
  */
 export function datasetNames(root: string, split?: string): string[] {
@@ -139,7 +160,8 @@ export function datasetNames(root: string, split?: string): string[] {
     split === undefined || split.startsWith("seed")
       ? fs.readdirSync(root).filter((name) => isPhotoFolder(path.join(root, name)))
       : [];
-  const names = [...chosen, ...coop.map(({ name }) => name), ...photoFolders];
+  const tables = fs.readdirSync(root).filter((name) => isTableName(name) && hasSplit(path.join(root, name), split));
+  const names = [...chosen, ...coop.map(({ name }) => name), ...photoFolders, ...tables];
   if (names.length > 0) return names;
   const splits = [...new Set([...splitsOf.values()].flat())];
   if (splits.length > 0 && split !== undefined) oneOf("split", split, splits);
@@ -220,7 +242,7 @@ function makeDataset(
  */
 export function baseNovel(dataset: Dataset): { base: Dataset; novel: Dataset } {
   const n = dataset.classNames.length;
-  if (n < 2) throw new Error(`${dataset.name} has ${n} class; base and novel need 2 or more`);
+  if (n < 2) throw new UsageError(`${dataset.name} has ${n} class; base and novel need 2 or more`);
   const middle = Math.ceil(n / 2);
   return { base: keepClasses(dataset, 0, middle), novel: keepClasses(dataset, middle, n) };
 }

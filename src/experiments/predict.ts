@@ -3,7 +3,7 @@ import fs from "node:fs";
 import path from "node:path";
 import type { Clip } from "../clip/model";
 import { tf } from "../engine/tf";
-import { isFileInside, isPictureName } from "../io/identify";
+import { isFileInside, isPictureName, pictureNames } from "../io/identify";
 import { decode, normalisePixels, testPicture } from "../io/preprocess";
 import type { Classifier } from "../methods/method";
 import { UsageError } from "../util/errors";
@@ -35,7 +35,7 @@ export function picturesOf(paths: string[], resolve: (name: string) => string): 
       .filter((relative) => isPictureName(relative) && isFileInside(path.join(place, relative), root))
       .sort();
     if (below.length === 0) {
-      throw new UsageError(`the folder ${place} has no picture (.jpg, .png, .bmp, .webp, .gif, .tif)`);
+      throw new UsageError(`the folder ${place} has no picture (${pictureNames})`);
     }
     return below.map((relative) => ({ name: path.join(name, relative), file: path.join(place, relative) }));
   });

@@ -37,6 +37,9 @@ export const kindWords: Record<FileKind, string> = {
 /** The magic number that torch pickled first, 0x1950a86a20f9469cfc6c, as it lies in a file. */
 const oldTorchMagic = Buffer.of(0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19);
 
+/** How the names of pictures end, in words. */
+export const pictureNames = ".jpg, .png, .bmp, .webp, .gif, .tif";
+
 /** Whether a file has the name of a picture that `decode` reads. */
 export const isPictureName = (name: string): boolean => /\.(jpe?g|png|bmp|webp|gif|tiff?)$/i.test(name);
 
@@ -51,7 +54,6 @@ export function identify(path: string): FileKind {
   const stats = statSync(path, { throwIfNoEntry: false });
   if (!stats) return "missing";
   if (stats.isDirectory()) return "folder";
-  if (stats.size === 0) return "empty";
   const bytes = Buffer.alloc(Math.min(512, stats.size));
   const file = openSync(path, "r");
   try {
@@ -59,7 +61,14 @@ export function identify(path: string): FileKind {
   } finally {
     closeSync(file);
   }
+  return identifyBytes(bytes, stats.size);
+}
+
+/** What a file of `size` bytes is that begins with these. */
+export function identifyBytes(bytes: Buffer, size: number): FileKind {
+  if (size === 0) return "empty";
   const text = bytes
+    .subarray(0, 512)
     .toString("latin1")
     .replace(/^\xef\xbb\xbf/, "")
     .trimStart();
@@ -73,7 +82,7 @@ export function identify(path: string): FileKind {
   if (text.startsWith("RIFF") && text.slice(8, 12) === "WEBP") return "picture";
   if (starts(bytes, 0x42, 0x4d) || text.startsWith("II*\0") || text.startsWith("MM\0*")) return "picture";
   if (starts(bytes, 0x1f, 0x8b) || text.startsWith("BZh") || text.startsWith("7z\xbc\xaf")) return "archive";
-  if (bytes.length > 8 && bytes[8] === 0x7b && bytes.readBigUInt64LE(0) < BigInt(stats.size)) return "safetensors";
+  if (bytes.length > 8 && bytes[8] === 0x7b && bytes.readBigUInt64LE(0) < BigInt(size)) return "safetensors";
   if (/^[{["]/.test(text)) return "json";
   return "unknown";
 }

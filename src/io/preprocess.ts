@@ -6,6 +6,7 @@
 import { readFile } from "node:fs/promises";
 import { decode as decodeBmpAbgr } from "bmp-ts";
 import sharp from "sharp";
+import { type FileKind, identifyBytes, kindWords } from "./identify";
 import { type Box, cut, type Filter, type Picture, resize, whole } from "./resample";
 
 /** What a model's preprocessor_config.json asks for. */
@@ -103,13 +104,15 @@ const clipStd = [0.26862954, 0.26130258, 0.27577711];
  * errors where they are for Pillow (cut short), and are not where Pillow ignores it (stray bytes).
  */
 export async function decode(file: string | Buffer): Promise<Picture> {
+  let kind: FileKind = "unknown";
   try {
     const bytes = typeof file === "string" ? await readFile(file) : file;
+    kind = identifyBytes(bytes, bytes.length);
     return bytes.subarray(0, 2).toString("latin1") === "BM" ? decodeBmp(bytes) : await decodeOther(bytes);
   } catch (error) {
-    throw new Error(
-      `${typeof file === "string" ? file : "picture"}: cannot be read as a picture (${(error as Error).message})`,
-    );
+    // An HTML page under the name of a picture, say: that explains more than what the decoder missed in it.
+    const reason = kind === "picture" || kind === "unknown" ? (error as Error).message : `it is ${kindWords[kind]}`;
+    throw new Error(`${typeof file === "string" ? file : "picture"}: cannot be read as a picture (${reason})`);
   }
 }
 

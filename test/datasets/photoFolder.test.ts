@@ -4,7 +4,14 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { baseToNovelJobs } from "../../src/benchmarks/baseToNovel";
+import { fewShot } from "../../src/benchmarks/fewShot";
+import type { Clip } from "../../src/clip/model";
+import { undecodable } from "../../src/datasets/checkPictures";
+import { testBatches, trainPictures } from "../../src/datasets/pictures";
 import { datasetNames, loadDataset } from "../../src/datasets/split";
+import { readPreprocess } from "../../src/io/preprocess";
+import { methods } from "../../src/methods/registry";
 
 const root = mkdtempSync(join(tmpdir(), "photos-"));
 const photos = join(root, "photos");
@@ -24,11 +31,14 @@ beforeAll(async () => {
   mkdirSync(join(photos, "empty"));
   copyFileSync("test/pictures/rgb.png", join(root, "outside.png"));
   symlinkSync(join(root, "outside.png"), join(photos, "ant", "link.png"));
+  symlinkSync(join(root, "single", "two"), join(photos, "linked folder"));
+  writeFileSync(join(photos, "ant", "._0.png"), "what macOS writes beside a file on other disks");
+  await write(join(photos, ".thumbnails"), 2);
 });
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 
 describe("a folder of photos", () => {
-  it("is split by random.shuffle into 50, 20 and 30 %, without empty folders and links that lead out", () => {
+  it("is split by random.shuffle into 50, 20 and 30 %, without empty and hidden folders and links that lead out", () => {
     const { train, val, test, classNames, split } = loadDataset(photos);
     expect([classNames, split]).toEqual([["ant", "big_bee"], "seed1"]);
     const of = (items: typeof train, label: number) =>
@@ -63,7 +73,75 @@ describe("a folder of photos", () => {
     rmSync(join(photos, "classnames.txt"));
   });
 
+  it("finds the folder of a line of classnames.txt whose name has spaces or composed accents", async () => {
+    const folder = join(root, "spelled");
+    for (const name of ["bee", "bee eater", "cafe\u0301"]) await write(join(folder, name), 2);
+    writeFileSync(join(folder, "classnames.txt"), "\ufeffbee eater European bee-eater\r\ncaf\u00e9\tcoffee house\r\n");
+    expect(loadDataset(folder).classNames).toEqual(["bee", "European bee-eater", "coffee house"]);
+    writeFileSync(join(folder, "classnames.txt"), "bee honey bee\nbee eater  \n");
+    expect(() => loadDataset(folder)).toThrow(/line 2: no class name follows the folder "bee eater"/);
+  });
+
+  it("takes folder names of any characters, in Python's order", async () => {
+    const folder = join(root, "odd");
+    // sorted() of Python 3; JavaScript's sort() puts the last before the one above it.
+    const names = ['$& it\'s "odd", <b>', "cafe\u0301", "\u6c49\u5b57", "\uff5e", "\u{1f363}"];
+    for (const name of names) await write(join(folder, name), 2);
+    expect(loadDataset(folder).classNames).toEqual(names);
+  });
+
+  it("of one class loads, and neither benchmark runs on it", async () => {
+    const folder = join(root, "alone");
+    await write(join(folder, "ant"), 4);
+    const dataset = loadDataset(folder);
+    const grid = { clip: {} as Clip, datasets: [dataset], methods: [methods.clip], seeds: [1] };
+    expect(() => baseToNovelJobs(grid)).toThrow("alone has 1 class; base and novel need 2 or more");
+    expect(() => fewShot.jobs(grid)).toThrow('alone has one class, "ant": every prediction would be right');
+  });
+
+  it("without a picture says what it needs", () => {
+    mkdirSync(join(root, "bare", "ant"), { recursive: true });
+    writeFileSync(join(root, "bare", "ant", "notes.txt"), "");
+    expect(() => loadDataset(join(root, "bare"))).toThrow(/bare has neither a split file .* nor a folder of pictures/);
+  });
+
   it("refuses a class of one picture", () => {
     expect(() => loadDataset(join(root, "single"))).toThrow(/one has 1 picture: a class needs 2 or more/);
+  });
+});
+
+describe("pictures of any size and kind", () => {
+  const one = (path: string) => [{ path, label: 0, className: "ant" }];
+
+  it.each([
+    ["huge", 12_000, 9000],
+    ["tiny", 1, 1],
+    ["a line", 1, 700],
+  ])("%s: tested and trained on", async (name, width, height) => {
+    const path = join(root, `${name}.png`);
+    const background = { r: 255, g: 0, b: 0 };
+    await sharp({ create: { width, height, channels: 3, background } })
+      .png()
+      .toFile(path);
+    const preprocess = readPreprocess({ size: 32, crop_size: 32 }, "test");
+    const red = preprocess.table[255];
+    for await (const { pixels } of testBatches(one(path), preprocess, 4)) {
+      expect([pixels.length, pixels[0], pixels[1023]]).toEqual([3 * 32 * 32, red, red]);
+    }
+    for await (const { pixels } of trainPictures(one(path), preprocess, { batch: 4, seed: 1 }).epoch(1)) {
+      expect([pixels.length, pixels[0], pixels[1023]]).toEqual([3 * 32 * 32, red, red]);
+    }
+  });
+
+  it("a file that is none, under the name of a picture, is named with what it is", async () => {
+    const folder = join(root, "downloads");
+    await write(join(folder, "ant"), 3);
+    writeFileSync(join(folder, "ant", "8.jpg"), "<!DOCTYPE html><title>Log in</title>");
+    writeFileSync(join(folder, "ant", "9.jpg"), "");
+    const found = await undecodable(loadDataset(folder), undefined, join(root, "cache"));
+    expect(found.map(({ path, reason }) => [basename(path), reason])).toEqual([
+      ["8.jpg", expect.stringContaining("it is an HTML page, not the file itself")],
+      ["9.jpg", expect.stringContaining("it is an empty file")],
+    ]);
   });
 });
