@@ -10,7 +10,7 @@ import type { Clip } from "../../src/clip/model";
 import { undecodable } from "../../src/datasets/checkPictures";
 import { testBatches, trainPictures } from "../../src/datasets/pictures";
 import { datasetNames, loadDataset } from "../../src/datasets/split";
-import { readPreprocess } from "../../src/io/preprocess";
+import { type PixelBatch, readPreprocess } from "../../src/io/preprocess";
 import { methods } from "../../src/methods/registry";
 
 const root = mkdtempSync(join(tmpdir(), "photos-"));
@@ -111,26 +111,32 @@ describe("a folder of photos", () => {
 });
 
 describe("pictures of any size and kind", () => {
-  const one = (path: string) => [{ path, label: 0, className: "ant" }];
-
-  it.each([
-    ["huge", 12_000, 9000],
-    ["tiny", 1, 1],
-    ["a line", 1, 700],
-  ])("%s: tested and trained on", async (name, width, height) => {
+  const preprocess = readPreprocess({ size: 32, crop_size: 32 }, "test");
+  const redPicture = async (name: string, width: number, height: number) => {
     const path = join(root, `${name}.png`);
     const background = { r: 255, g: 0, b: 0 };
     await sharp({ create: { width, height, channels: 3, background } })
-      .png()
+      .png({ compressionLevel: 1 })
       .toFile(path);
-    const preprocess = readPreprocess({ size: 32, crop_size: 32 }, "test");
+    return [{ path, label: 0, className: "ant" }];
+  };
+  const expectRed = async (batches: AsyncIterable<PixelBatch> | Iterable<PixelBatch>) => {
     const red = preprocess.table[255];
-    for await (const { pixels } of testBatches(one(path), preprocess, 4)) {
+    for await (const { pixels } of batches)
       expect([pixels.length, pixels[0], pixels[1023]]).toEqual([3 * 32 * 32, red, red]);
-    }
-    for await (const { pixels } of trainPictures(one(path), preprocess, { batch: 4, seed: 1 }).epoch(1)) {
-      expect([pixels.length, pixels[0], pixels[1023]]).toEqual([3 * 32 * 32, red, red]);
-    }
+  };
+
+  it.each([
+    ["huge", 12_000, 9000],
+    ["a point", 1, 1],
+    ["a line", 1, 700],
+  ])("%s becomes what the model sees", async (name, width, height) => {
+    await expectRed(testBatches(await redPicture(name, width, height), preprocess, 4));
+  });
+
+  it("a point is cropped for training, too", async () => {
+    const { epoch } = trainPictures(await redPicture("point", 1, 1), preprocess, { batch: 4, seed: 1 });
+    await expectRed(epoch(1));
   });
 
   it("a file that is none, under the name of a picture, is named with what it is", async () => {
