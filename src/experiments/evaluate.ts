@@ -18,11 +18,11 @@ export const testBatch = 100;
  * Images per forward pass. It is below `testBatch` for a large model, so that the largest array of a block takes at
  * most 64 MB; larger batches are no faster.
  */
-const imagesPerPass = ({ image }: Clip): number =>
+export const imagesPerPass = ({ image }: Clip): number =>
   Math.max(1, Math.min(testBatch, Math.floor(2 ** 22 / (image.positions.shape[0] * image.width))));
 
 /** Returns to the event loop once, so that timers, signal handlers and displays can run. */
-const yieldToEventLoop = () => new Promise((resolve) => setImmediate(resolve));
+export const yieldToEventLoop = () => new Promise((resolve) => setImmediate(resolve));
 
 /** For each class the first class whose name makes the same sentence: itself, unless a name occurs before. */
 export function firstOfSameSentence(classNames: string[]): number[] {

@@ -1,12 +1,12 @@
-/** Class probabilities of single pictures: softmax over the logits of a classifier (CLIP, section 3.1.2). */
+/** Class probabilities of single pictures without labels, as a user names them. */
 import fs from "node:fs";
 import path from "node:path";
 import type { Clip } from "../clip/model";
-import { tf } from "../engine/tf";
 import { isFileInside, isPictureName, pictureNames } from "../io/identify";
 import { decode, normalisePixels, testPicture } from "../io/preprocess";
 import type { Classifier } from "../methods/method";
 import { UsageError } from "../util/errors";
+import { classProbabilities } from "./predictions";
 
 /** The probabilities of a picture by class name, or the reason why it has none. */
 export type Prediction = { picture: string; probabilities?: Record<string, number>; error?: string };
@@ -68,28 +68,18 @@ export async function predict(
       }),
     );
     const decoded = part.flatMap((one) => ("pixels" in one && one.pixels ? [one.pixels] : []));
-    const rows = decoded.length > 0 ? probabilities(classifier, decoded, [height, width]) : [];
+    const pixels = new Float32Array(decoded.length * size);
+    for (const [k, one] of decoded.entries()) pixels.set(one, k * size);
+    const rows = decoded.length > 0 ? classProbabilities(classifier, pixels, clip.preprocess.output) : [];
     for (const { picture, ...one } of part) {
       if ("error" in one) predictions.push({ picture, error: one.error });
       else {
-        const row = rows.shift() as number[];
-        predictions.push({ picture, probabilities: Object.fromEntries(classNames.map((name, c) => [name, row[c]])) });
+        const [{ probabilities }] = rows.splice(0, 1);
+        const named = classNames.map((name, c): [string, number] => [name, probabilities[c]]);
+        predictions.push({ picture, probabilities: Object.fromEntries(named) });
       }
     }
     progress(Math.min(from + batch, pictures.length));
   }
   return predictions;
-}
-
-function probabilities(classifier: Classifier, decoded: Float32Array[], [height, width]: [number, number]): number[][] {
-  return tf.tidy(() => {
-    const all = new Float32Array(decoded.length * decoded[0].length);
-    for (const [k, one] of decoded.entries()) all.set(one, k * one.length);
-    const pixels = tf.tensor4d(all, [decoded.length, 3, height, width]);
-    const rows = tf.softmax(classifier.logits(pixels)).arraySync() as number[][];
-    if (rows.some((row) => row.some((value) => !Number.isFinite(value)))) {
-      throw new Error("the model gives logits that are not finite: its files, or the prompts, are damaged");
-    }
-    return rows;
-  });
 }

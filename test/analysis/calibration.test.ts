@@ -1,0 +1,106 @@
+/** Predictions of a dataset, their calibration, and the most confident mistakes. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { calibration, mostConfidentMistakes } from "../../src/analysis/calibration";
+import { disposeClip, loadClip } from "../../src/clip/load";
+import type { Clip } from "../../src/clip/model";
+import { type Dataset, loadDataset } from "../../src/datasets/split";
+import { tf } from "../../src/engine/tf";
+import { accuracy } from "../../src/experiments/evaluate";
+import { type PicturePrediction, predictDataset } from "../../src/experiments/predictions";
+import type { Classifier } from "../../src/methods/method";
+import { methods } from "../../src/methods/registry";
+import { seeded } from "../../src/util/random";
+import { drawShapes } from "../shapes";
+
+const root = mkdtempSync(join(tmpdir(), "calibration-"));
+let clip: Clip;
+let dataset: Dataset;
+let classifier: Classifier;
+beforeAll(async () => {
+  await drawShapes(join(root, "shapes"));
+  dataset = loadDataset(join(root, "shapes"));
+  clip = await loadClip("weights/mini-clip");
+  const config = { zeroShotTemplates: ["a photo of a {}."] };
+  classifier = methods.clip.classify({ clip, classNames: dataset.classNames, config, seed: 1 }, {});
+});
+afterAll(() => {
+  classifier.dispose();
+  disposeClip(clip);
+  rmSync(root, { recursive: true, force: true });
+});
+
+describe("predictions of a dataset", () => {
+  it("are those that the accuracy counts, picture by picture, and keep no tensor", async () => {
+    const tensors = tf.memory().numTensors;
+    const done: number[] = [];
+    const predictions = await predictDataset(clip, classifier, dataset.test, (count) => done.push(count));
+    expect(tf.memory().numTensors).toBe(tensors);
+    expect(done.at(-1)).toBe(dataset.test.length);
+    expect(predictions.map(({ path, label }) => [path, label])).toEqual(
+      dataset.test.map(({ path, label }) => [path, label]),
+    );
+    for (const { probabilities, predicted } of predictions) {
+      expect(probabilities.reduce((a, b) => a + b)).toBeCloseTo(1, 5);
+      expect(probabilities[predicted]).toBe(Math.max(...probabilities));
+    }
+    const each = dataset.classNames.map((_, label) => label);
+    const { exact } = await accuracy(classifier, dataset.test, clip, each);
+    expect(calibration(predictions).accuracy).toBeCloseTo(exact, 10);
+  });
+
+  it("are an error where a logit is not finite, whatever the softmax makes of it", async () => {
+    const damaged = { ...classifier, logits: () => tf.tensor2d([[1, Number.NEGATIVE_INFINITY]]) };
+    await expect(predictDataset(clip, damaged, dataset.test.slice(0, 1))).rejects.toThrow("logits that are not finite");
+  });
+});
+
+/** A picture that is predicted as class 0 with this confidence. */
+const prediction = (confidence: number, right: boolean, path = "a.png"): PicturePrediction => ({
+  path,
+  label: right ? 0 : 1,
+  predicted: 0,
+  probabilities: Float32Array.of(confidence, 1 - confidence),
+});
+
+describe("calibration", () => {
+  it("has the error of equation 3, computed picture by picture", () => {
+    const random = seeded("calibration");
+    const predictions = Array.from({ length: 500 }, () => prediction(random.uniform(), random.uniform() < 0.6));
+    // The definition, without bins as records: each picture adds |acc(B) - conf(B)| / n of the pictures B of its bin.
+    const confidences = predictions.map(({ probabilities }) => probabilities[0]);
+    const gaps = confidences.map((confidence) => {
+      const bin = Math.ceil(confidence * 15);
+      const inside = predictions.filter((_, k) => Math.ceil(confidences[k] * 15) === bin);
+      const right = inside.map(({ label }): number => (label === 0 ? 1 : 0));
+      const mean = (values: number[]) => values.reduce((a, b) => a + b, 0) / values.length;
+      return Math.abs(mean(right) - mean(inside.map(({ probabilities }) => probabilities[0])));
+    });
+    const expected = (100 * gaps.reduce((a, b) => a + b, 0)) / 500;
+    expect(expected).toBeGreaterThan(10);
+    expect(calibration(predictions).ece).toBeCloseTo(expected, 8);
+  });
+
+  it("puts a confidence on an edge into the bin below, 0 into the first", () => {
+    const { bins, confidence, accuracy } = calibration(
+      [0, 0.25, 0.5, 0.75, 1].map((value) => prediction(value, value > 0.6)),
+      4,
+    );
+    expect(bins.map(({ low, high, count }) => [low, high, count])).toEqual([
+      [0, 25, 2],
+      [25, 50, 1],
+      [50, 75, 1],
+      [75, 100, 1],
+    ]);
+    expect([confidence, accuracy]).toEqual([50, 40]);
+    expect(() => calibration([prediction(Number.NaN, true)])).toThrow("a.png: a probability lies between 0 and 1");
+    expect(() => calibration([])).toThrow("no predictions");
+  });
+
+  it("lists the most confident mistakes", () => {
+    const predictions = [0.6, 0.9, 0.7, 0.8].map((value, k) => prediction(value, value === 0.9, `${k}`));
+    expect(mostConfidentMistakes(predictions, 2).map(({ path }) => path)).toEqual(["3", "2"]);
+  });
+});
