@@ -5,6 +5,7 @@
 
 // Analysis: what training did to features, attention and predictions.
 export { imageAttention, promptShares } from "./analysis/attention";
+export { calibration, mostConfidentMistakes } from "./analysis/calibration";
 export { anglesOf, batchOf, confusionOf, firstBatch, termsOf, termsTable } from "./analysis/diagnostics";
 export { distances, pathOf, withParams } from "./analysis/trajectory";
 // Benchmarks and ablations: the runs of a grid, and their scores and tables.
@@ -27,11 +28,14 @@ export { baseNovel, datasetNames, loadDataset, trainableDatasets } from "./datas
 // The engine.
 export type { Tensor, Tensor2D } from "./engine/tf";
 export { engineLine, startEngine, tf } from "./engine/tf";
-// Runs.
+// Runs, and predictions of single pictures.
+export type { PicturePrediction } from "./experiments/predictions";
+export { predictDataset } from "./experiments/predictions";
 export { storedRuns } from "./experiments/runner";
 // Figures: plain Plotly records, drawn by `show` and written by `saveFigure`.
 export { anglesFigure, attentionFigure, confusionFigure, gpaFigure, termsFigure } from "./figures/analysis";
 export { baseNovelFigure } from "./figures/baseNovel";
+export { calibrationFigure } from "./figures/calibration";
 export { choiceFigure } from "./figures/choice";
 export { costFigure } from "./figures/cost";
 export { fewShotFigure } from "./figures/fewShot";
@@ -52,7 +56,7 @@ export { host, objective, promptLearner } from "./methods/promptLearner";
 export { methods } from "./methods/registry";
 // Cells: running, progress, showing.
 export { attentionMaps } from "./notebook/attentionMaps";
-export { pictureGrid } from "./notebook/pictures";
+export { mistakesGrid, pictureGrid } from "./notebook/pictures";
 export { runNotebookGrid } from "./notebook/profile";
 export { runInCell } from "./notebook/run";
 export { show } from "./notebook/show";

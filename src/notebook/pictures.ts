@@ -1,24 +1,37 @@
-/** Pictures for notebooks: samples of a dataset, and PNGs of interactive figures for viewers that run no scripts. */
+/**
+ * Pictures for notebooks: samples of a dataset, wrongly predicted pictures, and PNGs of interactive figures for viewers
+ * that run no scripts.
+ */
 
 import { readFileSync } from "node:fs";
 import sharp from "sharp";
+import { mostConfidentMistakes } from "../analysis/calibration";
 import type { Dataset, Item } from "../datasets/split";
+import type { PicturePrediction } from "../experiments/predictions";
 import { withPainter } from "../figures/save";
 import type { Figure } from "../figures/style";
 import { writeAtomic } from "../io/atomicWrite";
+import { decode } from "../io/preprocess";
+import { plainName } from "../methods/prompts";
 import { escapeHtml } from "../util/escape";
 import type { Html } from "./show";
 
 const side = 56; // pixels of one picture
 const gap = 4;
+const mistakeSide = 112; // pixels of one wrongly predicted picture
+
+/** The middle of a picture as the models see it (no rotation by EXIF, alpha dropped), as a square PNG. */
+async function thumbnail(file: string, size: number): Promise<Buffer> {
+  const { data, width, height } = await decode(file);
+  return sharp(data, { raw: { width, height, channels: 3 } })
+    .resize(size, size, { fit: "cover" })
+    .png()
+    .toBuffer();
+}
 
 /** One JPEG with the pictures side by side, each resized to a square. */
 async function strip(items: Item[]): Promise<Buffer> {
-  const pictures = await Promise.all(
-    items.map((item) =>
-      sharp(item.path).flatten({ background: "#ffffff" }).resize(side, side, { fit: "cover" }).toBuffer(),
-    ),
-  );
+  const pictures = await Promise.all(items.map((item) => thumbnail(item.path, side)));
   const width = items.length * (side + gap) - gap;
   const layers = pictures.map((input, k) => ({ input, left: k * (side + gap), top: 0 }));
   return sharp({ create: { width, height: side, channels: 3, background: "#ffffff" } })
@@ -63,6 +76,41 @@ export async function pictureGrid(base: Dataset, novel: Dataset, classes = 5, pe
   const html = `<table><tr style="background:none">${cells.join("")}</tr></table>`;
   const namesOf = (dataset: Dataset) => dataset.classNames.slice(0, classes).join(", ");
   return { html, text: `${base.name}: base classes such as ${namesOf(base)}; novel classes such as ${namesOf(novel)}` };
+}
+
+/**
+ * The pictures that are predicted wrongly with the highest confidence, each with "true / predicted, confidence".
+ * @param classNames those that the predictions number
+ */
+export async function mistakesGrid(
+  predictions: PicturePrediction[],
+  classNames: string[],
+  count = 12,
+  columns = 6,
+): Promise<Html> {
+  const wrong = predictions.filter(({ label, predicted }) => label !== predicted).length;
+  const summary = `${wrong} of ${predictions.length} pictures are predicted wrongly`;
+  const mistakes = mostConfidentMistakes(predictions, count);
+  const captions = mistakes.map(({ label, predicted, probabilities }) => {
+    const [is, called] = [label, predicted].map((c) => plainName(classNames[c]));
+    return `${is} / ${called}, ${(100 * probabilities[predicted]).toFixed(0)} %`;
+  });
+  const style = `padding:4px;background:none;text-align:left;vertical-align:top;white-space:normal;width:${mistakeSide}px`;
+  const cells = await Promise.all(
+    mistakes.map(async ({ path }, k) => {
+      const source = `data:image/png;base64,${(await thumbnail(path, mistakeSide)).toString("base64")}`;
+      const caption = escapeHtml(captions[k]);
+      return `<td style="${style}"><img alt="${caption}" title="${escapeHtml(path)}" src="${source}"><br>${caption}</td>`;
+    }),
+  );
+  const rows = Array.from(
+    { length: Math.ceil(cells.length / columns) },
+    (_, row) => `<tr style="background:none">${cells.slice(row * columns, (row + 1) * columns).join("")}</tr>`,
+  );
+  const heading = mistakes.length > 0 ? `${summary}; the most confident (true / predicted, confidence):` : summary;
+  const table = rows.length > 0 ? `<table style="border-collapse:collapse">${rows.join("")}</table>` : "";
+  const html = `<b>${heading}</b>${table}`;
+  return { html, text: [heading, ...captions].join("\n") };
 }
 
 type Output = { data?: Record<string, unknown> };

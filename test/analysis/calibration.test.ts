@@ -12,6 +12,7 @@ import { accuracy } from "../../src/experiments/evaluate";
 import { type PicturePrediction, predictDataset } from "../../src/experiments/predictions";
 import type { Classifier } from "../../src/methods/method";
 import { methods } from "../../src/methods/registry";
+import { mistakesGrid } from "../../src/notebook/pictures";
 import { seeded } from "../../src/util/random";
 import { drawShapes } from "../shapes";
 
@@ -102,5 +103,28 @@ describe("calibration", () => {
   it("lists the most confident mistakes", () => {
     const predictions = [0.6, 0.9, 0.7, 0.8].map((value, k) => prediction(value, value === 0.9, `${k}`));
     expect(mostConfidentMistakes(predictions, 2).map(({ path }) => path)).toEqual(["3", "2"]);
+  });
+});
+
+describe("the grid of mistakes", () => {
+  it("shows the most confident ones with escaped names, whatever the format of the picture", async () => {
+    const predictions = [
+      prediction(0.6, false, "test/pictures/24-bit.bmp"),
+      prediction(0.9, true, "test/pictures/rgb.png"),
+      prediction(0.8, false, "test/pictures/grey.jpg"),
+    ];
+    const { html, text } = await mistakesGrid(predictions, ["<b>tea", "hot_dog"]);
+    expect(text.split("\n")).toEqual([
+      "2 of 3 pictures are predicted wrongly; the most confident (true / predicted, confidence):",
+      "hot dog / <b>tea, 80 %",
+      "hot dog / <b>tea, 60 %",
+    ]);
+    expect([html.match(/<img/g)?.length, html.match(/<b>tea/)]).toEqual([2, null]);
+  });
+
+  it("says that there is none", async () => {
+    const { html, text } = await mistakesGrid([prediction(0.9, true)], ["ant", "bee"]);
+    expect(text).toBe("0 of 1 pictures are predicted wrongly");
+    expect(html).not.toContain("<img");
   });
 });

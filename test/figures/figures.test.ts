@@ -1,6 +1,8 @@
 import { describe, expect, it } from "vitest";
 
+import { calibration } from "../../src/analysis/calibration";
 import { baseNovelFigure } from "../../src/figures/baseNovel";
+import { calibrationFigure } from "../../src/figures/calibration";
 import { forgettingFigure } from "../../src/figures/forgetting";
 import { saveFigure } from "../../src/figures/save";
 import { settingFigure } from "../../src/figures/setting";
@@ -60,12 +62,27 @@ describe("figures", () => {
   const setting = () =>
     settingFigure({ title: "Setting", axis: "tokens", series, chosen: { at: 2, label: "paper" } }, scores);
 
+  // 60 pictures of confidences from 30 to 97 %, of which CLIP is as often right as it is confident, IVLP less often.
+  const confidences = Array.from({ length: 60 }, (_, k) => 0.3 + (0.67 * k) / 59);
+  const reliability = () =>
+    calibrationFigure(
+      "Calibration",
+      methods.slice(0, 2).map((method, m) => {
+        const predictions = confidences.map((confidence, k) => {
+          const label = ((k * 37) % 60) / 60 < confidence - 0.2 * m ? 0 : 1;
+          return { path: `${k}`, label, predicted: 0, probabilities: Float32Array.of(confidence, 1 - confidence) };
+        });
+        return { method, calibration: calibration(predictions, 10) };
+      }),
+    );
+
   it("look like their drawings in snapshots/", async () => {
     await expectDrawings({
       baseNovel: baseNovelFigure(scores, methods, loadPaper()),
       forgetting: forgettingFigure(runs, methods.slice(1), methods[0]),
       variants: variants(),
       setting: setting(),
+      calibration: reliability(),
     });
   });
 
@@ -99,6 +116,16 @@ describe("figures", () => {
     expect((figure.layout.xaxis as any).ticktext).toEqual(["0.5", "1", "2", "4"]);
   });
 
+  it("of calibration: a point for each bin that has pictures, the error in the legend, the number of pictures", () => {
+    const { data, alt } = reliability();
+    const [points, bars] = data as any[];
+    expect([points.x.length, bars.x.length]).toEqual([7, 10]);
+    expect(points.name).toMatch(/^CLIP, ECE \d+\.\d %$/);
+    expect(points.customdata[0]).toEqual(["confidence 30 to 40 %", "n = 9 of 60 pictures"]);
+    expect(bars.y.reduce((a: number, b: number) => a + b)).toBeCloseTo(100, 8);
+    expect(alt).toMatch(/IVLP \d+\.\d \(accuracy \d+\.\d, mean confidence 63\.5, 60 pictures\)/);
+  });
+
   it("have one colour per method", () => {
     const names = Object.keys(registry);
     expect(new Set(names.map((name) => colourOf(name))).size).toBe(names.length);
@@ -111,6 +138,7 @@ describe("figures", () => {
     );
     expect(() => baseNovelFigure([], methods, loadPaper())).toThrow("no run of clip, ivlp, promptsrc");
     expect(() => variantsFigure("All", [], methods)).toThrow("no run of clip, ivlp, promptsrc");
+    expect(() => calibrationFigure("Calibration", [])).toThrow("no calibration to draw");
     await expect(saveFigure(baseNovelFigure(scores, methods, loadPaper()), "figure.jpg")).rejects.toThrow(
       "end the name in .svg or .png",
     );
