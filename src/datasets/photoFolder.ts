@@ -45,8 +45,9 @@ function classNamesOf(folder: string, folders: string[]): string[] {
   const file = path.join(folder, spelling);
   if (!fs.existsSync(file)) return folders;
   const names = new Map<string, string>();
-  // A folder's name may begin with that of another ("bee", "bee eater"): the longest that fits is meant. macOS may store
-  // the accents of a folder's name as characters of their own, which editors do not write: both are composed (NFC).
+  // A folder's name may begin with that of another ("bee", "bee eater"): the longest that fits is meant. macOS may
+  // store the accents of a folder's name as characters of their own, which editors do not write: both are composed
+  // (NFC).
   const longestFirst = folders
     .map((name) => ({ name, composed: name.normalize("NFC") }))
     .sort((a, b) => b.composed.length - a.composed.length);

@@ -55,9 +55,8 @@ function readRows(file: string): { rows: Row[]; hasParts: boolean } {
   const names = header?.record ?? [];
   const isKnown = names.every((name) => (columns as readonly string[]).includes(name));
   if (!isKnown || !names.includes("path") || !names.includes("label") || new Set(names).size < names.length) {
-    throw new UsageError(
-      `${file}, line ${header?.line ?? 1}: expected the header path,label or path,label,part; it is "${names.join(",")}"`,
-    );
+    const where = `${file}, line ${header?.line ?? 1}`;
+    throw new UsageError(`${where}: expected the header path,label or path,label,part; it is "${names.join(",")}"`);
   }
   const folder = path.dirname(file);
   const root = fs.realpathSync(folder);
@@ -67,7 +66,7 @@ function readRows(file: string): { rows: Row[]; hasParts: boolean } {
     const where = `${file}, line ${line}`;
     if (record.length !== names.length) {
       throw new UsageError(
-        `${where}: ${record.length} fields under a header of ${names.length}; a field with a comma needs quotes, "a, b"`,
+        `${where}: ${record.length} fields under a header of ${names.length}; a field with a comma needs quotes`,
       );
     }
     const row = {

@@ -48,8 +48,8 @@ export const parts = ["train", "val", "test"] as const;
 /**
  * Reads a dataset in place. A folder with `images/` and `split_<name>.json` files has one split for each of them
  * ("renders" by default); a folder of one of the fifteen datasets of CoOp (coop.ts), under its name or that of its
- * folder, has its official split. A folder with a folder of pictures for each class, or a table of paths and class names
- * (photos.csv), is split at random ("seed1" by default) unless the table names the parts ("lists").
+ * folder, has its official split. A folder with a folder of pictures for each class, or a table of paths and class
+ * names (photos.csv), is split at random ("seed1" by default) unless the table names the parts ("lists").
  * @throws UsageError naming the splits or the datasets there are, or the file that is missing
  */
 export function loadDataset(folder: string, split?: string): Dataset {
@@ -69,7 +69,8 @@ export function loadDataset(folder: string, split?: string): Dataset {
   }
   if (splits.length === 0) {
     throw new UsageError(
-      `${folder} has neither a split file (split_<name>.json) nor a folder of pictures (${pictureNames}) for each class`,
+      `${folder} has neither a split file (split_<name>.json) nor a folder of pictures for each class ` +
+        `(${pictureNames})`,
     );
   }
   const chosen = split ?? (splits.includes("renders") || splits.length > 1 ? "renders" : splits[0]);
@@ -129,7 +130,7 @@ function isPhotoFolder(folder: string): boolean {
 
 /** Whether a file is a table of pictures that has this split (any, if none is named). */
 function hasSplit(table: string, split?: string): boolean {
-  if (!fs.statSync(table).isFile()) return false;
+  if (!fs.statSync(table, { throwIfNoEntry: false })?.isFile()) return false;
   const own = splitOfTable(table);
   return own !== undefined && (split === undefined || split === own || (own === "seed1" && split.startsWith("seed")));
 }

@@ -1,6 +1,6 @@
 /**
- * Reliability diagrams (Guo et al. 2017, arXiv 1706.04599, figure 1): accuracy over confidence in bins of the confidence,
- * beside the diagonal of perfect calibration, and below the share of the pictures in each bin.
+ * Reliability diagrams (Guo et al. 2017, arXiv 1706.04599, figure 1): accuracy over confidence in bins of the
+ * confidence, beside the diagonal of perfect calibration, and below the share of the pictures in each bin.
  */
 import type { Data, Layout } from "plotly.js-dist-min";
 import type { Calibration, ReliabilityBin } from "../analysis/calibration";
@@ -35,7 +35,9 @@ function traces(measured: Measured, names: string[]): Data[] {
     marker: { color: colour, size: 8 },
     cliponaxis: false,
     customdata: filled.map((bin) => [range(bin), pictures(bin)]),
-    hovertemplate: `<b>${method.title}</b>, %{customdata[0]}<br>mean confidence %{x:.1f} %, accuracy %{y:.1f} %<br>%{customdata[1]}<extra></extra>`,
+    hovertemplate:
+      `<b>${method.title}</b>, %{customdata[0]}<br>mean confidence %{x:.1f} %, accuracy %{y:.1f} %<br>` +
+      "%{customdata[1]}<extra></extra>",
   };
   const bars = {
     ...common,
@@ -93,7 +95,8 @@ export function calibrationFigure(title: string, measured: Measured[]): Figure {
   } as unknown as Partial<Layout>;
   const summaries = measured.map(
     ({ method, calibration: { ece, accuracy, confidence, count } }) =>
-      `${method.title} ${ece.toFixed(1)} (accuracy ${accuracy.toFixed(1)}, mean confidence ${confidence.toFixed(1)}, ${count} pictures)`,
+      `${method.title} ${ece.toFixed(1)} (accuracy ${accuracy.toFixed(1)}, mean confidence ` +
+      `${confidence.toFixed(1)}, ${count} pictures)`,
   );
   return {
     data: [...measured.flatMap((one) => traces(one, names)), diagonal as unknown as Data],

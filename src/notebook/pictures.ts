@@ -95,12 +95,13 @@ export async function mistakesGrid(
     const [is, called] = [label, predicted].map((c) => plainName(classNames[c]));
     return `${is} / ${called}, ${(100 * probabilities[predicted]).toFixed(0)} %`;
   });
-  const style = `padding:4px;background:none;text-align:left;vertical-align:top;white-space:normal;width:${mistakeSide}px`;
+  const place = "padding:4px;background:none;text-align:left;vertical-align:top;white-space:normal";
   const cells = await Promise.all(
     mistakes.map(async ({ path }, k) => {
       const source = `data:image/png;base64,${(await thumbnail(path, mistakeSide)).toString("base64")}`;
       const caption = escapeHtml(captions[k]);
-      return `<td style="${style}"><img alt="${caption}" title="${escapeHtml(path)}" src="${source}"><br>${caption}</td>`;
+      const image = `<img alt="${caption}" title="${escapeHtml(path)}" src="${source}">`;
+      return `<td style="${place};width:${mistakeSide}px">${image}<br>${caption}</td>`;
     }),
   );
   const rows = Array.from(

@@ -98,6 +98,7 @@ describe("a table of photos", () => {
     const data = join(root, "data");
     mkdirSync(data);
     writeFileSync(join(data, "results.csv"), "method,accuracy\n");
+    symlinkSync(join(data, "gone.csv"), join(data, "dangling.csv"));
     writeFileSync(join(data, "drawn.csv"), "path,label\n");
     writeFileSync(join(data, "listed.csv"), "label,path,part\n");
     expect(datasetNames(data)).toEqual(["drawn.csv", "listed.csv"]);

@@ -38,7 +38,7 @@ beforeAll(async () => {
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 
 describe("a folder of photos", () => {
-  it("is split by random.shuffle into 50, 20 and 30 %, without empty and hidden folders and links that lead out", () => {
+  it("is split by random.shuffle into 50, 20 and 30 %, without empty and hidden folders and links out of it", () => {
     const { train, val, test, classNames, split } = loadDataset(photos);
     expect([classNames, split]).toEqual([["ant", "big_bee"], "seed1"]);
     const of = (items: typeof train, label: number) =>
