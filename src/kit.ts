@@ -9,7 +9,7 @@ export { calibration, mostConfidentMistakes } from "./analysis/calibration";
 export { anglesOf, batchOf, confusionOf, firstBatch, termsOf, termsTable } from "./analysis/diagnostics";
 export { distances, pathOf, withParams } from "./analysis/trajectory";
 // Benchmarks and ablations: the runs of a grid, and their scores and tables.
-export { ablationJobs, ablations, ablationTables, paperOf, variantsOf } from "./benchmarks/ablations";
+export { ablationDatasets, ablationJobs, ablations, ablationTables, paperOf, variantsOf } from "./benchmarks/ablations";
 export { baseToNovel, baseToNovelJobs, scoresOf, scoresOfRows } from "./benchmarks/baseToNovel";
 export { cost } from "./benchmarks/cost";
 export { fewShot, scoresByShots } from "./benchmarks/fewShot";
@@ -56,6 +56,7 @@ export { host, objective, promptLearner } from "./methods/promptLearner";
 export { methods } from "./methods/registry";
 // Cells: running, progress, showing.
 export { attentionMaps } from "./notebook/attentionMaps";
+export { embeddedRows } from "./notebook/embedded";
 export { mistakesGrid, pictureGrid } from "./notebook/pictures";
 export { runNotebookGrid } from "./notebook/profile";
 export { runInCell } from "./notebook/run";

@@ -5,6 +5,7 @@
  */
 import type { Clip } from "../clip/model";
 import { paperTemplates } from "../configs/templates";
+import type { Dataset } from "../datasets/split";
 import { byShots, type Grid, type Row } from "../experiments/benchmark";
 import type { Job } from "../experiments/runner";
 import type { Method, Settings } from "../methods/method";
@@ -266,6 +267,15 @@ export const ablations: Record<string, Ablation> = Object.fromEntries(all.map((a
 /** The variants of an ablation that differ from one another on this model (a depth beyond its blocks does not). */
 export const variantsOf = ({ variants }: Ablation, clip: Clip): Variant[] =>
   variants.filter(({ fits }) => !fits || fits(clip));
+
+/**
+ * Those of some datasets that an ablation runs on: its own ones where they are among them, else all that can be
+ * trained on.
+ */
+export function ablationDatasets({ datasets }: Ablation, all: Dataset[]): Dataset[] {
+  const own = all.filter(({ name }) => datasets?.includes(name));
+  return own.length > 0 ? own : all.filter(({ train }) => train.length > 0);
+}
 
 /**
  * One job for each dataset, variant and seed. A variant's change is applied last, so that `--set` changes the settings

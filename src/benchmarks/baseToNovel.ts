@@ -17,13 +17,13 @@ export const baseToNovelJobs = (grid: Grid): Job[] =>
   grid.datasets.flatMap((dataset) => {
     const tests = baseNovel(dataset);
     return grid.methods.flatMap((method) =>
-      shotsFor(method, grid.shots ?? [16]).flatMap((shots) =>
+      shotsFor(method, grid.shots ?? baseToNovel.shots).flatMap((shots) =>
         grid.seeds.map((seed) =>
           trainTestJob(grid, {
             benchmark: "base-to-novel",
             method,
             seed,
-            config: configOf(grid, method, "baseToNovel", dataset),
+            config: configOf(grid, method, baseToNovel.settings(dataset.name), dataset),
             source: { dataset, classes: "base", shots },
             target: dataset,
             tests,
@@ -53,6 +53,8 @@ export const baseToNovel: Benchmark = {
   takes: (dataset) => dataset.train.length > 0,
   transfers: false,
   sameClasses: false,
+  shots: [16],
+  settings: () => "baseToNovel",
   jobs: baseToNovelJobs,
   tables(all, methods, paper) {
     const { rows, named } = byShots(all, methods);

@@ -222,14 +222,16 @@ export const cost: Benchmark = {
   takes: ({ name }) => name === "generic" || name === "sun397",
   transfers: false,
   sameClasses: true,
+  shots: [16],
+  settings: () => "baseToNovel",
   jobs: (grid) =>
     grid.datasets.flatMap((dataset) =>
       grid.methods
         .filter((method) => !method.fit)
         .flatMap((method) =>
-          (grid.shots ?? [16]).flatMap((shots) =>
+          (grid.shots ?? cost.shots).flatMap((shots) =>
             grid.seeds.map((seed) =>
-              costJob(grid, dataset, method, configOf(grid, method, "baseToNovel", dataset), seed, shots),
+              costJob(grid, dataset, method, configOf(grid, method, cost.settings(dataset.name), dataset), seed, shots),
             ),
           ),
         ),

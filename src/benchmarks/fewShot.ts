@@ -29,6 +29,8 @@ export const fewShot: Benchmark = {
   takes: (dataset) => dataset.train.length > 0,
   transfers: false,
   sameClasses: true,
+  shots: [1, 2, 4, 8, 16],
+  settings: fewShotSettings,
   jobs: (grid) =>
     grid.datasets.flatMap((dataset) => {
       if (dataset.classNames.length < 2) {
@@ -37,13 +39,13 @@ export const fewShot: Benchmark = {
         );
       }
       return grid.methods.flatMap((method) =>
-        (method.trainable || method.fit ? (grid.shots ?? [1, 2, 4, 8, 16]) : [0]).flatMap((shots) =>
+        (method.trainable || method.fit ? (grid.shots ?? fewShot.shots) : [0]).flatMap((shots) =>
           grid.seeds.map((seed) =>
             trainTestJob(grid, {
               benchmark: "few-shot",
               method,
               seed,
-              config: configOf(grid, method, fewShotSettings(dataset.name), dataset),
+              config: configOf(grid, method, fewShot.settings(dataset.name), dataset),
               source: { dataset, classes: "all", shots },
               target: dataset,
               tests: { accuracy: dataset },

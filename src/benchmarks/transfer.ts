@@ -12,6 +12,9 @@ import { type AccuracyScore, accuracyDifferences, transferTable } from "../resul
 import type { Paper, PaperTable } from "../results/paper";
 import { settingOf } from "../results/store";
 
+/** ImageNet, or another source, is trained on with 16 images per class (paper, section 4.2). */
+const defaultShots = [16];
+
 function jobs(grid: Grid, benchmark: string, settings: "crossDataset" | "domainGeneralisation"): Job[] {
   const { source } = grid;
   if (!source) throw new Error(`${benchmark} needs a source dataset to train on`);
@@ -30,7 +33,7 @@ function jobs(grid: Grid, benchmark: string, settings: "crossDataset" | "domainG
     });
   // The tests of one training follow each other, so that an interrupted grid leaves complete table rows.
   return grid.methods.flatMap((method) =>
-    shotsFor(method, grid.shots ?? [16]).flatMap((shots) =>
+    shotsFor(method, grid.shots ?? defaultShots).flatMap((shots) =>
       grid.seeds.flatMap((seed) => targets.map((target) => job(target, method, shots, seed))),
     ),
   );
@@ -47,7 +50,7 @@ export const scoresByTarget = (rows: Row[]): AccuracyScore[] =>
   }));
 
 function benchmark(
-  about: Omit<Benchmark, "transfers" | "sameClasses" | "jobs" | "tables">,
+  about: Omit<Benchmark, "transfers" | "sameClasses" | "shots" | "settings" | "jobs" | "tables">,
   settings: "crossDataset" | "domainGeneralisation",
   paperTableOf: (paper: Paper) => PaperTable,
   /** Names of the columns of the paper's table to show next to our results. */
@@ -57,6 +60,8 @@ function benchmark(
     ...about,
     transfers: true,
     sameClasses: false,
+    shots: defaultShots,
+    settings: () => settings,
     jobs: (grid) => jobs(grid, about.name, settings),
     tables(all, methods, paper) {
       const { rows, named } = byShots(all, methods);

@@ -4,11 +4,13 @@
  * end, how our numbers agree with the paper's.
  */
 
+import { existsSync } from "node:fs";
 import { measureMethod } from "../benchmarks/cost";
 import { benchmarks } from "../benchmarks/registry";
 import { drawFewShot } from "../datasets/fewShot";
 import { clock } from "../experiments/progress";
-import { storedRuns } from "../experiments/runner";
+import { storedRuns, trainedFile } from "../experiments/runner";
+import { trainingCost } from "../experiments/trainAndEvaluate";
 import { configFor, type Method, trainingSettings } from "../methods/method";
 import { methods } from "../methods/registry";
 import { loadPaper } from "../results/paper";
@@ -40,11 +42,14 @@ export async function reproduce([name, ...rest]: string[]): Promise<number> {
   oneOf("benchmark", name, reproducible);
   const has = (option: string) => rest.some((arg) => arg === option || arg.startsWith(`${option}=`));
   if (has("--config") || has("--set")) throw new UsageError("reproduce runs the paper's settings; others are for: run");
-  const args = [name, ...rest, "--config", "paper"];
+  const args = [name, ...rest.filter((arg) => arg !== "--dry-run"), "--config", "paper"];
   if (!has("--seeds")) args.push("--seeds", "1,2,3");
   if (!has("--methods")) args.push("--methods", methodsInPaper(name).join(","));
   return runCommand(args, {
-    before: showPlan,
+    async before(context) {
+      await showPlan(context);
+      return !rest.includes("--dry-run");
+    },
     after: ({ jobs, methods: chosen }, { runs }) => {
       const keys = new Set(jobs.map(({ identity }) => identity.method));
       const table = reproductionTable(
@@ -74,6 +79,10 @@ async function showPlan({ jobs, methods: chosen, datasets, source, clip, root, b
   const classesOf = new Map([...datasets, ...trainedOn].map((dataset) => [dataset.name, dataset.classNames.length]));
   const half = benchmark.name === "base-to-novel" ? 2 : 1;
   const rows: Record<string, string | number>[] = [];
+  /** Trainings that are stored, or counted already. */
+  const trained = new Set(
+    jobs.flatMap(({ training }) => (training && existsSync(trainedFile(training.key, root)) ? [training.key] : [])),
+  );
   let total = 0;
   for (const method of chosen) {
     const mine = jobs.filter(({ identity }) => identity.method === method.name);
@@ -81,12 +90,15 @@ async function showPlan({ jobs, methods: chosen, datasets, source, clip, root, b
     if (mine.length === 0) continue;
     const rates: Rate[] = [];
     if (open.length > 0) for (const dataset of ends) rates.push(await rateOf(method, dataset));
-    const seconds = open.reduce((sum, { identity, training, testing }) => {
-      const classes = (classesOf.get(identity.dataset) ?? 1) / half;
-      return (
-        sum + ((training?.work ?? 0) / 3) * at(rates, classes, "training") + testing * at(rates, classes, "testing")
-      );
-    }, 0);
+    let seconds = 0;
+    for (const { identity, training, testing } of open) {
+      const classes = (dataset: string) => (classesOf.get(dataset) ?? 1) / half;
+      seconds += testing * at(rates, classes(identity.dataset), "testing");
+      if (!training || trained.has(training.key)) continue;
+      trained.add(training.key);
+      const source = identity.source?.dataset ?? identity.dataset;
+      seconds += (training.work / trainingCost) * at(rates, classes(source), "training");
+    }
     total += seconds;
     rows.push({
       method: method.title,
@@ -106,14 +118,20 @@ async function showPlan({ jobs, methods: chosen, datasets, source, clip, root, b
       { key: "memory", title: "GB, at most so far" },
     ],
     rows,
-    note: `Estimated from ${measured.timed} steps and test batches of each method; methods that share a training are counted twice.`,
+    note: `Estimated from ${measured.timed} steps and test batches of each method.`,
   };
   console.log(`\n${tableText(table)}\n`);
 
   async function rateOf(method: Method, dataset: (typeof datasets)[number]): Promise<Rate> {
-    const config = configFor(method, "paper", "baseToNovel", dataset.template);
+    const config = configFor(method, "paper", benchmark.settings(dataset.name), dataset.template);
     const task = { clip, classNames: dataset.classNames, config: trainingSettings(method, config), seed: 1 };
-    const { metrics } = await measureMethod(task, method, drawFewShot(dataset, 16, 1), "test", measured);
+    const { metrics } = await measureMethod(
+      task,
+      method,
+      drawFewShot(dataset, Math.max(...benchmark.shots), 1),
+      "test",
+      measured,
+    );
     const batch = Math.min(config.batch ?? 1, dataset.train.length);
     return {
       classes: dataset.classNames.length,
@@ -132,4 +150,5 @@ function at(rates: Rate[], classes: number, what: "training" | "testing"): numbe
 }
 
 export const reproduceHelp = `  reproduce <name>    the paper's table of a benchmark with its settings: ${reproducible.filter((name) => name in benchmarks).join(", ")};
-                      takes --model, --data, --datasets, --methods, --seeds (1,2,3), --shots, --processes, --results of run`;
+                      takes --model, --data, --datasets, --methods, --seeds (1,2,3), --shots, --processes, --results of run;
+                      --dry-run shows what would run, and the time and memory, and ends`;

@@ -11,7 +11,7 @@ import { loadClip } from "../clip/load";
 import type { Clip } from "../clip/model";
 import { hasSetting, parseChange, put, settingsOf, unknownSetting } from "../configs/change";
 import { type PresetName, presets } from "../configs/presets";
-import { leakedPictures, undecodable, withoutUndecodable } from "../datasets/checkPictures";
+import { drawnUnseen, leakedPictures, undecodable, withoutUndecodable } from "../datasets/checkPictures";
 import { type Dataset, datasetNames, loadDataset } from "../datasets/split";
 import { engineLine, startEngine } from "../engine/tf";
 import type { Benchmark, Grid } from "../experiments/benchmark";
@@ -205,7 +205,8 @@ export type RunContext = {
 
 /** What a command adds to a run: before the jobs are computed, and after their tables. */
 export type RunExtras = {
-  before?(context: RunContext): Promise<void>;
+  /** @returns whether the jobs are to be run */
+  before?(context: RunContext): Promise<boolean>;
   after?(context: RunContext, result: GridResult): void;
 };
 
@@ -236,6 +237,8 @@ export async function runCommand([name, ...rest]: string[], { before, after }: R
   if (processes > 1) process.env.PROMPTSRC_THREADS = `${Math.max(1, Math.floor(threads / processes))}`;
   const { decodable, leftOut } = await lookAtPictures(
     [...chosen, ...(chosenSource ? [chosenSource] : [])],
+    shots ?? benchmark.shots,
+    seeds,
     values["skip-corrupt"],
   );
   const datasets = chosen.map(decodable);
@@ -262,7 +265,7 @@ export async function runCommand([name, ...rest]: string[], { before, after }: R
   const made = provenance(engine);
   const root = fromHere(values.results, resultsFolder);
   const context: RunContext = { benchmark, methods: plan.methods, jobs, datasets, source, clip, root };
-  await before?.(context);
+  if (before && !(await before(context))) return 0;
   const since = gridSince();
   startWorkers(processes - 1, [name, ...rest], since);
   const result = await runGrid(jobs, {
@@ -295,27 +298,41 @@ export async function runCommand([name, ...rest]: string[], { before, after }: R
 }
 
 /**
- * Looks at every picture of the datasets before anything is computed.
+ * Looks at every picture of the datasets before anything is computed; of training pictures that are too many (ImageNet)
+ * at those that these numbers of shots and seeds draw.
  * @returns `decodable`, which gives a dataset without its undecodable pictures, and the paths of these
  * @throws UsageError naming them, unless they are to be skipped
  */
 async function lookAtPictures(
   datasets: Dataset[],
+  shots: number[],
+  seeds: number[],
   skip: boolean,
 ): Promise<{ decodable(dataset: Dataset): Dataset; leftOut: string[] }> {
   const screen = terminalScreen();
   const checked = new Map<string, Dataset>();
-  const leftOut: string[] = [];
-  for (const dataset of datasets) {
-    const problems = await undecodable(dataset, (done, total) =>
-      screen.update(`${dataset.name} \u00b7 looking at the pictures \u00b7 ${done} of ${total}`),
+  const leftOut = new Set<string>();
+  /** What is left of `whole` without the pictures of `part` that cannot be decoded. */
+  const look = async (whole: Dataset, part: Dataset): Promise<Dataset> => {
+    const problems = await undecodable(part, (done, total) =>
+      screen.update(`${part.name} \u00b7 looking at the pictures \u00b7 ${done} of ${total}`),
     );
     screen.clear();
-    checked.set(dataset.name, withoutUndecodable(dataset, problems, skip));
+    const left = withoutUndecodable(whole, problems, skip);
     for (const { path, reason } of problems) {
       screen.print(`left out: ${path} (${reason})`);
-      leftOut.push(path);
+      leftOut.add(path);
     }
+    return left;
+  };
+  for (const dataset of datasets) {
+    let left = await look(dataset, dataset);
+    // Where a picture is left out, others are drawn, which are looked at in turn.
+    for (let before: Dataset | undefined; before !== left; ) {
+      before = left;
+      for (const drawn of drawnUnseen(before, shots, seeds)) left = await look(left, drawn);
+    }
+    checked.set(dataset.name, left);
     const leaked = leakedPictures(dataset);
     if (leaked.length > 0) {
       const [[trained, tested]] = leaked;
@@ -324,7 +341,7 @@ async function lookAtPictures(
       );
     }
   }
-  return { decodable: (dataset) => checked.get(dataset.name) ?? dataset, leftOut };
+  return { decodable: (dataset) => checked.get(dataset.name) ?? dataset, leftOut: [...leftOut] };
 }
 
 function report(

@@ -11,12 +11,14 @@ import { writeAtomic } from "../io/atomicWrite";
 import { decode } from "../io/preprocess";
 import { UsageError } from "../util/errors";
 import { numericsVersion } from "../util/numerics";
+import { drawFewShot } from "./fewShot";
 import type { Dataset, Item } from "./split";
 
 export type PictureProblem = { path: string; reason: string };
 
 /**
- * The pictures of a dataset that cannot be decoded.
+ * The pictures of a dataset that cannot be decoded. Training pictures whose content the dataset does not know, because
+ * they are too many (see `loadDataset`), are not looked at; those that are drawn from them can be.
  * @param progress is called with how many of how many were looked at
  */
 export async function undecodable(
@@ -27,7 +29,7 @@ export async function undecodable(
   const file = join(cache, `${dataset.fingerprint}-${numericsVersion()}.json`); // another decoder may find other things
   const items = [
     ...new Map([...dataset.train, ...dataset.val, ...dataset.test].map((item) => [item.path, item])).values(),
-  ];
+  ].filter(({ hash }) => hash !== undefined);
   try {
     const known = JSON.parse(fs.readFileSync(file, "utf8")) as { pictures: number; problems: PictureProblem[] };
     if (known.pictures === items.length) return known.problems;
@@ -58,6 +60,13 @@ export async function undecodable(
     // A read-only disk: the pictures are looked at again next time.
   }
   return problems;
+}
+
+/** The few shots that are drawn from training pictures that `undecodable` does not look at; none if it looks at all. */
+export function drawnUnseen(dataset: Dataset, shots: number[], seeds: number[]): Dataset[] {
+  if (dataset.train.every(({ hash }) => hash !== undefined)) return [];
+  const draws = shots.flatMap((n) => seeds.map((seed) => drawFewShot(dataset, n, seed)));
+  return draws.map((drawn) => ({ ...drawn, val: [], test: [] }));
 }
 
 /** Test pictures whose content is also that of a training picture, by pairs of paths. */

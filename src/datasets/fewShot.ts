@@ -1,4 +1,7 @@
 /** The official few-shot draws (Dassl, data/datasets/base_dataset.py, generate_fewshot_dataset). */
+import { createHash } from "node:crypto";
+import path from "node:path";
+import { contentHashes } from "../io/contentHash";
 import { type PythonRandom, pythonRandom } from "./pythonRandom";
 import type { Dataset, Item } from "./split";
 
@@ -7,7 +10,8 @@ import type { Dataset, Item } from "./split";
  * generator seeded with `seed`. The training pictures are drawn first, class by class in the order in which the classes
  * first appear, then the validation pictures with the same generator. A class with fewer pictures keeps all of them.
  * The test pictures are unchanged. As in the official code, draw from all classes first and apply `baseNovel`
- * afterwards.
+ * afterwards. Where the content of the training pictures is not part of the dataset's fingerprint, because they are too
+ * many to be read, that of the drawn ones is.
  */
 export function drawFewShot(dataset: Dataset, shots: number, seed: number): Dataset {
   if (!Number.isInteger(shots) || shots < 1)
@@ -24,7 +28,22 @@ export function drawFewShot(dataset: Dataset, shots: number, seed: number): Data
   const random = pythonRandom(seed);
   const train = drawPerClass(dataset.train, shots, random);
   const val = drawPerClass(dataset.val, Math.min(shots, 4), random);
-  return { ...dataset, train, val };
+  return { ...dataset, ...withContent(dataset, train), val };
+}
+
+/** The drawn pictures with the hashes of their content, and the fingerprint with the hashes that it lacked. */
+function withContent({ folder, fingerprint }: Dataset, train: Item[]): Pick<Dataset, "train" | "fingerprint"> {
+  const unread = train.filter(({ hash }) => hash === undefined).map((item) => item.path);
+  if (unread.length === 0) return { train, fingerprint };
+  const hashes = new Map(contentHashes(folder, unread).map((hash, i) => [unread[i], hash]));
+  const lost = unread.find((file) => hashes.get(file) === undefined);
+  if (lost !== undefined) throw new Error(`${lost}, a training picture that was drawn, is missing`);
+  const extended = createHash("sha256").update(fingerprint);
+  for (const [file, hash] of hashes) extended.update(`\n${path.relative(folder, file)} ${hash}`);
+  return {
+    train: train.map((item) => ({ ...item, hash: item.hash ?? hashes.get(item.path) })),
+    fingerprint: extended.digest("hex").slice(0, 16),
+  };
 }
 
 /** The classes that have fewer training pictures than `shots`, so that a run can report them. */

@@ -36,7 +36,10 @@ export type Dataset = {
   train: Item[];
   val: Item[];
   test: Item[];
-  /** Hash of the content of the pictures and of the split, see `makeDataset`; kept by `baseNovel` and `fewShot`. */
+  /**
+   * Hash of the content of the pictures and of the split, see `makeDataset`; kept by `baseNovel`. `drawFewShot` adds
+   * the content of what it draws where the training pictures are too many to be read.
+   */
   fingerprint: string;
   /** The sentence of zero-shot CLIP for this dataset, and its name in the paper's tables, where it is one of them. */
   template?: string;
@@ -179,9 +182,15 @@ export const trainableDatasets = (root: string, split?: string): Dataset[] =>
     .filter(({ train }) => train.length > 0);
 
 /**
+ * Of longer lists of training pictures (ImageNet's 1.28 million, 140 GB) only the names are part of the fingerprint:
+ * their content is read when few shots are drawn from them.
+ */
+const longestHashed = 100_000;
+
+/**
  * A dataset from its lists, checked: labels are 0..n-1 with one name each, no picture stands twice or on two sides of
  * the split, every class that is trained can be tested, every picture is there. `source` (a split file's bytes, or what
- * else made the lists) and each picture's path within the folder and content make the fingerprint. `where` names the
+ * else made the lists) and each picture's path within the folder and content make the fingerprint (but see `longestHashed`). `where` names the
  * split in errors.
  */
 function makeDataset(
@@ -189,14 +198,16 @@ function makeDataset(
   source: string | Uint8Array,
   where: string,
 ): Dataset {
-  const all = parts.flatMap((part) => dataset[part].map((item) => ({ part, item })));
-  if (all.length === 0) throw new Error(`${where}: no pictures in "train", "val" or "test"`);
+  if (parts.every((part) => dataset[part].length === 0))
+    throw new Error(`${where}: no pictures in "train", "val" or "test"`);
 
   const classNames: string[] = [];
-  for (const { part, item } of all) {
-    const known = (classNames[item.label] ??= item.className);
-    if (known !== item.className)
-      throw new Error(`${where}: label ${item.label} is "${known}" and, in "${part}", "${item.className}"`);
+  for (const part of parts) {
+    for (const { label, className } of dataset[part]) {
+      const known = (classNames[label] ??= className);
+      if (known !== className)
+        throw new Error(`${where}: label ${label} is "${known}" and, in "${part}", "${className}"`);
+    }
   }
   for (let label = 0; label < classNames.length; label++) {
     if (classNames[label] === undefined)
@@ -204,13 +215,15 @@ function makeDataset(
   }
 
   const sides = new Map<string, string>();
-  for (const { part, item } of all) {
+  for (const part of parts) {
     // ImageNet: the official code validates on the test pictures.
     if (part === "val" && dataset.val === dataset.test) continue;
-    const other = sides.get(item.path);
-    if (other)
-      throw new Error(`${where}: ${item.path} stands in "${other}" and ${other === part ? "again" : `in "${part}"`}`);
-    sides.set(item.path, part);
+    for (const { path: file } of dataset[part]) {
+      const other = sides.get(file);
+      if (other)
+        throw new Error(`${where}: ${file} stands in "${other}" and ${other === part ? "again" : `in "${part}"`}`);
+      sides.set(file, part);
+    }
   }
   if (dataset.train.length > 0 && dataset.test.length > 0) {
     for (const part of ["train", "test"] as const) {
@@ -221,16 +234,25 @@ function makeDataset(
     }
   }
 
-  const files = [...sides.keys()];
+  const isRead = ([, part]: [string, string]) => part !== "train" || dataset.train.length <= longestHashed;
+  const files = [...sides].filter(isRead).map(([file]) => file);
   const hashes = new Map(contentHashes(dataset.folder, files).map((hash, i) => [files[i], hash]));
   const fingerprint = createHash("sha256").update(source);
-  for (const [file, hash] of hashes) fingerprint.update(`\n${path.relative(dataset.folder, file)} ${hash}`);
+  const place = path.join(dataset.folder, path.sep);
+  for (const file of sides.keys()) {
+    // Without path.relative, which takes ten seconds for ImageNet.
+    const name = file.startsWith(place) ? file.slice(place.length) : path.relative(dataset.folder, file);
+    fingerprint.update(`\n${name} ${hashes.get(file) ?? "not read"}`);
+  }
   const missing = files.filter((file) => hashes.get(file) === undefined);
   if (missing.length > 0) {
     const more = missing.length > 1 ? ` and ${missing.length - 1} more of ${sides.size} pictures are` : " is";
     throw new Error(`${where}: ${missing[0]}${more} missing`);
   }
-  const hashed = (items: Item[]): Item[] => items.map((item) => ({ ...item, hash: hashes.get(item.path) }));
+  const hashed = (items: Item[]): Item[] =>
+    items.length > 0 && hashes.has(items[0].path)
+      ? items.map((item) => ({ ...item, hash: hashes.get(item.path) }))
+      : items;
   const [train, test] = [hashed(dataset.train), hashed(dataset.test)];
   const val = dataset.val === dataset.test ? test : hashed(dataset.val);
   return { ...dataset, train, val, test, classNames, fingerprint: fingerprint.digest("hex").slice(0, 16) };

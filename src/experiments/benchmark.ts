@@ -48,6 +48,10 @@ export type Benchmark = {
   transfers: boolean;
   /** Whether it tests on exactly the classes that were trained on. */
   sameClasses: boolean;
+  /** The numbers of training images per class of its protocol. */
+  shots: number[];
+  /** Which settings of a preset apply to a dataset, by its name. */
+  settings(dataset: string): BenchmarkSettings;
   jobs(grid: Grid): Job[];
   /** Tables of the results next to the paper's, and of the differences between rows. */
   tables(rows: Row[], named: Labelled[], paper: Paper): Table[];

@@ -45,7 +45,7 @@ export type TrainTestOptions = {
 type SharedOptions = Required<Pick<Grid, "clip" | "subset" | "perEpoch">>;
 
 /** Cost of a training image (forward and backward pass) relative to a test image (forward pass only). */
-const trainingCost = 3;
+export const trainingCost = 3;
 
 /**
  * The images to test after each epoch: always the same third of them, which suffices for a curve at a third of the
@@ -72,10 +72,9 @@ export function trainTestJob({ clip, subset = "test", perEpoch = false, row }: G
     );
   }
   const pictures = Object.values(tests).reduce((sum, test) => sum + test[subset].length, 0);
-  const otherSource =
-    source.dataset.name === target.name
-      ? undefined
-      : { dataset: source.dataset.name, data: source.dataset.fingerprint };
+  const drawn = method.trainable || method.fit ? drawFewShot(source.dataset, source.shots, seed) : undefined;
+  const trainedOn = (drawn ?? source.dataset).fingerprint;
+  const sameDataset = source.dataset.name === target.name;
   const trainingIdentity = {
     model: clip.fingerprint,
     numerics: numericsVersion(),
@@ -84,7 +83,7 @@ export function trainTestJob({ clip, subset = "test", perEpoch = false, row }: G
     seed,
   };
   const trainingData = {
-    data: source.dataset.fingerprint,
+    data: trainedOn,
     split: source.dataset.split,
     classes: source.classes,
     shots: source.shots,
@@ -93,7 +92,6 @@ export function trainTestJob({ clip, subset = "test", perEpoch = false, row }: G
     .update(canonical({ ...trainingIdentity, ...trainingData, config: trainingSettings(method, config) }))
     .digest("hex")
     .slice(0, 12);
-  const drawn = method.trainable || method.fit ? drawFewShot(source.dataset, source.shots, seed) : undefined;
   const training =
     method.trainable && drawn
       ? { key, work: trainingWork(options, ofClasses(drawn, source.classes).train.length).work }
@@ -108,8 +106,8 @@ export function trainTestJob({ clip, subset = "test", perEpoch = false, row }: G
       shots: source.shots,
       seed,
       config: configJson(config),
-      data: target.fingerprint,
-      source: otherSource,
+      data: sameDataset ? trainedOn : target.fingerprint,
+      source: sameDataset ? undefined : { dataset: source.dataset.name, data: trainedOn },
       model: clip.fingerprint,
       version: method.version,
     },

@@ -16,6 +16,9 @@ const cacheFolder = join(".cache", "pictures");
  */
 const settledAfter = 2000;
 
+/** Milliseconds between lines that say how far the first reading of a large dataset has come. */
+const sayEvery = 5000;
+
 type HashCache = Record<string, { stamp: string; hash: string }>;
 
 export const hashOf = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex").slice(0, 32);
@@ -33,7 +36,14 @@ export function contentHashes(folder: string, files: string[], cache = cacheFold
   const store = join(cache, `${hashOf(Buffer.from(resolve(folder)))}.json`);
   const cached = readCache(store);
   let changed = false;
-  const hashes = files.map((file) => {
+  let lastSaid = Date.now();
+  const hashes = files.map((file, i) => {
+    if (Date.now() - lastSaid > sayEvery) {
+      console.warn(
+        `${folder}: reading the pictures for their hashes, ${i} of ${files.length}; next time only new ones`,
+      );
+      lastSaid = Date.now();
+    }
     const stats = fs.statSync(file, { bigint: true, throwIfNoEntry: false });
     if (!stats?.isFile()) return undefined;
     const [name, stamp] = [relative(folder, file), stampOf(stats)];

@@ -2,6 +2,7 @@
 import { spawnSync } from "node:child_process";
 import {
   copyFileSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -119,6 +120,30 @@ describe("reproduce", () => {
     expect(out).toMatch(row);
     expect(out).toContain("one seed: no verdict");
   });
+
+  it("--dry-run: measures steps of a model of ViT-B/16's full size, says what would run, and ends", () => {
+    const sizes = { vision: 768, visionLayers: 12, visionHeads: 12, text: 512, textLayers: 12, textHeads: 8 };
+    const rest = { embed: 512, size: 224, patch: 16, context: 77, vocabulary: 49_408 };
+    const model = writeRandomClip({ ...sizes, ...rest });
+    const command = [
+      "reproduce",
+      "base-to-novel",
+      "--model",
+      model,
+      "--data",
+      "coop",
+      "--datasets",
+      "dtd",
+      "--dry-run",
+    ];
+    const { status, out, err } = cli(...command, "--methods", "promptsrc", "--results", "none");
+    rmSync(model, { recursive: true });
+    expect([status, err.match(/^error.*/m)]).toEqual([0, null]);
+    expect(out).toMatch(/3 runs, 0 of them stored; about \d+:\d\d on this machine/);
+    expect(out).toMatch(/PromptSRC +3 +0 +\d+:\d\d/);
+    expect(out).not.toContain("Reproduction of");
+    expect(existsSync(join(folder, "none"))).toBe(false);
+  }, 600_000); // writing and reading 600 MB, and eight passes of the encoders
 
   it("shares the runs among processes after it has measured its plan", () => {
     const model = writeRandomClip({ textLayers: 1, visionLayers: 1 });
