@@ -11,11 +11,13 @@ import { classFolders } from "../datasets/photoFolder";
 import { isTableName, listedSplit } from "../datasets/photoTable";
 import { type Dataset, listSplits, loadDataset } from "../datasets/split";
 import { firstOfSameSentence } from "../experiments/evaluate";
+import { isPrompts, readPrompts } from "../experiments/trainedPrompts";
 import { identify, isPictureName, kindWords } from "../io/identify";
 import { openTensors } from "../io/openTensors";
 import { decode } from "../io/preprocess";
 import { readJson } from "../io/readJson";
 import { UsageError } from "../util/errors";
+import { describePrompts } from "./convert";
 import { fromHere } from "./run";
 
 /** What was found: sentences that are shown, and whether the kit can use the path as it is. */
@@ -210,10 +212,21 @@ function checkTensorFile(file: string): Finding {
       "It is the weight file of a Hugging Face model: name its folder instead, which has the config and the tokenizer.",
     );
   }
-  if (names.some((name) => /prompt|^ctx$|^text\.\d|^vision\.\d/.test(name))) {
-    return unusable(`It is a checkpoint of trained prompts (${names.slice(0, 3).join(", ")} ...), not a model.`);
-  }
+  if (isPrompts(tensors) || names.some((name) => /prompt|VPT|^ctx$/.test(name))) return promptsFinding(file);
   return unusable(`It is a file of ${names.length} tensors that are no CLIP: ${names.slice(0, 4).join(", ")}.`);
+}
+
+function promptsFinding(file: string): Finding {
+  const prompts = readPrompts(file);
+  const { classNames, model, training } = prompts;
+  const lines = [`It holds ${describePrompts(prompts)}.`];
+  if (model) lines.push(`Model of the training: ${model.name}, fingerprint ${model.fingerprint.slice(0, 12)}.`);
+  if (training) {
+    const { dataset, split, shots, seed } = training;
+    lines.push(`Trained on ${dataset}, split ${split}, ${shots} shots, seed ${seed}.`);
+  }
+  if (classNames) lines.push(`Classes of the training: ${classNames.join(", ")}.`);
+  return usable(...lines, `Use it with --prompts ${file}`);
 }
 
 function checkJson(file: string): Finding {

@@ -9,6 +9,7 @@ import { parity } from "../parity/replay";
 import { resultsFolder, ship, shippedFolder } from "../results/store";
 import { oneOf, UsageError } from "../util/errors";
 import { check } from "./check";
+import { convert, convertHelp } from "./convert";
 import { listNames } from "./list";
 import { predictCommand, predictHelp } from "./predict";
 import { reproduce, reproduceHelp } from "./reproduce";
@@ -20,7 +21,8 @@ const help = `npm run promptsrc -- <command>
 ${runHelp}
 ${reproduceHelp}
 ${predictHelp}
-  check <path>...     what a path is (model, data root, dataset, picture, result), and what it lacks
+${convertHelp}
+  check <path>...     what a path is (model, prompts, data root, dataset, picture, result), and what it lacks
   fetch <name>...     download a model of Hugging Face into the user's cache, such as openai/clip-vit-base-patch16
   settings [method]   the settings that each method has: meaning, range, value in the paper
   parity <folder>     replay reference vectors through the code that trains
@@ -75,6 +77,7 @@ const commands: Record<string, (args: string[]) => Promise<number>> = {
   list: listNames,
   settings: listSettings,
   predict: predictCommand,
+  convert,
   fetch: fetchCommand,
   parity: replay,
   data: drawData,

@@ -3,7 +3,7 @@
  */
 import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
-import { parseArgs } from "node:util";
+import { type ParseArgsConfig, parseArgs } from "node:util";
 import { type Ablation, ablationJobs, ablations, ablationTables, variantsOf } from "../benchmarks/ablations";
 import { benchmarks } from "../benchmarks/registry";
 import { findModel } from "../clip/findModel";
@@ -79,18 +79,19 @@ const runOptions = {
   results: { type: "string" },
 } as const;
 
-const parseRun = (args: string[]) => parseArgs({ args, options: runOptions, allowPositionals: true });
-type Options = ReturnType<typeof parseRun>["values"];
-
-export function parseRunOptions(args: string[]): ReturnType<typeof parseRun> {
-  const known = Object.keys(runOptions).map((name) => `--${name}`);
+/** Parses arguments. @throws UsageError for an unknown option, with near names, or for one that lacks its value */
+export function parseOptions<const O extends NonNullable<ParseArgsConfig["options"]>>(args: string[], options: O) {
+  const known = Object.keys(options).map((name) => `--${name}`);
   for (const arg of args) if (arg.startsWith("--")) oneOf("option", arg.split("=")[0], known);
   try {
-    return parseRun(args);
+    return parseArgs({ args, options, allowPositionals: true });
   } catch (error) {
     throw new UsageError((error as Error).message);
   }
 }
+
+export const parseRunOptions = (args: string[]) => parseOptions(args, runOptions);
+type Options = ReturnType<typeof parseRunOptions>["values"];
 
 const list = (text: string): string[] =>
   [...new Set(text.split(",").map((part) => part.trim()))].filter((part) => part !== "");

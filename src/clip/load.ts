@@ -14,7 +14,7 @@ import type { Tensor, Tensor1D, Tensor2D } from "../engine/tf";
 import { startEngine, tf } from "../engine/tf";
 import { readJson } from "../io/readJson";
 import { fileHash } from "../io/safetensors";
-import type { Stored, TensorFile } from "../io/tensors";
+import { readFinite, type TensorFile } from "../io/tensors";
 import type { ClipConfig } from "./config";
 import { type FoldedBlock, foldBlock, type LinearWeights } from "./fast/foldConstants";
 import { startTokenKV } from "./fast/text";
@@ -86,20 +86,6 @@ export function checkModel(path: string): Pick<ModelFiles, "layout" | "config" |
   } finally {
     weights.close();
   }
-}
-
-/** A tensor's numbers. @throws where one of them is not finite, naming the tensor and its place */
-function readFinite(file: TensorFile, name: string): Stored {
-  const stored = file.read(name);
-  const { data } = stored;
-  let zero = 0; // 0 times NaN or an infinity is NaN; this is ten times faster than a test of each number.
-  for (let i = 0; i < data.length; i++) zero += 0 * data[i];
-  if (zero === 0) return stored;
-  const wrong = data.findIndex((value) => !Number.isFinite(value));
-  throw new Error(
-    `${file.path}: tensor "${name}" [${stored.shape}] holds ${stored.data[wrong]} at index ${wrong}: ` +
-      "the file is damaged. Fetch it again",
-  );
 }
 
 /** @throws where promptsrc.json names settings that do not exist */

@@ -74,6 +74,8 @@ export function identifyBytes(bytes: Buffer, size: number): FileKind {
     .trimStart();
   if (/^<(!doctype|html|\?xml|head)/i.test(text)) return "html";
   if (text.startsWith("version https://git-lfs.github.com/")) return "lfs";
+  // Before all formats that are known by their first bytes: here these are a length, which may be any.
+  if (bytes.length > 8 && bytes[8] === 0x7b && bytes.readBigUInt64LE(0) < BigInt(size)) return "safetensors";
   if (starts(bytes, 0x50, 0x4b, 3, 4)) return "torch";
   if (starts(bytes, 0x80) && bytes.includes(oldTorchMagic)) return "oldTorch";
   if (starts(bytes, 0x80) && bytes[1] >= 2 && bytes[1] <= 5) return "pickle";
@@ -82,7 +84,6 @@ export function identifyBytes(bytes: Buffer, size: number): FileKind {
   if (text.startsWith("RIFF") && text.slice(8, 12) === "WEBP") return "picture";
   if (starts(bytes, 0x42, 0x4d) || text.startsWith("II*\0") || text.startsWith("MM\0*")) return "picture";
   if (starts(bytes, 0x1f, 0x8b) || text.startsWith("BZh") || text.startsWith("7z\xbc\xaf")) return "archive";
-  if (bytes.length > 8 && bytes[8] === 0x7b && bytes.readBigUInt64LE(0) < BigInt(size)) return "safetensors";
   if (/^[{["]/.test(text)) return "json";
   return "unknown";
 }

@@ -67,7 +67,13 @@ export function unpickle(bytes: Uint8Array, where: string, { global, persistent 
     if (length > 0 && bytes[at - 1] >= 128) value -= 1n << BigInt(8 * length);
     return Number.isSafeInteger(Number(value)) ? Number(value) : value;
   };
-  const pop = (): unknown => (stack.length > 0 ? stack.pop() : fail("its stack is empty"));
+  const pop = (): unknown => {
+    if (stack.length === 0) fail("its stack is empty");
+    const value = stack.pop();
+    return value === mark ? fail("a mark stands where a value is wanted") : value;
+  };
+  const remembered = (key: number): unknown =>
+    memo.has(key) ? memo.get(key) : fail(`it takes object ${key} from its memo, which is not there`);
   const top = (): any => stack[stack.length - 1];
   const popMark = (): unknown[] => {
     const from = stack.lastIndexOf(mark);
@@ -89,7 +95,7 @@ export function unpickle(bytes: Uint8Array, where: string, { global, persistent 
   const append = (values: unknown[]) => {
     const target = top();
     if (!Array.isArray(target)) fail("it appends to what is not a list");
-    target.push(...values);
+    for (const value of values) target.push(value);
   };
   const build = () => {
     const state = pop();
@@ -97,7 +103,10 @@ export function unpickle(bytes: Uint8Array, where: string, { global, persistent 
     const [slots, attributes] = Array.isArray(state) && state.length === 2 ? state : [state, undefined];
     for (const part of [slots, attributes]) {
       if (!(part instanceof Map) || target === null || typeof target !== "object" || !("state" in target)) continue;
-      for (const [key, value] of part) (target as PickleObject).state[String(key)] = value;
+      for (const [key, value] of part) {
+        if (typeof key !== "string") fail("an attribute has a name that is no text");
+        (target as PickleObject).state[key] = value;
+      }
     }
   };
 
@@ -228,10 +237,10 @@ export function unpickle(bytes: Uint8Array, where: string, { global, persistent 
         memo.set(memo.size, top());
         break;
       case "h":
-        stack.push(memo.get(byte()));
+        stack.push(remembered(byte()));
         break;
       case "j":
-        stack.push(memo.get(uint32()));
+        stack.push(remembered(uint32()));
         break;
       case "c": {
         const module = line();
@@ -240,7 +249,9 @@ export function unpickle(bytes: Uint8Array, where: string, { global, persistent 
       }
       case "\x93": {
         const [name, module] = [pop(), pop()];
-        stack.push(named(String(module), String(name)));
+        if (typeof module !== "string" || typeof name !== "string")
+          return fail("it names a function by what is no text");
+        stack.push(named(module, name));
         break;
       }
       case "R":

@@ -4,7 +4,8 @@
  * count from the end of the header; together the tensors cover the data without gaps or overlaps.
  */
 import { createHash } from "node:crypto";
-import { closeSync, fstatSync, openSync, readSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { writeAtomic } from "./atomicWrite";
 import { bytesOfType, readBytes, type Stored, type TensorFile, widen } from "./tensors";
 
 export type { Stored } from "./tensors";
@@ -14,11 +15,13 @@ type Entry = { dtype: string; shape: number[]; begin: number; end: number };
 /** The format's own limit, against a corrupt length field. */
 const longestHeader = 100_000_000;
 
+export type SafetensorsFile = TensorFile & { metadata: Record<string, string> };
+
 /**
  * Opens a file and checks all of its header before any number is read.
  * @throws naming the file and what is wrong with it.
  */
-export function openSafetensors(path: string): TensorFile & { metadata: Record<string, string> } {
+export function openSafetensors(path: string): SafetensorsFile {
   const file = openSync(path, "r");
   try {
     const size = fstatSync(file).size;
@@ -59,7 +62,7 @@ export function readSafetensors(path: string): { tensors: Record<string, Stored>
   }
 }
 
-/** Writes float32 tensors in one go: first a file beside it, then a rename, so that a reader never sees half a file. */
+/** Writes float32 tensors completely or not at all, and creates the folder. */
 export function writeSafetensors(
   path: string,
   tensors: Record<string, Stored>,
@@ -75,14 +78,7 @@ export function writeSafetensors(
   const length = Buffer.alloc(8);
   length.writeBigUInt64LE(BigInt(text.length + padding));
   const parts = Object.values(tensors).map(({ data }) => Buffer.from(data.buffer, data.byteOffset, data.byteLength));
-  const half = `${path}.${process.pid}.part`;
-  try {
-    writeFileSync(half, Buffer.concat([length, text, Buffer.alloc(padding, " "), ...parts]));
-    renameSync(half, path);
-  } catch (error) {
-    rmSync(half, { force: true });
-    throw error;
-  }
+  writeAtomic(path, Buffer.concat([length, text, Buffer.alloc(padding, " "), ...parts]));
 }
 
 /** sha256 of a file's bytes, in hexadecimal. */
@@ -121,8 +117,9 @@ function readHeader(file: number, size: number, path: string) {
     const { dtype, shape, data_offsets: offsets } = value ?? {};
     const whole = (list: unknown): list is number[] =>
       Array.isArray(list) && list.every((n) => Number.isSafeInteger(n) && n >= 0);
-    if (!whole(shape) || !whole(offsets) || offsets.length !== 2) fail(`tensor "${name}" lacks a shape or offsets`);
-    if (!(dtype in bytesOfType))
+    if (typeof dtype !== "string" || !whole(shape) || !whole(offsets) || offsets.length !== 2)
+      fail(`tensor "${name}" lacks a shape, offsets or a type`);
+    if (!Object.hasOwn(bytesOfType, dtype))
       fail(`tensor "${name}" has the type ${dtype}; known are ${Object.keys(bytesOfType).join(", ")}`);
     const [begin, end] = offsets;
     const wanted = shape.reduce((a, b) => a * b, bytesOfType[dtype]);

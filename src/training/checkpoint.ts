@@ -4,8 +4,6 @@
  * A training that is resumed from a checkpoint gives bit for bit the same numbers as one without interruption. The
  * checkpoint of the last epoch is the trained method, from which any ensemble of the epochs can be computed.
  */
-import { mkdirSync } from "node:fs";
-import { dirname } from "node:path";
 import { readSafetensors, type Stored, writeSafetensors } from "../io/safetensors";
 import { type HostParams, toDevice, toHost } from "./ensemble";
 import type { TrainState } from "./train";
@@ -20,7 +18,6 @@ export function saveState(path: string, { epoch, trajectory, velocity, history }
     add(String(e + 1), params);
   });
   if (velocity) add("velocity", toHost(velocity));
-  mkdirSync(dirname(path), { recursive: true });
   writeSafetensors(path, tensors, { epoch: String(epoch), history: JSON.stringify(history) });
 }
 

@@ -24,6 +24,7 @@ import { type Tensor, tf } from "../../src/engine/tf";
 import { openTensors } from "../../src/io/openTensors";
 import { readSafetensors, type Stored, writeSafetensors } from "../../src/io/safetensors";
 import { openTorch } from "../../src/io/torchFile";
+import { zipOf } from "../zipOf";
 
 const root = mkdtempSync(join(tmpdir(), "layouts-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
@@ -206,14 +207,20 @@ describe("what is refused, and in which words", () => {
     const evil = join(root, "evil.pt");
     writeFileSync(
       evil,
-      zipOf("archive/data.pkl", Buffer.from("\x80\x02cos\nsystem\nX\x04\x00\x00\x00true\x85R.", "latin1")),
+      zipOf({
+        name: "archive/data.pkl",
+        content: Buffer.from("\x80\x02cos\nsystem\nX\x04\x00\x00\x00true\x85R.", "latin1"),
+      }),
     );
     expect(() => openTensors(evil)).toThrow(/it would call os\.system, which is not allowed/);
   });
 
   it("a torch file with a dictionary that contains itself, and a ResNet", async () => {
     const looped = join(root, "looped.pt");
-    writeFileSync(looped, zipOf("archive/data.pkl", Buffer.from("\x80\x02}q\x00X\x01\x00\x00\x00ah\x00s.", "latin1")));
+    writeFileSync(
+      looped,
+      zipOf({ name: "archive/data.pkl", content: Buffer.from("\x80\x02}q\x00X\x01\x00\x00\x00ah\x00s.", "latin1") }),
+    );
     expect(() => openTensors(looped)).toThrow(/"a" contains itself/);
     const resNet = join(root, "RN50.safetensors");
     const weight = { shape: [1], data: Float32Array.of(1) };
@@ -238,24 +245,3 @@ describe("what is refused, and in which words", () => {
     expect(() => findModel(join(root, "nowhere", "else"))).toThrow(/there is no model/);
   });
 });
-
-/** A zip archive of one stored file. */
-function zipOf(name: string, content: Buffer): Buffer {
-  const local = Buffer.alloc(30);
-  local.writeUInt32LE(0x04034b50, 0);
-  local.writeUInt32LE(content.length, 18);
-  local.writeUInt32LE(content.length, 22);
-  local.writeUInt16LE(name.length, 26);
-  const entry = Buffer.alloc(46);
-  entry.writeUInt32LE(0x02014b50, 0);
-  entry.writeUInt32LE(content.length, 20);
-  entry.writeUInt32LE(content.length, 24);
-  entry.writeUInt16LE(name.length, 28);
-  const end = Buffer.alloc(22);
-  end.writeUInt32LE(0x06054b50, 0);
-  end.writeUInt16LE(1, 8);
-  end.writeUInt16LE(1, 10);
-  end.writeUInt32LE(46 + name.length, 12);
-  end.writeUInt32LE(30 + name.length + content.length, 16);
-  return Buffer.concat([local, Buffer.from(name), content, entry, Buffer.from(name), end]);
-}
