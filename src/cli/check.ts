@@ -18,7 +18,7 @@ import { decode } from "../io/preprocess";
 import { readJson } from "../io/readJson";
 import { UsageError } from "../util/errors";
 import { describePrompts } from "./convert";
-import { fromHere } from "./run";
+import { fromHere } from "./options";
 
 /** What was found: sentences that are shown, and whether the kit can use the path as it is. */
 type Finding = { usable: boolean; lines: string[] };

@@ -5,7 +5,7 @@ import { readPrompts, type TrainedPrompts, writePrompts } from "../experiments/t
 import type { Settings } from "../methods/method";
 import { methods } from "../methods/registry";
 import { UsageError } from "../util/errors";
-import { fromHere, parseOptions } from "./run";
+import { fromHere, parseOptions } from "./options";
 
 export const convertHelp = `  convert <in> <out>  trained prompts: an official model.pth.tar-<epoch> to the kit's .safetensors, or back
     --method name     where the official file leaves a choice, such as kgcoop for CoOp's or ivlp for PromptSRC's

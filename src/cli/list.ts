@@ -4,7 +4,8 @@ import { type Ablation, ablations } from "../benchmarks/ablations";
 import { benchmarks } from "../benchmarks/registry";
 import { datasetNames, loadDataset } from "../datasets/split";
 import { methods } from "../methods/registry";
-import { fromHere, parseRunOptions } from "./run";
+import { fromHere } from "./options";
+import { parseRunOptions } from "./run";
 
 /** Benchmarks, ablations and their variants, methods, and the datasets of a data root. */
 export async function listNames(args: string[]): Promise<number> {

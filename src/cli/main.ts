@@ -10,16 +10,21 @@ import { resultsFolder, ship, shippedFolder } from "../results/store";
 import { oneOf, UsageError } from "../util/errors";
 import { check } from "./check";
 import { convert, convertHelp } from "./convert";
+import { evaluate, evaluateHelp } from "./evaluate";
 import { listNames } from "./list";
+import { fromHere } from "./options";
 import { predictCommand, predictHelp } from "./predict";
 import { reproduce, reproduceHelp } from "./reproduce";
-import { fromHere, runCommand, runHelp } from "./run";
+import { runCommand, runHelp } from "./run";
 import { listSettings } from "./settings";
+import { train, trainHelp } from "./train";
 
 const help = `npm run promptsrc -- <command>
 
 ${runHelp}
 ${reproduceHelp}
+${trainHelp}
+${evaluateHelp}
 ${predictHelp}
 ${convertHelp}
   check <path>...     what a path is (model, prompts, data root, dataset, picture, result), and what it lacks
@@ -76,6 +81,8 @@ const commands: Record<string, (args: string[]) => Promise<number>> = {
   reproduce,
   list: listNames,
   settings: listSettings,
+  train,
+  evaluate,
   predict: predictCommand,
   convert,
   fetch: fetchCommand,

@@ -1,34 +1,29 @@
-/** `npm run promptsrc -- predict <picture or folder>... --classes a,b,c`: zero-shot CLIP on pictures of one's own. */
+/** `npm run promptsrc -- predict <picture or folder>...`: class probabilities of pictures of one's own. */
 import { existsSync, readFileSync, statSync } from "node:fs";
-import { join } from "node:path";
-import { parseArgs } from "node:util";
-import { findModel } from "../clip/findModel";
-import { loadClip } from "../clip/load";
-import { engineLine, startEngine } from "../engine/tf";
 import { type Prediction, picturesOf, predict } from "../experiments/predict";
 import { terminalScreen } from "../experiments/progress";
 import { writeAtomic } from "../io/atomicWrite";
-import { methods } from "../methods/registry";
 import { tableText } from "../results/table";
-import { oneOf, UsageError } from "../util/errors";
-import { fromHere } from "./run";
+import { UsageError } from "../util/errors";
+import { buildClassifier, chooseClassifier, classifierOptions } from "./classifier";
+import { fromHere, modelPath, parseOptions, startModel, wholeNumber } from "./options";
 
 const options = {
+  ...classifierOptions,
   classes: { type: "string" },
-  template: { type: "string", default: "a photo of a {}." },
   top: { type: "string", default: "5" },
   json: { type: "string" },
   model: { type: "string" },
 } as const;
 
-export const predictHelp = `  predict <path>...   class probabilities of pictures, or of all pictures in folders (as CSV), by zero-shot CLIP
+export const predictHelp = `  predict <path>...   class probabilities of pictures, or of all pictures in folders (as CSV)
     --classes a,b,c   class names, or a text file with one in each line
-    --template text   the sentence ("a photo of a {}."); --top 5: how many classes are shown; --json out.json; --model path`;
+    --prompts file    trained prompts, as for evaluate, with the classes of their training unless others are named
+    --template text   without prompts, the sentence of zero-shot CLIP ("a photo of a {}.")
+    --top 5           how many classes are shown; --json out.json; --model path`;
 
 /** Class names from a list with commas or from a text file. @throws UsageError where there is none, or one twice */
-function readClasses(text: string | undefined): string[] {
-  if (text === undefined)
-    throw new UsageError("predict needs --classes a,b,c, or a text file with a class name in each line");
+function readClasses(text: string): string[] {
   const file = fromHere(text);
   const isFile = existsSync(file) && statSync(file).isFile();
   const names = (isFile ? readFileSync(file, "utf8").split(/\r?\n/) : text.split(",")).map((name) => name.trim());
@@ -40,32 +35,23 @@ function readClasses(text: string | undefined): string[] {
 }
 
 export async function predictCommand(args: string[]): Promise<number> {
-  for (const arg of args) {
-    if (arg.startsWith("--"))
-      oneOf(
-        "option",
-        arg.split("=")[0],
-        Object.keys(options).map((name) => `--${name}`),
-      );
-  }
-  const { values, positionals } = parseArgs({ args, options, allowPositionals: true });
+  const { values, positionals } = parseOptions(args, options);
   if (positionals.length === 0) throw new UsageError("predict what? Name pictures, or folders of pictures");
-  const classNames = readClasses(values.classes);
-  if (!values.template.includes("{}"))
-    throw new UsageError(`--template "${values.template}" has no {} for the class name`);
-  const top = Number(values.top);
-  if (!Number.isInteger(top) || top < 1) throw new UsageError(`--top ${values.top}: expected a whole number from 1`);
+  const choice = chooseClassifier(values);
+  const ofTraining = "prompts" in choice ? choice.prompts.classNames : undefined;
+  const classNames = values.classes === undefined ? ofTraining : readClasses(values.classes);
+  if (classNames === undefined) {
+    const why = values.prompts === undefined ? "" : `; ${values.prompts} does not say which it was trained on`;
+    throw new UsageError(`predict needs --classes a,b,c, or a text file with a class name in each line${why}`);
+  }
+  const top = wholeNumber("top", values.top);
   const pictures = picturesOf(positionals, fromHere);
   const hasFolder = positionals.some((place) => statSync(fromHere(place)).isDirectory());
-  const model = values.model === undefined ? join("weights", "mini-clip") : findModel(values.model, fromHere);
+  const model = modelPath(values.model);
 
   const screen = terminalScreen();
-  const engine = await startEngine();
-  screen.print(engineLine(engine));
-  const clip = await loadClip(model);
-  for (const note of clip.notes) screen.print(note);
-  const config = { zeroShotTemplates: [values.template] };
-  const classifier = methods.clip.classify({ clip, classNames, config, seed: 1 }, {});
+  const { clip } = await startModel(model, screen.print);
+  const classifier = buildClassifier(choice, clip, classNames);
   let predictions: Prediction[];
   try {
     predictions = await predict(clip, classifier, classNames, pictures, (done) =>

@@ -2,18 +2,13 @@
  * `npm run promptsrc -- run <benchmark|ablation> ...` and `list`: from options to jobs, from finished runs to tables.
  */
 import { availableParallelism } from "node:os";
-import { join, resolve } from "node:path";
-import { type ParseArgsConfig, parseArgs } from "node:util";
+import { join } from "node:path";
 import { type Ablation, ablationJobs, ablations, ablationTables, variantsOf } from "../benchmarks/ablations";
 import { benchmarks } from "../benchmarks/registry";
-import { findModel } from "../clip/findModel";
-import { loadClip } from "../clip/load";
 import type { Clip } from "../clip/model";
 import { hasSetting, parseChange, put, settingsOf, unknownSetting } from "../configs/change";
 import { type PresetName, presets } from "../configs/presets";
-import { drawnUnseen, leakedPictures, undecodable, withoutUndecodable } from "../datasets/checkPictures";
 import { type Dataset, datasetNames, loadDataset } from "../datasets/split";
-import { engineLine, startEngine } from "../engine/tf";
 import type { Benchmark, Grid } from "../experiments/benchmark";
 import { meter, terminalScreen } from "../experiments/progress";
 import { provenance } from "../experiments/provenance";
@@ -26,6 +21,8 @@ import { loadPaper } from "../results/paper";
 import { type Provenance, resultsFolder } from "../results/store";
 import { type Labelled, type Table, tableText } from "../results/table";
 import { oneOf, UsageError } from "../util/errors";
+import { lookAtPictures } from "./lookAtPictures";
+import { fromHere, list, modelPath, onSigint, parseOptions, startModel, wholeNumber, wholeNumbers } from "./options";
 import { gridSince, shared, startWorkers } from "./workers";
 
 export const runHelp = `  run <name>          run a benchmark or an ablation and show its tables; what is stored is reused
@@ -51,13 +48,6 @@ export const runHelp = `  run <name>          run a benchmark or an ablation and
     --results folder  where runs are stored and found again (${resultsFolder}, and the runs that came with the kit)
   list                benchmarks, ablations and their variants, methods, datasets`;
 
-/**
- * Paths that a person names are meant from where the command was given; `own`, if none was named, from the root of the
- * clone.
- */
-export const fromHere = (path: string | undefined, own = ""): string =>
-  path === undefined ? own : resolve(process.env.INIT_CWD || process.cwd(), path);
-
 const runOptions = {
   methods: { type: "string" },
   variants: { type: "string" },
@@ -79,29 +69,8 @@ const runOptions = {
   results: { type: "string" },
 } as const;
 
-/** Parses arguments. @throws UsageError for an unknown option, with near names, or for one that lacks its value */
-export function parseOptions<const O extends NonNullable<ParseArgsConfig["options"]>>(args: string[], options: O) {
-  const known = Object.keys(options).map((name) => `--${name}`);
-  for (const arg of args) if (arg.startsWith("--")) oneOf("option", arg.split("=")[0], known);
-  try {
-    return parseArgs({ args, options, allowPositionals: true });
-  } catch (error) {
-    throw new UsageError((error as Error).message);
-  }
-}
-
 export const parseRunOptions = (args: string[]) => parseOptions(args, runOptions);
 type Options = ReturnType<typeof parseRunOptions>["values"];
-
-const list = (text: string): string[] =>
-  [...new Set(text.split(",").map((part) => part.trim()))].filter((part) => part !== "");
-
-function wholeNumbers(option: string, text: string): number[] {
-  const numbers = list(text).map(Number);
-  if (numbers.length === 0 || numbers.some((n) => !Number.isInteger(n) || n < 1))
-    throw new UsageError(`--${option} ${text}: expected whole numbers from 1, such as 1,2,3`);
-  return numbers;
-}
 
 /** The named datasets; of an ablation's own those that there are; else all that the benchmark takes. */
 function chooseDatasets({ data, datasets, split }: Options, benchmark: Benchmark, own?: string[]): Dataset[] {
@@ -162,12 +131,16 @@ function planAblation(ablation: Ablation, { methods: names, variants, source }: 
   };
 }
 
+/** The settings that `--config` names; undefined if it was not given. @throws UsageError for another name */
+export const presetOf = (name: string | undefined): PresetName | undefined =>
+  name === undefined ? undefined : (oneOf("settings", name, Object.keys(presets)) as PresetName);
+
 /**
  * The change that `--set` asks for. @throws UsageError for a setting that none of the methods has, with the near names,
  * and by name for each that lacks it where others have it; methods that are not trained pass over the settings of
  * training
  */
-function changeBy(texts: string[], methods: Method[]): (config: Settings, method: Method) => Settings {
+export function changeBy(texts: string[], methods: Method[]): (config: Settings, method: Method) => Settings {
   const changes = texts.map(parseChange);
   for (const { key } of changes) {
     const has = methods.filter((method) => hasSetting(schemaOf(method), key));
@@ -223,17 +196,15 @@ export async function runCommand([name, ...rest]: string[], { before, after }: R
   if (values.source !== undefined && !benchmark.transfers)
     throw new UsageError(`--source: ${name} trains on the datasets that it tests`);
   const subset = oneOf("subset", values.subset, ["test", "val"]) as "test" | "val";
-  const asked =
-    values.config === undefined ? undefined : (oneOf("settings", values.config, Object.keys(presets)) as PresetName);
+  const asked = presetOf(values.config);
   const change = changeBy(values.set ?? [], plan.methods);
   const seeds = wholeNumbers("seeds", values.seeds);
   const shots = values.shots === undefined ? undefined : wholeNumbers("shots", values.shots);
   const chosen = chooseDatasets(values, benchmark, ablations[name]?.datasets);
   const chosenSource = benchmark.transfers ? chooseSource(values) : undefined;
-  const model = values.model === undefined ? join("weights", "mini-clip") : findModel(values.model, fromHere);
+  const model = modelPath(values.model);
 
-  const [processes, ...more] = wholeNumbers("processes", values.processes);
-  if (more.length > 0) throw new UsageError(`--processes ${values.processes}: expected one whole number`);
+  const processes = wholeNumber("processes", values.processes);
   const threads = Number(process.env.PROMPTSRC_THREADS || availableParallelism());
   if (processes > 1) process.env.PROMPTSRC_THREADS = `${Math.max(1, Math.floor(threads / processes))}`;
   const { decodable, leftOut } = await lookAtPictures(
@@ -244,11 +215,8 @@ export async function runCommand([name, ...rest]: string[], { before, after }: R
   );
   const datasets = chosen.map(decodable);
   const source = chosenSource && decodable(chosenSource);
-  const engine = await startEngine();
-  console.log(engineLine(engine));
-  const clip = await loadClip(model);
+  const { engine, clip } = await startModel(model, console.log);
   const preset = asked ?? clip.preset;
-  for (const note of clip.notes) console.log(note);
   console.log(
     `settings "${preset}"${asked ? "" : preset === "paper" ? ": the paper's, since the model's folder names no others" : ": the model's own"}`,
   );
@@ -298,53 +266,6 @@ export async function runCommand([name, ...rest]: string[], { before, after }: R
   return result.interrupted ? 130 : 0;
 }
 
-/**
- * Looks at every picture of the datasets before anything is computed; of training pictures that are too many (ImageNet)
- * at those that these numbers of shots and seeds draw.
- * @returns `decodable`, which gives a dataset without its undecodable pictures, and the paths of these
- * @throws UsageError naming them, unless they are to be skipped
- */
-async function lookAtPictures(
-  datasets: Dataset[],
-  shots: number[],
-  seeds: number[],
-  skip: boolean,
-): Promise<{ decodable(dataset: Dataset): Dataset; leftOut: string[] }> {
-  const screen = terminalScreen();
-  const checked = new Map<string, Dataset>();
-  const leftOut = new Set<string>();
-  /** What is left of `whole` without the pictures of `part` that cannot be decoded. */
-  const look = async (whole: Dataset, part: Dataset): Promise<Dataset> => {
-    const problems = await undecodable(part, (done, total) =>
-      screen.update(`${part.name} \u00b7 looking at the pictures \u00b7 ${done} of ${total}`),
-    );
-    screen.clear();
-    const left = withoutUndecodable(whole, problems, skip);
-    for (const { path, reason } of problems) {
-      screen.print(`left out: ${path} (${reason})`);
-      leftOut.add(path);
-    }
-    return left;
-  };
-  for (const dataset of datasets) {
-    let left = await look(dataset, dataset);
-    // Where a picture is left out, others are drawn, which are looked at in turn.
-    for (let before: Dataset | undefined; before !== left; ) {
-      before = left;
-      for (const drawn of drawnUnseen(before, shots, seeds)) left = await look(left, drawn);
-    }
-    checked.set(dataset.name, left);
-    const leaked = leakedPictures(dataset);
-    if (leaked.length > 0) {
-      const [[trained, tested]] = leaked;
-      screen.print(
-        `${dataset.name}: ${leaked.length} test pictures are also training pictures, such as ${tested} (${trained})`,
-      );
-    }
-  }
-  return { decodable: (dataset) => checked.get(dataset.name) ?? dataset, leftOut: [...leftOut] };
-}
-
 function report(
   name: string,
   jobs: Job[],
@@ -376,11 +297,4 @@ function report(
   });
   const kind = name in benchmarks ? { benchmark: name } : { ablation: name };
   return { ...kind, ...made, seconds, complete: !interrupted, runs: rows };
-}
-
-/** The first Ctrl-C ends the work after the present step, the second ends the process. */
-function onSigint(): AbortSignal {
-  const controller = new AbortController();
-  process.once("SIGINT", () => controller.abort(new Error("interrupted")));
-  return controller.signal;
 }

@@ -1,0 +1,65 @@
+/** What the commands share: paths, options, lists and numbers as a person writes them, the model, and Ctrl-C. */
+import { join, resolve } from "node:path";
+import { type ParseArgsConfig, parseArgs } from "node:util";
+import { findModel } from "../clip/findModel";
+import { loadClip } from "../clip/load";
+import type { Clip } from "../clip/model";
+import { type Engine, engineLine, startEngine } from "../engine/tf";
+import { oneOf, UsageError } from "../util/errors";
+
+/**
+ * Paths that a person names are meant from where the command was given; `own`, if none was named, from the root of the
+ * clone.
+ */
+export const fromHere = (path: string | undefined, own = ""): string =>
+  path === undefined ? own : resolve(process.env.INIT_CWD || process.cwd(), path);
+
+/** Parses arguments. @throws UsageError for an unknown option, with near names, or for one that lacks its value */
+export function parseOptions<const O extends NonNullable<ParseArgsConfig["options"]>>(args: string[], options: O) {
+  const known = Object.keys(options).map((name) => `--${name}`);
+  for (const arg of args) if (arg.startsWith("--")) oneOf("option", arg.split("=")[0], known);
+  try {
+    return parseArgs({ args, options, allowPositionals: true });
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
+}
+
+/** The parts of a list with commas, each once. */
+export const list = (text: string): string[] =>
+  [...new Set(text.split(",").map((part) => part.trim()))].filter((part) => part !== "");
+
+/** Whole numbers from 1. @throws UsageError naming the option */
+export function wholeNumbers(option: string, text: string): number[] {
+  const numbers = list(text).map(Number);
+  if (numbers.length === 0 || numbers.some((n) => !Number.isInteger(n) || n < 1))
+    throw new UsageError(`--${option} ${text}: expected whole numbers from 1, such as 1,2,3`);
+  return numbers;
+}
+
+/** One whole number from 1. @throws UsageError naming the option */
+export function wholeNumber(option: string, text: string): number {
+  const [number, ...more] = wholeNumbers(option, text);
+  if (more.length > 0) throw new UsageError(`--${option} ${text}: expected one whole number`);
+  return number;
+}
+
+/** Where the model of `--model` lies; the embedded one if none was named. */
+export const modelPath = (name: string | undefined): string =>
+  name === undefined ? join("weights", "mini-clip") : findModel(name, fromHere);
+
+/** Starts the engine and loads a model, and says what both are. */
+export async function startModel(path: string, print: (line: string) => void): Promise<{ engine: Engine; clip: Clip }> {
+  const engine = await startEngine();
+  print(engineLine(engine));
+  const clip = await loadClip(path);
+  for (const note of clip.notes) print(note);
+  return { engine, clip };
+}
+
+/** The first Ctrl-C ends the work after the present step, the second ends the process. */
+export function onSigint(): AbortSignal {
+  const controller = new AbortController();
+  process.once("SIGINT", () => controller.abort(new Error("interrupted")));
+  return controller.signal;
+}

@@ -1,0 +1,101 @@
+/** `npm run promptsrc -- train --data <dataset> --out <file>`: trained prompts as one file, from a dataset of one's own. */
+import { existsSync } from "node:fs";
+import { fewShot } from "../benchmarks/fewShot";
+import { loadDataset } from "../datasets/split";
+import { tf } from "../engine/tf";
+import { configOf, type Grid } from "../experiments/benchmark";
+import { meter, terminalScreen } from "../experiments/progress";
+import { provenance } from "../experiments/provenance";
+import { rowsOf, runGrid, trainedFile } from "../experiments/runner";
+import { writePrompts } from "../experiments/trainedPrompts";
+import { ensembleOf } from "../methods/method";
+import { methods } from "../methods/registry";
+import { loadPaper } from "../results/paper";
+import { resultsFolder } from "../results/store";
+import { tableText } from "../results/table";
+import { loadState } from "../training/checkpoint";
+import { aggregate, toHost } from "../training/ensemble";
+import { oneOf, UsageError } from "../util/errors";
+import { lookAtPictures } from "./lookAtPictures";
+import { fromHere, modelPath, onSigint, parseOptions, startModel, wholeNumber } from "./options";
+import { changeBy, presetOf } from "./run";
+
+const trainable = Object.values(methods).filter((method) => method.trainable);
+
+export const trainHelp = `  train               train prompts on all classes of a dataset, and write them as one file
+    --data path       the dataset: a folder with a folder of pictures for each class, a CSV of path and label, or any other
+    --out file        where the prompts are written, such as my.safetensors (convert makes an official .pth.tar of it)
+    --method name     promptsrc, or another of ${trainable.map(({ name }) => name).join(", ")}
+    --shots 16        training pictures per class, or all; --seed 1; --split, --config, --set, --model, --results,
+                      --skip-corrupt as for run`;
+
+export async function train(args: string[]): Promise<number> {
+  const { values, positionals } = parseOptions(args, {
+    data: { type: "string" },
+    out: { type: "string" },
+    method: { type: "string", default: "promptsrc" },
+    shots: { type: "string", default: "16" },
+    seed: { type: "string", default: "1" },
+    split: { type: "string" },
+    config: { type: "string" },
+    set: { type: "string", multiple: true },
+    model: { type: "string" },
+    results: { type: "string" },
+    "skip-corrupt": { type: "boolean", default: false },
+  });
+  if (positionals.length > 0) throw new UsageError(`unexpected "${positionals.join(" ")}": train takes options only`);
+  if (values.data === undefined) throw new UsageError("train needs --data: the dataset to train on");
+  if (!values.out?.endsWith(".safetensors"))
+    throw new UsageError("train needs --out: the file of the prompts, whose name ends in .safetensors");
+  const out = fromHere(values.out);
+  const [seed, preset] = [wholeNumber("seed", values.seed), presetOf(values.config)];
+  const trainableNames = trainable.map(({ name }) => name);
+  const method = methods[oneOf("method", values.method, trainableNames)];
+  const change = changeBy(values.set ?? [], [method]);
+  const model = modelPath(values.model);
+  const whole = loadDataset(fromHere(values.data), values.split);
+  if (whole.train.length === 0) throw new UsageError(`${whole.name} has no training pictures`);
+  const perClass = whole.classNames.map((_, label) => whole.train.filter((item) => item.label === label).length);
+  const shots = values.shots === "all" ? Math.max(...perClass) : wholeNumber("shots", values.shots);
+  const { decodable, leftOut } = await lookAtPictures([whole], [shots], [seed], values["skip-corrupt"]);
+  const dataset = decodable(whole);
+
+  const { engine, clip } = await startModel(model, console.log);
+  const grid: Grid = { clip, datasets: [dataset], methods: [method], seeds: [seed], shots: [shots], preset, change };
+  const compared = [methods.clip, method];
+  const jobs = fewShot.jobs({ ...grid, methods: compared });
+  const root = fromHere(values.results, resultsFolder);
+  const trained = trainedFile(jobs[1].training?.key ?? "", root);
+  const made = provenance(engine);
+  const { runs, interrupted } = await runGrid(jobs, {
+    meter: meter(terminalScreen()),
+    signal: onSigint(),
+    // A stored accuracy is of no use without the training that it belongs to.
+    fresh: !existsSync(trained),
+    provenance: made,
+    shipped: false,
+    root,
+  });
+  if (interrupted) return 130;
+
+  const config = configOf(grid, method, fewShot.settings(dataset.name), dataset);
+  const state = loadState(trained);
+  const params = aggregate(state.trajectory, ensembleOf(method, config));
+  writePrompts(out, {
+    method: method.name,
+    config,
+    classNames: dataset.classNames,
+    model: { name: clip.name, fingerprint: clip.fingerprint },
+    training: { dataset: dataset.name, data: dataset.fingerprint, split: dataset.split, shots, seed },
+    provenance: made,
+    params: toHost(params),
+    source: out,
+  });
+  tf.dispose([params, state.params, state.velocity] as any);
+  const [table] = fewShot.tables(rowsOf(jobs, runs), compared, loadPaper());
+  console.log(`\n${tableText({ ...table, title: `${table.title}, ${dataset.test.length} test pictures` })}`);
+  if (leftOut.length > 0)
+    console.log(`\n${leftOut.length} pictures that cannot be decoded are left out (--skip-corrupt)`);
+  console.log(`\nprompts of ${method.title} for ${dataset.classNames.length} classes written to ${values.out}`);
+  return 0;
+}
