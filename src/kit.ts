@@ -5,7 +5,8 @@
 
 // Analysis: what training did to features, attention and predictions.
 export { imageAttention, promptShares } from "./analysis/attention";
-export { calibration, mostConfidentMistakes } from "./analysis/calibration";
+export { calibration, calibrationTable, mostConfidentMistakes } from "./analysis/calibration";
+export { accuracyByClass, confusionMatrix, largestConfusions } from "./analysis/confusion";
 export { anglesOf, batchOf, confusionOf, firstBatch, termsOf, termsTable } from "./analysis/diagnostics";
 export { distances, pathOf, withParams } from "./analysis/trajectory";
 // Benchmarks and ablations: the runs of a grid, and their scores and tables.
@@ -30,7 +31,7 @@ export type { Tensor, Tensor2D } from "./engine/tf";
 export { engineLine, startEngine, tf } from "./engine/tf";
 // Runs, and predictions of single pictures.
 export type { PicturePrediction } from "./experiments/predictions";
-export { predictDataset } from "./experiments/predictions";
+export { predictDataset, predictWith } from "./experiments/predictions";
 export { storedRuns } from "./experiments/runner";
 // Figures: plain Plotly records, drawn by `show` and written by `saveFigure`.
 export { anglesFigure, attentionFigure, confusionFigure, gpaFigure, termsFigure } from "./figures/analysis";
@@ -57,7 +58,7 @@ export { methods } from "./methods/registry";
 // Cells: running, progress, showing.
 export { attentionMaps } from "./notebook/attentionMaps";
 export { embeddedRows } from "./notebook/embedded";
-export { mistakesGrid, pictureGrid } from "./notebook/pictures";
+export { mistakesGrid, pictureGrid, picturesByClass } from "./notebook/pictures";
 export { runNotebookGrid } from "./notebook/profile";
 export { runInCell } from "./notebook/run";
 export { show } from "./notebook/show";

@@ -4,6 +4,7 @@
  * the probability of the predicted class. All numbers but counts are percentages.
  */
 import type { PicturePrediction } from "../experiments/predictions";
+import type { Labelled, Table } from "../results/table";
 
 /** The pictures whose confidence is above `low` and at most `high`. Both means are NaN where there are none. */
 export type ReliabilityBin = { low: number; high: number; count: number; accuracy: number; confidence: number };
@@ -55,6 +56,23 @@ function means(predictions: PicturePrediction[]): Pick<Calibration, "count" | "a
   const sum = predictions.reduce((total, prediction) => total + confidenceOf(prediction), 0);
   return { count, accuracy: (100 * right) / count, confidence: (100 * sum) / count };
 }
+
+/** Accuracy, mean confidence and ECE of classifiers of the same pictures, a row for each. */
+export const calibrationTable = (measured: { method: Labelled; calibration: Calibration }[]): Table => ({
+  title: "Accuracy and calibration (%)",
+  columns: [
+    { key: "method", title: "method" },
+    { key: "accuracy", title: "accuracy", best: true },
+    { key: "confidence", title: "mean confidence" },
+    { key: "ece", title: "ECE" },
+  ],
+  rows: measured.map(({ method, calibration: { accuracy, confidence, ece } }) => ({
+    method: method.title,
+    accuracy,
+    confidence,
+    ece,
+  })),
+});
 
 /** Up to `n` pictures that are predicted wrongly, those of the highest confidence first. */
 export const mostConfidentMistakes = (predictions: PicturePrediction[], n: number): PicturePrediction[] =>

@@ -1,12 +1,13 @@
 /** `npm run promptsrc -- evaluate --data <dataset> [--prompts <file>]`: accuracy and calibration, class by class. */
 import { calibration } from "../analysis/calibration";
-import { baseNovel, type Dataset, loadDataset } from "../datasets/split";
+import { accuracyByClass } from "../analysis/confusion";
+import { baseNovel, loadDataset } from "../datasets/split";
 import { firstOfSameSentence } from "../experiments/evaluate";
 import { type PicturePrediction, predictDataset } from "../experiments/predictions";
 import { terminalScreen } from "../experiments/progress";
 import { writeAtomic } from "../io/atomicWrite";
 import { pretty } from "../io/json";
-import { type Table, tableText } from "../results/table";
+import { tableText } from "../results/table";
 import { oneOf, UsageError } from "../util/errors";
 import { buildClassifier, chooseClassifier, classifierOptions, describeClassifier } from "./classifier";
 import { lookAtPictures } from "./lookAtPictures";
@@ -65,7 +66,7 @@ export async function evaluate(args: string[]): Promise<number> {
     const merged = ((100 * right) / items.length).toFixed(1);
     console.log(`with classes that make the same sentence as one class: accuracy ${merged} %`);
   }
-  const table = classTable(dataset, predictions);
+  const table = accuracyByClass(predictions, dataset.classNames);
   console.log(`\n${tableText(table)}`);
   if (values.json) {
     const pictures = predictions.map(({ path, label, predicted, probabilities }) => ({
@@ -84,28 +85,4 @@ export async function evaluate(args: string[]): Promise<number> {
     console.log(`\nwritten to ${values.json}`);
   }
   return 0;
-}
-
-/** Accuracy of each class, the lowest first, and the class that it is most often taken for. */
-function classTable({ classNames }: Dataset, predictions: PicturePrediction[]): Table {
-  const rows = classNames.flatMap((name, label) => {
-    const own = predictions.filter((prediction) => prediction.label === label);
-    if (own.length === 0) return [];
-    const wrong = new Map<number, number>();
-    for (const { predicted } of own) if (predicted !== label) wrong.set(predicted, (wrong.get(predicted) ?? 0) + 1);
-    const [most] = [...wrong].sort((a, b) => b[1] - a[1]);
-    const right = own.filter(({ predicted }) => predicted === label).length;
-    const takenFor = most ? `${classNames[most[0]]} (${most[1]})` : "";
-    return [{ class: name, pictures: own.length, accuracy: (100 * right) / own.length, takenFor }];
-  });
-  return {
-    title: "Accuracy of each class (%), the lowest first",
-    columns: [
-      { key: "class", title: "class" },
-      { key: "pictures", title: "pictures", digits: 0 },
-      { key: "accuracy", title: "accuracy", digits: 1 },
-      { key: "takenFor", title: "most often taken for" },
-    ],
-    rows: rows.sort((a, b) => a.accuracy - b.accuracy),
-  };
 }

@@ -39,8 +39,9 @@ export function wholeNumbers(option: string, text: string): number[] {
 
 /** One whole number from 1. @throws UsageError naming the option */
 export function wholeNumber(option: string, text: string): number {
-  const [number, ...more] = wholeNumbers(option, text);
-  if (more.length > 0) throw new UsageError(`--${option} ${text}: expected one whole number`);
+  const number = Number(text);
+  if (!Number.isInteger(number) || number < 1)
+    throw new UsageError(`--${option} ${text}: expected a whole number from 1`);
   return number;
 }
 

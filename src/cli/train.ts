@@ -1,20 +1,17 @@
 /** `npm run promptsrc -- train --data <dataset> --out <file>`: trained prompts as one file, from a dataset of one's own. */
 import { existsSync } from "node:fs";
+import { pathOf } from "../analysis/trajectory";
 import { fewShot } from "../benchmarks/fewShot";
 import { loadDataset } from "../datasets/split";
-import { tf } from "../engine/tf";
 import { configOf, type Grid } from "../experiments/benchmark";
 import { meter, terminalScreen } from "../experiments/progress";
 import { provenance } from "../experiments/provenance";
 import { rowsOf, runGrid, trainedFile } from "../experiments/runner";
 import { writePrompts } from "../experiments/trainedPrompts";
-import { ensembleOf } from "../methods/method";
 import { methods } from "../methods/registry";
 import { loadPaper } from "../results/paper";
 import { resultsFolder } from "../results/store";
 import { tableText } from "../results/table";
-import { loadState } from "../training/checkpoint";
-import { aggregate, toHost } from "../training/ensemble";
 import { oneOf, UsageError } from "../util/errors";
 import { lookAtPictures } from "./lookAtPictures";
 import { fromHere, modelPath, onSigint, parseOptions, startModel, wholeNumber } from "./options";
@@ -79,8 +76,7 @@ export async function train(args: string[]): Promise<number> {
   if (interrupted) return 130;
 
   const config = configOf(grid, method, fewShot.settings(dataset.name), dataset);
-  const state = loadState(trained);
-  const params = aggregate(state.trajectory, ensembleOf(method, config));
+  const { final } = pathOf(method, { clip, classNames: dataset.classNames, config, seed }, jobs[1], root);
   writePrompts(out, {
     method: method.name,
     config,
@@ -88,10 +84,9 @@ export async function train(args: string[]): Promise<number> {
     model: { name: clip.name, fingerprint: clip.fingerprint },
     training: { dataset: dataset.name, data: dataset.fingerprint, split: dataset.split, shots, seed },
     provenance: made,
-    params: toHost(params),
+    params: final,
     source: out,
   });
-  tf.dispose([params, state.params, state.velocity] as any);
   const [table] = fewShot.tables(rowsOf(jobs, runs), compared, loadPaper());
   console.log(`\n${tableText({ ...table, title: `${table.title}, ${dataset.test.length} test pictures` })}`);
   if (leftOut.length > 0)

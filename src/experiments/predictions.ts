@@ -7,7 +7,8 @@ import { testBatches } from "../datasets/pictures";
 import type { Item } from "../datasets/split";
 import { tf } from "../engine/tf";
 import type { Size } from "../io/preprocess";
-import type { Classifier } from "../methods/method";
+import type { Classifier, Method, Task } from "../methods/method";
+import { type HostParams, toDevice } from "../training/ensemble";
 import { imagesPerPass, yieldToEventLoop } from "./evaluate";
 
 /** The prediction of a labelled picture. Classes are numbered as in the dataset's class names. */
@@ -45,6 +46,26 @@ export function classProbabilities(
     const probabilities = Float32Array.from(exponentials, (value) => value / sum);
     return { predicted: logits.indexOf(largest), probabilities };
   });
+}
+
+/**
+ * Predicts labelled pictures by trained parameters of a method ({} for zero-shot CLIP).
+ * @param task with the class names that are told apart
+ */
+export async function predictWith(
+  method: Method,
+  task: Task,
+  kept: HostParams,
+  items: Item[],
+): Promise<PicturePrediction[]> {
+  const params = toDevice(kept);
+  const classifier = method.classify(task, params);
+  try {
+    return await predictDataset(task.clip, classifier, items);
+  } finally {
+    classifier.dispose();
+    tf.dispose(params);
+  }
 }
 
 /**

@@ -157,8 +157,8 @@ export function attentionFigure(
 }
 
 /**
- * Mean predicted probabilities as heat maps, with one row for the images of each class. The heading of each panel gives
- * the mean probability of the true class.
+ * Mean predicted probabilities, or shares of the predictions (a confusion matrix), as heat maps, with one row for the
+ * images of each class. The heading of each panel gives the mean over the classes of the value of the true class.
  */
 export function confusionFigure(
   title: string,
@@ -232,6 +232,6 @@ export function confusionFigure(
     data,
     layout,
     config: baseConfig("predictions"),
-    alt: `${title}; mean probability of the true class (%): ${summaries.join(", ")}`,
+    alt: `${title}; the true class, in the mean of the classes (%): ${summaries.join(", ")}`,
   };
 }

@@ -1,6 +1,7 @@
 /** Opens a file of tensors whatever its format, or the shards of one that was split. */
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { UsageError } from "../util/errors";
 import { identify, kindWords } from "./identify";
 import { readJson } from "./readJson";
 import { openSafetensors } from "./safetensors";
@@ -12,8 +13,8 @@ export function openTensors(path: string): TensorFile {
   const kind = identify(path);
   if (kind === "torch") return openTorch(path);
   if (kind === "safetensors") return openSafetensors(path);
-  if (kind === "missing") throw new Error(`${path} is not there`);
-  throw new Error(`${path} is ${kindWords[kind]}; wanted is a safetensors file, or one of torch.save`);
+  if (kind === "missing") throw new UsageError(`${path} is not there`);
+  throw new UsageError(`${path} is ${kindWords[kind]}; wanted is a safetensors file, or one of torch.save`);
 }
 
 /**

@@ -46,11 +46,11 @@ const spaced = <T>(items: T[], count: number): T[] =>
     ? items
     : Array.from({ length: count }, (_, k) => items[Math.floor(((k + 0.5) * items.length) / count)]);
 
-/** A table with one row per class: its name and `perClass` of its training pictures. */
-async function classTable(dataset: Dataset, classes: number, perClass: number): Promise<string> {
-  const rows = dataset.classNames.slice(0, classes).map(async (name, label) => {
+/** A table with one row for each class from `first` to `end`: its name and `perClass` of its training pictures. */
+async function classTable(dataset: Dataset, first: number, end: number, perClass: number): Promise<string> {
+  const rows = dataset.classNames.slice(first, end).map(async (name, k) => {
     const items = spaced(
-      dataset.train.filter((item) => item.label === label),
+      dataset.train.filter((item) => item.label === first + k),
       perClass,
     );
     const source = `data:image/jpeg;base64,${(await strip(items)).toString("base64")}`;
@@ -66,7 +66,7 @@ async function classTable(dataset: Dataset, classes: number, perClass: number): 
  * Training pictures of the first base classes and of the first novel classes. Novel classes are not used in training.
  */
 export async function pictureGrid(base: Dataset, novel: Dataset, classes = 5, perClass = 5): Promise<Html> {
-  const tables = await Promise.all([classTable(base, classes, perClass), classTable(novel, classes, perClass)]);
+  const tables = await Promise.all([classTable(base, 0, classes, perClass), classTable(novel, 0, classes, perClass)]);
   const headings = [
     `base classes (${base.classNames.length}), trained on`,
     `novel classes (${novel.classNames.length}), only tested on`,
@@ -76,6 +76,20 @@ export async function pictureGrid(base: Dataset, novel: Dataset, classes = 5, pe
   const html = `<table><tr style="background:none">${cells.join("")}</tr></table>`;
   const namesOf = (dataset: Dataset) => dataset.classNames.slice(0, classes).join(", ");
   return { html, text: `${base.name}: base classes such as ${namesOf(base)}; novel classes such as ${namesOf(novel)}` };
+}
+
+/** Training pictures of the first `classes` classes of a dataset, in two columns. */
+export async function picturesByClass(dataset: Dataset, classes = 10, perClass = 5): Promise<Html> {
+  const shown = dataset.classNames.slice(0, classes);
+  const half = Math.ceil(shown.length / 2);
+  const tables = await Promise.all([
+    classTable(dataset, 0, half, perClass),
+    classTable(dataset, half, shown.length, perClass),
+  ]);
+  const cell = "vertical-align:top;text-align:left;background:none;padding:4px 12px 4px 0";
+  const cells = tables.map((table) => `<td style="${cell}">${table}</td>`);
+  const html = `<table><tr style="background:none">${cells.join("")}</tr></table>`;
+  return { html, text: `${dataset.name}: pictures of ${shown.join(", ")}` };
 }
 
 /**

@@ -103,7 +103,7 @@ describe("the command", () => {
 
   it("names the class whose sentence is longer than the text encoder takes", () => {
     const { status, err } = cli("outside.bmp", "--classes", `cat,${"very ".repeat(40)}long`);
-    expect(status).toBe(1);
+    expect(status).toBe(2);
     expect(err).toMatch(
       /error: a sentence has \d+ tokens, the model takes at most 32: shorten the class name.*a photo of a very very/,
     );

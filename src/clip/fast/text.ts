@@ -17,6 +17,7 @@
 import { frozenLayerNorm, permuteRows } from "../../engine/autograd";
 import type { Tensor1D, Tensor2D, Tensor3D } from "../../engine/tf";
 import { tf } from "../../engine/tf";
+import { UsageError } from "../../util/errors";
 import { cleanText } from "../cleanText";
 import type { Clip, TextTower } from "../model";
 import type { RaggedLayout } from "./attention";
@@ -60,7 +61,7 @@ export function tokenise(clip: Pick<Clip, "tokenizer" | "text">, text: string): 
   const { context } = clip.text;
   if (cut.length > context) {
     const start = text.length > 60 ? `${text.slice(0, 60)}...` : text;
-    throw new Error(
+    throw new UsageError(
       `a sentence has ${cut.length} tokens, the model takes at most ${context}: shorten the class name or the template ("${start}")`,
     );
   }
