@@ -9,11 +9,9 @@ import type { Dataset, Item } from "./split";
  * Draws `shots` training pictures and min(shots, 4) validation pictures per class, with Python's random number
  * generator seeded with `seed`. The training pictures are drawn first, class by class in the order in which the classes
  * first appear, then the validation pictures with the same generator. A class with fewer pictures keeps all of them.
- * The test pictures are unchanged. As in the official code, draw from all classes first and apply `baseNovel`
- * afterwards. Where the content of the training pictures is not part of the dataset's fingerprint, because they are too
- * many to be read, that of the drawn ones is.
+ * As in the official code, draw from all classes first and apply `baseNovel` afterwards.
  */
-export function drawFewShot(dataset: Dataset, shots: number, seed: number): Dataset {
+export function fewShotItems(dataset: Dataset, shots: number, seed: number): Pick<Dataset, "train" | "val"> {
   if (!Number.isInteger(shots) || shots < 1)
     throw new Error(`the number of shots must be a whole number from 1; it is ${shots}`);
   const labelsInTrain = new Set(dataset.train.map((item) => item.label));
@@ -28,6 +26,15 @@ export function drawFewShot(dataset: Dataset, shots: number, seed: number): Data
   const random = pythonRandom(seed);
   const train = drawPerClass(dataset.train, shots, random);
   const val = drawPerClass(dataset.val, Math.min(shots, 4), random);
+  return { train, val };
+}
+
+/**
+ * The dataset with the few shots of `fewShotItems`; its test pictures are unchanged. Where the content of the training
+ * pictures is not part of the dataset's fingerprint, because they are too many to be read, that of the drawn ones is.
+ */
+export function drawFewShot(dataset: Dataset, shots: number, seed: number): Dataset {
+  const { train, val } = fewShotItems(dataset, shots, seed);
   return { ...dataset, ...withContent(dataset, train), val };
 }
 

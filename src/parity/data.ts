@@ -5,7 +5,7 @@
  */
 import path from "node:path";
 import { loadTokenizer } from "../clip/tokenizer";
-import { drawFewShot } from "../datasets/fewShot";
+import { fewShotItems } from "../datasets/fewShot";
 import type { Dataset, Item } from "../datasets/split";
 import { cropPicture, decode, normalisePixels, readPreprocess, testPicture } from "../io/preprocess";
 import { readJson } from "../io/readJson";
@@ -99,7 +99,7 @@ export async function drawsParity(folder: string, print: Print): Promise<ParityR
     await checks.group(`draws, seed ${seed}`, () => {
       const classNames = Object.keys(expected.train);
       const shots = Math.max(...classNames.map((name) => expected.train[name].length));
-      const drawn = drawFewShot(numberedItems(classNames, folder), shots, Number(seed));
+      const drawn = fewShotItems(numberedItems(classNames, folder), shots, Number(seed));
       let [wrong, count] = [0, 0];
       for (const subset of ["train", "val"] as const) {
         for (const name of classNames) {
