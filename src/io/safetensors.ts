@@ -119,6 +119,11 @@ function readHeader(file: number, size: number, path: string) {
       Array.isArray(list) && list.every((n) => Number.isSafeInteger(n) && n >= 0);
     if (typeof dtype !== "string" || !whole(shape) || !whole(offsets) || offsets.length !== 2)
       fail(`tensor "${name}" lacks a shape, offsets or a type`);
+    const quantised = /^F([468])_/.exec(dtype);
+    if (quantised)
+      fail(
+        `it holds FP${quantised[1]} weights (tensor "${name}", ${dtype}): take the model's float32, float16 or bfloat16 file`,
+      );
     if (!Object.hasOwn(bytesOfType, dtype))
       fail(`tensor "${name}" has the type ${dtype}; known are ${Object.keys(bytesOfType).join(", ")}`);
     const [begin, end] = offsets;

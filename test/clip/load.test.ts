@@ -62,6 +62,12 @@ test.each<[string, unknown, number, RegExp]>([
     /"b" starts at 4/,
   ],
   ["bytes after the last tensor", { a: { dtype: "F32", shape: [1], data_offsets: [0, 4] } }, 8, /tensors end at byte/],
+  [
+    "weights in eight bits",
+    { a: { dtype: "F8_E4M3", shape: [4], data_offsets: [0, 4] } },
+    4,
+    /holds FP8 weights .*float32, float16 or bfloat16/,
+  ],
   ["a type that does not exist", { a: { dtype: "F3", shape: [1], data_offsets: [0, 4] } }, 4, /has the type F3/],
   ["a negative size", { a: { dtype: "F32", shape: [-1], data_offsets: [0, 4] } }, 4, /lacks a shape/],
 ])("the error message names %s", (_, header, size, message) => {
