@@ -6,7 +6,6 @@
  * - if the last value of a cell has a method [Symbol.for("Jupyter.display")](), the MIME bundle that it returns is
  *   shown.
  */
-const { existsSync, readFileSync } = require("node:fs");
 const { SourceMap } = require("node:module");
 const path = require("node:path");
 const { inspect } = require("node:util");
@@ -18,20 +17,30 @@ const ts = require("@tslab/typescript-for-tslab");
 const { createConverter } = require("tslab/dist/converter.js");
 const { createExecutor } = require("tslab/dist/executor.js");
 const jupyter = require("tslab/dist/jupyter.js");
+const { openLibrary } = require("./library.cjs");
 
 /** @returns a session; `execute(code)` resolves to null if the cell succeeded, else to { ename, evalue, traceback } */
 exports.createSession = function createSession() {
+  const library = openLibrary();
   const node = createConverter({ isJS: false, isBrowser: false });
   const cells = []; // of every cell run so far: { source, lines: lines of the compiled code }
-  const modules = new Map(); // compiled code of the src/ modules, by tslab's file name
+  let loaded = false; // whether tslab has the code of the library's modules
   let source = "";
   let failures = [];
 
-  const convert = (declarations, code) => {
-    const converted = node.convert(declarations, expandShorthands(code));
+  const convert = (declarations, text) => {
+    const converted = node.convert(declarations, expandShorthands(text));
     cells.push({ source, lines: (converted.output ?? "").split("\n") });
-    for (const { path: file, data } of converted.sideOutputs ?? []) modules.set(file, data);
-    return converted;
+    const { changed, modules } = library.changes();
+    if (changed.length > 0) {
+      const names = changed.map((file) => path.relative(root, file)).join(", ");
+      console.error(
+        `${names} changed: a cell that imports it takes the new code when it is run; types are checked anew after a restart of the kernel`,
+      );
+    }
+    const code = loaded ? modules : library.modules();
+    loaded = true;
+    return { ...converted, sideOutputs: [...(converted.sideOutputs ?? []), ...code] };
   };
   const executor = createExecutor(
     root,
@@ -56,9 +65,9 @@ exports.createSession = function createSession() {
       // A failed cell reports either one thrown value, or its type errors as arguments of a format string:
       // ("%s%d:%d - %s", file, line, column, text).
       const [first] = failures;
-      return first?.length > 1 ? typeErrors(failures, code) : describeThrown(first?.[0], cells, modules);
+      return first?.length > 1 ? typeErrors(failures, code) : describeThrown(first?.[0], cells, library);
     },
-    describe: (value) => describeThrown(value, cells, modules),
+    describe: (value) => describeThrown(value, cells, library),
   };
 };
 
@@ -102,7 +111,7 @@ function typeErrors(failures, code) {
   };
 }
 
-function describeThrown(value, cells, modules) {
+function describeThrown(value, cells, library) {
   if (value?.code === "ERR_SCRIPT_EXECUTION_INTERRUPTED" || value?.message === "Interrupted asynchronously") {
     return {
       ename: "Interrupted",
@@ -114,13 +123,13 @@ function describeThrown(value, cells, modules) {
     const text = typeof value === "string" ? value : inspect(value);
     return { ename: "Thrown", evalue: text, traceback: [`${red("Thrown")}: ${text}`] };
   }
-  const traceback = [`${red(value.name)}: ${value.message}`, ...frames(value.stack, cells, modules)];
-  if (value.cause) traceback.push(`caused by ${describeThrown(value.cause, cells, modules).traceback.join("\n")}`);
+  const traceback = [`${red(value.name)}: ${value.message}`, ...frames(value.stack, cells, library)];
+  if (value.cause) traceback.push(`caused by ${describeThrown(value.cause, cells, library).traceback.join("\n")}`);
   return { ename: value.name, evalue: value.message, traceback };
 }
 
 /** The stack frames that lie in cells or in the source files of the clone, innermost first. */
-function frames(stack, cells, modules) {
+function frames(stack, cells, library) {
   const frameLines = [];
   for (const line of stack.split("\n")) {
     const match = /^\s+at (?:async )?(?:(.*) \()?(.+?):(\d+):(\d+)\)?$/.exec(line);
@@ -129,7 +138,7 @@ function frames(stack, cells, modules) {
     const location =
       file === "evalmachine.<anonymous>"
         ? inCell(Number(row), cells)
-        : inModule(file.replace(/^file:\/\//, ""), Number(row), Number(column), modules);
+        : inModule(file.replace(/^file:\/\//, ""), Number(row), Number(column), library);
     if (location)
       frameLines.push(`    at ${name && !name.startsWith("evalmachine") ? `${name} (${location})` : location}`);
   }
@@ -160,47 +169,15 @@ function inCell(row, cells) {
 const normalised = (line) => line.replace(/\b(exports|\w+_\d+)\.|tsLastExpr =|\(0, ([\w.]+)\)|[\s;]/g, "$2");
 
 /**
- * file:line:column relative to the root of the clone; a position in the TypeScript source if tslab compiled the file.
+ * file:line:column relative to the root of the clone; a position in the TypeScript source if the library has the file.
  * @returns undefined for files outside the clone's sources
  */
-function inModule(file, row, column, modules) {
+function inModule(file, row, column, library) {
   const name = path.relative(root, file);
   if (!path.isAbsolute(file) || name.startsWith("..") || name.startsWith("node_modules") || name.startsWith("bin"))
     return undefined;
-  const compiled = modules.get(file);
-  const typescript = file.replace(/\.js$/, ".ts");
-  if (compiled === undefined || !existsSync(typescript)) return `${name}:${row}:${column}`;
-  const original = sourcePosition(readFileSync(typescript, "utf8"), compiled, row, column);
-  const relativePath = path.relative(root, typescript);
-  return original ? `${relativePath}:${original.originalLine + 1}:${original.originalColumn + 1}` : relativePath;
-}
-
-/**
- * The position in the TypeScript source of a position in the compiled module. tslab compiles in two steps and keeps no
- * source map, so both steps are repeated here with source maps.
- * @returns undefined if the repeated compilation gives a different result
- */
-function sourcePosition(source, compiled, row, column) {
-  const target = ts.ScriptTarget.ES2022;
-  const compile = (text, fileName, compilerOptions) =>
-    ts.transpileModule(text, {
-      fileName,
-      compilerOptions: { target, newLine: ts.NewLineKind.LineFeed, sourceMap: true, ...compilerOptions },
-    });
-  const strip = (text) => text.replace(/\n\/\/# sourceMappingURL=.*\s*$/, "\n").trimEnd();
-  const esModule = compile(source, "module.ts", { module: ts.ModuleKind.ESNext });
-  const script = strip(esModule.outputText);
-  const commonJs = compile(script, "module.js", {
-    module: ts.ModuleKind.CommonJS,
-    esModuleInterop: true,
-    noImplicitUseStrict: true,
-  });
-  if (strip(commonJs.outputText) !== compiled.trimEnd()) return undefined;
-  const esPosition = new SourceMap(JSON.parse(commonJs.sourceMapText)).findEntry(row - 1, column - 1);
-  if (esPosition.originalLine === undefined) return undefined;
-  const entry = new SourceMap(JSON.parse(esModule.sourceMapText)).findEntry(
-    esPosition.originalLine,
-    esPosition.originalColumn,
-  );
-  return entry.originalLine === undefined ? undefined : entry;
+  const map = library.sourceMap(file);
+  if (!map) return `${name}:${row}:${column}`;
+  const { originalLine, originalColumn } = new SourceMap(map).findEntry(row - 1, column - 1);
+  return `${name.replace(/\.js$/, ".ts")}:${originalLine + 1}:${originalColumn + 1}`;
 }

@@ -8,11 +8,12 @@
 import { pathToFileURL } from "node:url";
 import { data } from "./setup/data.mjs";
 import { engine } from "./setup/engine.mjs";
+import { library } from "./setup/library.mjs";
 import { packages } from "./setup/packages.mjs";
 import { environment, kernel } from "./setup/python.mjs";
 import { locked, reporter, SetupError } from "./setup/tools.mjs";
 
-const everything = [packages, environment, kernel, engine, data];
+const everything = [packages, environment, kernel, engine, data, library];
 
 /**
  * The steps for runs without notebooks. Python is optional here: only its pip is used, to download the native engine.

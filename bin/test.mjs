@@ -26,7 +26,7 @@ const inNodeModules = (...parts) => path("node_modules", ...parts);
 const checks = [
   ["formatter and linter (biome)", () => runNode(inNodeModules("@biomejs", "biome", "bin", "biome"), "check")],
   ["types (tsc)", () => runNode(inNodeModules("typescript", "bin", "tsc"), "-p", ".")],
-  ["types of src under the notebooks' TypeScript 5.0.4 (tslab)", () => runNode(path("bin", "check-tslab.cjs"))],
+  ["types of src under the notebooks' TypeScript 5.0.4 (tslab)", () => runNode(path("bin", "library.cjs"))],
 ];
 
 await launch(async () => {

@@ -15,7 +15,10 @@ export const fromHere = (path: string | undefined, own = ""): string =>
   path === undefined ? own : resolve(process.env.INIT_CWD || process.cwd(), path);
 
 /** Parses arguments. @throws UsageError for an unknown option, with near names, or for one that lacks its value */
-export function parseOptions<const O extends NonNullable<ParseArgsConfig["options"]>>(args: string[], options: O) {
+export function parseOptions<const O extends NonNullable<ParseArgsConfig["options"]>>(
+  args: string[],
+  options: O,
+): ReturnType<typeof parseArgs<{ args: string[]; options: O; allowPositionals: true }>> {
   const known = Object.keys(options).map((name) => `--${name}`);
   for (const arg of args) if (arg.startsWith("--")) oneOf("option", arg.split("=")[0], known);
   try {
