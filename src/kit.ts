@@ -41,6 +41,7 @@ export { choiceFigure } from "./figures/choice";
 export { costFigure } from "./figures/cost";
 export { fewShotFigure } from "./figures/fewShot";
 export { forgettingFigure } from "./figures/forgetting";
+export { lossesFigure } from "./figures/losses";
 export { saveFigure } from "./figures/save";
 export { settingFigure } from "./figures/setting";
 export type { Figure } from "./figures/style";
@@ -56,6 +57,8 @@ export { configFor } from "./methods/method";
 export { host, objective, promptLearner } from "./methods/promptLearner";
 export { methods } from "./methods/registry";
 // Cells: running, progress, showing.
+export type { AblationStudy, Choice } from "./notebook/ablation";
+export { ablation } from "./notebook/ablation";
 export { attentionMaps } from "./notebook/attentionMaps";
 export { embeddedRows } from "./notebook/embedded";
 export { mistakesGrid, pictureGrid, picturesByClass } from "./notebook/pictures";

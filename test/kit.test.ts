@@ -24,6 +24,8 @@ const exported = checker
 test("src/kit.ts exports exactly these names", () => {
   expect(exported.map(({ name }) => name).sort()).toMatchInlineSnapshot(`
     [
+      "AblationStudy",
+      "Choice",
       "Clip",
       "Dataset",
       "Ensemble",
@@ -37,6 +39,7 @@ test("src/kit.ts exports exactly these names", () => {
       "Task",
       "Tensor",
       "Tensor2D",
+      "ablation",
       "ablationDatasets",
       "ablationJobs",
       "ablationTables",
@@ -94,6 +97,7 @@ test("src/kit.ts exports exactly these names", () => {
       "loadClip",
       "loadDataset",
       "loadPaper",
+      "lossesFigure",
       "methods",
       "mistakesGrid",
       "mostConfidentMistakes",

@@ -96,11 +96,12 @@ export const permuteRows = (x: Tensor2D, order: number[]): Tensor2D =>
 /**
  * Value and gradients of a function of a record of tensors. `f` returns named scalars; `total` is what is
  * differentiated, the others come back as values.
+ * @throws where a term is no scalar
  * @returns tensors that the caller disposes: `terms` [number of terms] in the order of `names`, and a gradient per
  *   parameter.
  */
 export function differentiate(
-  f: (params: Record<string, Tensor>) => Record<string, Scalar>,
+  f: (params: Record<string, Tensor>) => Record<string, Tensor>,
   params: Record<string, Tensor>,
   of = "total",
 ): { names: string[]; terms: Tensor; gradients: Record<string, Tensor> } {
@@ -111,8 +112,13 @@ export function differentiate(
     const terms = f(Object.fromEntries(keys.map((key, i) => [key, values[i]])));
     if (!(of in terms)) throw new Error(`no loss term "${of}" among ${Object.keys(terms).join(", ")}`);
     names = Object.keys(terms);
-    kept = tf.keep(tf.stack(Object.values(terms).map((term) => tf.reshape(term, []))));
-    return terms[of];
+    const wide = names.find((name) => terms[name].rank !== 0);
+    if (wide !== undefined)
+      throw new Error(
+        `the loss term "${wide}" has the shape [${terms[wide].shape}]; it must be one number, such as tf.mean of it`,
+      );
+    kept = tf.keep(tf.stack(Object.values(terms)));
+    return terms[of] as Scalar;
   })(keys.map((key) => params[key]));
   value.dispose();
   return { names, terms: kept as Tensor, gradients: Object.fromEntries(keys.map((key, i) => [key, grads[i]])) };

@@ -9,7 +9,7 @@ import type { Clip } from "../clip/model";
 import { hasSetting, problems, settingsOf } from "../configs/change";
 import { type BenchmarkSettings, type PresetName, presets } from "../configs/presets";
 import type { Ensemble, ensemble } from "../configs/settings";
-import type { Scalar, Tensor, Tensor2D, Tensor4D } from "../engine/tf";
+import type { Tensor, Tensor2D, Tensor4D } from "../engine/tf";
 import type { PixelBatch } from "../io/preprocess";
 import { UsageError } from "../util/errors";
 
@@ -38,8 +38,8 @@ export type Batch = { pixels: Tensor4D; labels: Int32Array; at?: [number, number
 /** Batches of pictures without augmentation, as in testing: normalised pixels [B,3,R,R] and one label per picture. */
 export type PictureBatches = Iterable<PixelBatch> | AsyncIterable<PixelBatch>;
 
-/** Loss terms by name, already multiplied by their weights; `total` is the loss that is minimised. */
-export type Terms = Record<string, Scalar>;
+/** Scalars: loss terms by name, already multiplied by their weights; `total` is the loss that is minimised. */
+export type Terms = Record<string, Tensor>;
 
 export type Learner = {
   /**

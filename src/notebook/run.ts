@@ -9,18 +9,23 @@ import { notebookProgress } from "./progress";
 
 /**
  * Runs the jobs with a progress line under the cell. The stop button ends the run after the current step. `results` is
- * the folder in which runs are stored and looked up. Runs shipped with the kit are not used, because later cells need
- * the trained prompts.
+ * the folder in which runs are stored and looked up. Runs shipped with the kit are used only if asked for (`shipped`),
+ * because later cells often need the trained prompts, which these do not have.
  * @throws if the run is interrupted, so that later cells do not use incomplete results
  */
-export async function runInCell(jobs: Job[], engine: Engine, results: string): Promise<Run[]> {
+export async function runInCell(
+  jobs: Job[],
+  engine: Engine,
+  results: string,
+  { shipped = false } = {},
+): Promise<Run[]> {
   const meter = notebookProgress();
   const { runs, interrupted } = await runGrid(jobs, {
     meter,
     signal: onInterrupt(),
     provenance: provenance(engine),
     root: results,
-    shipped: false,
+    shipped,
   });
   if (interrupted) throw new Error("the run was stopped; run the cell again to continue after the last finished epoch");
   return runs;

@@ -1,0 +1,124 @@
+/** An ablation in a cell: what is stored is said and not run again, and a loss of one's own is trained and shown. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, it, vi } from "vitest";
+import { ablations } from "../../src/benchmarks/ablations";
+import { disposeClip, loadClip } from "../../src/clip/load";
+import type { Clip } from "../../src/clip/model";
+import { type Dataset, loadDataset } from "../../src/datasets/split";
+import { tf } from "../../src/engine/tf";
+import { independent } from "../../src/methods/ivlp";
+import { crossEntropy } from "../../src/methods/losses";
+import type { Settings } from "../../src/methods/method";
+import { objective, promptLearner } from "../../src/methods/promptLearner";
+import { methods } from "../../src/methods/registry";
+import { ablation } from "../../src/notebook/ablation";
+import { drawShapes } from "../shapes";
+
+const folder = mkdtempSync(join(tmpdir(), "ablation-"));
+const results = join(folder, "results");
+let clip: Clip;
+let datasets: Dataset[];
+beforeAll(async () => {
+  await drawShapes(join(folder, "shapes"));
+  clip = await loadClip("test/golden");
+  datasets = [loadDataset(join(folder, "shapes"))];
+  vi.spyOn(console, "log").mockImplementation(() => undefined);
+});
+afterAll(() => {
+  disposeClip(clip);
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const short = (config: Settings): Settings => ({ ...config, epochs: 2, ensemble: null });
+const common = () => ({ title: "Prompts", clip, datasets, shots: 1, results });
+
+it("runs what is missing, and says so before", async () => {
+  const variants = { short, steep: (config: Settings) => ({ ...short(config), lr: 0.01 }) };
+  const one = ablation({ ...common(), seeds: [1], variants });
+  expect(one.status()).toBe(
+    "Prompts: 0 of 2 runs are stored, 2 are missing: how long they take is known after the first",
+  );
+  expect(() => one.table()).toThrow("no run is stored yet; call run() first");
+  const before = tf.memory().numTensors;
+  await one.run();
+  expect(tf.memory().numTensors).toBe(before);
+  expect(one.differences().rows.map(({ pair }) => pair)).toEqual(["steep \u2212 short"]);
+  expect(one.average().rows.map(({ method }) => method)).toEqual(["short", "steep"]);
+
+  const two = ablation({ ...common(), seeds: [1, 2], variants, reference: "steep" });
+  expect(two.status()).toMatch(/^Prompts: 2 of 4 runs are stored, 2 are missing: about 0:\d\d$/);
+  expect(two.table().rows).toHaveLength(2); // what is stored is shown before anything runs
+  expect(two.differences().rows.map(({ pair }) => pair)).toEqual(["short \u2212 steep"]);
+});
+
+it("trains a term of the loss from a cell, and draws it", async () => {
+  const closer = promptLearner(
+    { name: "closer", title: "closer", source: "test", version: "1" },
+    independent,
+    objective({
+      settings: {},
+      create: () => ({
+        terms:
+          () =>
+          ({ g, logits, truth }) => {
+            const ce = crossEntropy(logits, truth);
+            const closeness = tf.mean(tf.square(tf.matMul(g, g, false, true)));
+            return { ce, closeness, total: tf.add(ce, closeness) };
+          },
+      }),
+    }),
+  );
+  const study = ablation({
+    ...common(),
+    seeds: [1],
+    variants: [
+      {
+        name: "ivlp",
+        title: "IVLP",
+        method: methods.ivlp,
+        change: ({ ensemble: _, ...config }) => ({ ...config, epochs: 2 }),
+      },
+      {
+        name: "closer",
+        title: "closer",
+        method: closer,
+        change: ({ ensemble: _, ...config }) => ({ ...config, epochs: 2 }),
+      },
+    ],
+  });
+  const rows = await study.run();
+  const [first, last] = rows[1].run.epochs;
+  expect(last.losses.closeness).toBeLessThan(first.losses.closeness);
+  const figure = study.losses();
+  expect(figure.data.map(({ name }) => name).sort()).toEqual(["IVLP", "IVLP", "closer", "closer", "closer"]);
+});
+
+it("a term that is not a number is an error that says so", async () => {
+  const wide = promptLearner(
+    { name: "wide", title: "wide", source: "test" },
+    independent,
+    objective({
+      settings: {},
+      create: () => ({
+        terms:
+          () =>
+          ({ logits }) => ({ total: logits }),
+      }),
+    }),
+  );
+  await expect(ablation({ ...common(), seeds: [1], variants: { wide } }).run()).rejects.toThrow(
+    /the loss term "total" has the shape \[\d+,\d+\]; it must be one number/,
+  );
+});
+
+it("takes a shipped ablation, and refuses a reference that is no variant and a setting that does not exist", () => {
+  const shipped = ablation({ ...ablations.components, clip, datasets, seeds: [1], results });
+  expect(shipped.status()).toContain("Components: 0 of 4 runs are stored");
+  expect(() => ablation({ ...common(), seeds: [1], variants: { short }, reference: "long" })).toThrow(
+    'the reference "long" is none of the variants short',
+  );
+  const wrong = { short: (config: Settings) => ({ ...config, epoch: 2 }) };
+  expect(() => ablation({ ...common(), seeds: [1], variants: wrong })).toThrow('has no setting "epoch"');
+});
