@@ -139,8 +139,9 @@ function frames(stack, cells, library) {
       file === "evalmachine.<anonymous>"
         ? inCell(Number(row), cells)
         : inModule(file.replace(/^file:\/\//, ""), Number(row), Number(column), library);
+    const plain = name?.replace(/^Proxy\./, ""); // the object of a cell's variables, a detail of tslab
     if (location)
-      frameLines.push(`    at ${name && !name.startsWith("evalmachine") ? `${name} (${location})` : location}`);
+      frameLines.push(`    at ${plain && !plain.startsWith("evalmachine") ? `${plain} (${location})` : location}`);
   }
   return frameLines;
 }
