@@ -100,27 +100,27 @@ function pointsOf({ x, y, z, ...trace }: Trace): Record<string, Cell>[] {
 
 /**
  * The drawn numbers as CSV: a line for each point of each trace, with the trace's name and panel, x and y, and, where a
- * trace has them, z, error bars, the label at the axis, and the texts beside the point and on hover.
+ * trace has them, z, error bars, the label at the axis, and the texts beside the point and on hover. Of a figure with a
+ * menu, the first view.
  */
 export function figureCsv(figure: Figure): string {
   const lines = (figure.data as Trace[]).flatMap((trace, t) => {
     const name = trace.name ?? trace.legendgroup ?? `trace ${t + 1}`;
     const { tickvals = [], ticktext = [] } = axisOf(figure, trace.xaxis ?? "x");
-    return pointsOf(trace).map((point): Record<string, Cell> => {
-      const label = ticktext[Array.from(tickvals).indexOf(point.x)];
-      return {
+    return pointsOf(trace).map(
+      (point): Record<string, Cell> => ({
         trace: trace.fill === "toself" ? `${name} (outline of the band)` : name,
         panel: panelOf(figure, trace),
         ...point,
-        "x label": label === String(point.x) ? undefined : label,
-      };
-    });
+        "x label": ticktext[Array.from(tickvals).indexOf(point.x)],
+      }),
+    );
   });
   const known = ["trace", "panel", "x", "x label", "y", "z", "error x", "error y", "text"];
   const hovers = [...new Set(lines.flatMap((line) => Object.keys(line)))].filter((key) => key.startsWith("hover"));
-  const always = ["trace", "panel", "x", "y"];
-  const used = [...known, ...hovers].filter(
-    (key) => always.includes(key) || lines.some((line) => line[key] !== undefined && line[key] !== null),
-  );
+  const isUsed = (key: string) =>
+    ["trace", "panel", "x", "y"].includes(key) ||
+    lines.some((line) => (line[key] ?? null) !== null && (key !== "x label" || line[key] !== String(line.x)));
+  const used = [...known, ...hovers].filter(isUsed);
   return csvText([used, ...lines.map((line) => used.map((key) => plainCell(line[key])))]);
 }
