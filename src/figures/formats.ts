@@ -37,7 +37,7 @@ export function figureHtml({ data, layout, config, alt, ...rest }: Figure): stri
   const call = drawing.map((part) => json(part).replaceAll("<", "\\u003c")).join(", ");
   return htmlPage(
     titleOfFigure({ data, layout, alt, ...rest }),
-    `<div id="figure" role="img" aria-label="${escapeHtml(alt ?? "")}"></div>\n` +
+    `<div id="figure" role="figure" aria-label="${escapeHtml(alt ?? "")}"></div>\n` +
       `<script>${plotlySource()}</script>\n<script>Plotly.newPlot("figure", ${call});</script>`,
   );
 }
