@@ -17,6 +17,7 @@ export default mergeConfig(
         "test/parity/**",
         "test/cli/cli.test.ts",
         "test/cli/check.test.ts",
+        "test/cli/exportFigures.test.ts",
         "test/cli/predict.test.ts",
         "test/engine/engine.test.ts",
         "test/contributing.test.ts",

@@ -33,7 +33,7 @@ export { engineLine, startEngine, tf } from "./engine/tf";
 export type { PicturePrediction } from "./experiments/predictions";
 export { predictDataset, predictWith } from "./experiments/predictions";
 export { storedRuns } from "./experiments/runner";
-// Figures: plain Plotly records, drawn by `show` and written by `saveFigure`.
+// Figures: plain Plotly records, drawn by `show` and written by `save` or `saveFigure`.
 export { anglesFigure, attentionFigure, confusionFigure, gpaFigure, termsFigure } from "./figures/analysis";
 export { baseNovelFigure } from "./figures/baseNovel";
 export { calibrationFigure } from "./figures/calibration";
@@ -44,6 +44,7 @@ export { forgettingFigure } from "./figures/forgetting";
 export { lossesFigure } from "./figures/losses";
 export { saveFigure } from "./figures/save";
 export { settingFigure } from "./figures/setting";
+export { sized } from "./figures/sizes";
 export type { Figure } from "./figures/style";
 export { sweepFigure } from "./figures/sweep";
 export { trajectoryFigure } from "./figures/trajectory";
@@ -56,7 +57,7 @@ export type { Method, Params, Settings, Task } from "./methods/method";
 export { configFor } from "./methods/method";
 export { host, objective, promptLearner } from "./methods/promptLearner";
 export { methods } from "./methods/registry";
-// Cells: running, progress, showing.
+// Cells: running, progress, showing, saving.
 export type { AblationStudy, Choice } from "./notebook/ablation";
 export { ablation } from "./notebook/ablation";
 export { attentionMaps } from "./notebook/attentionMaps";
@@ -64,6 +65,7 @@ export { embeddedRows } from "./notebook/embedded";
 export { mistakesGrid, pictureGrid, picturesByClass } from "./notebook/pictures";
 export { runNotebookGrid } from "./notebook/profile";
 export { runInCell } from "./notebook/run";
+export { save } from "./notebook/save";
 export { show } from "./notebook/show";
 // Results: tables with the paper's numbers beside, differences with intervals.
 export { accuracyDifferences, fewShotTable } from "./results/accuracy";

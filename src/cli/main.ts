@@ -11,6 +11,7 @@ import { oneOf, UsageError } from "../util/errors";
 import { check } from "./check";
 import { convert, convertHelp } from "./convert";
 import { evaluate, evaluateHelp } from "./evaluate";
+import { exportFigures, exportHelp } from "./exportFigures";
 import { listNames } from "./list";
 import { fromHere } from "./options";
 import { predictCommand, predictHelp } from "./predict";
@@ -27,6 +28,7 @@ ${trainHelp}
 ${evaluateHelp}
 ${predictHelp}
 ${convertHelp}
+${exportHelp}
   check <path>...     what a path is (model, prompts, data root, dataset, picture, result), and what it lacks
   fetch <name>...     download a model of Hugging Face into the user's cache, such as openai/clip-vit-base-patch16
   settings [method]   the settings that each method has: meaning, range, value in the paper
@@ -85,6 +87,7 @@ const commands: Record<string, (args: string[]) => Promise<number>> = {
   evaluate,
   predict: predictCommand,
   convert,
+  export: exportFigures,
   fetch: fetchCommand,
   parity: replay,
   data: drawData,

@@ -4,6 +4,7 @@ import { type Prediction, picturesOf, predict } from "../experiments/predict";
 import { terminalScreen } from "../experiments/progress";
 import { writeAtomic } from "../io/atomicWrite";
 import { tableText } from "../results/table";
+import { csvLine } from "../util/csv";
 import { UsageError } from "../util/errors";
 import { buildClassifier, chooseClassifier, classifierOptions } from "./classifier";
 import { fromHere, modelPath, parseOptions, startModel, wholeNumber } from "./options";
@@ -85,15 +86,11 @@ function text({ picture, probabilities, error }: Prediction, top: number): strin
   return tableText({ title: picture, columns, rows });
 }
 
-/** A field of a CSV line (RFC 4180). */
-const field = (value: string | number): string =>
-  /[",\r\n]/.test(`${value}`) ? `"${`${value}`.replaceAll('"', '""')}"` : `${value}`;
-
 /** A line for each picture: the class with the largest probability, and the probabilities of all. */
 function csv(predictions: Prediction[], classNames: string[]): string {
   const lines = predictions.map(({ picture, probabilities }) => {
     if (!probabilities) return [picture, "", ...classNames.map(() => "")];
     return [picture, ranked(probabilities)[0][0], ...classNames.map((name) => probabilities[name].toFixed(6))];
   });
-  return [["picture", "prediction", ...classNames], ...lines].map((line) => line.map(field).join(",")).join("\n");
+  return [["picture", "prediction", ...classNames], ...lines].map(csvLine).join("\n");
 }

@@ -1,14 +1,19 @@
 /** Saves figures to files. A browser draws them, so that they look the same as in a notebook. */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { delimiter, extname, join } from "node:path";
 import { writeAtomic } from "../io/atomicWrite";
-import { type Figure, figureWidth } from "./style";
+import { UsageError } from "../util/errors";
+import { htmlPage } from "../util/htmlPage";
+import { figureCsv, figureHtml, figureJson, plotlySource, titleOfFigure } from "./formats";
+import { defaultHeight, type Figure, figureWidth } from "./style";
 
 // Only those types of playwright-core that are used here: checking all of its types takes a notebook two seconds.
 type Page = {
   addScriptTag(options: { content: string }): Promise<unknown>;
   evaluate(script: string): Promise<unknown>;
+  setContent(html: string): Promise<void>;
+  pdf(options: Record<string, string | boolean>): Promise<Buffer>;
 };
 type Browser = { newPage(): Promise<Page>; close(): Promise<void> };
 type Playwright = { chromium: { launch(options: { executablePath: string; args: string[] }): Promise<Browser> } };
@@ -91,8 +96,13 @@ const withoutControls = ({ data, layout }: Figure): { data: unknown; layout: unk
   layout: { ...layout, updatemenus: undefined, sliders: undefined },
 });
 
+/** The formats that a browser draws, and a function that does. `scale` multiplies the pixels of a PNG. */
+type Drawn = "svg" | "png" | "pdf";
+type Paint = (figure: Figure, format: Drawn, scale?: number) => Promise<Buffer>;
+
 async function draw(page: Page, figure: Figure, format: "svg" | "png", scale: number): Promise<Buffer> {
-  const options = { format, width: figure.layout.width ?? figureWidth, height: figure.layout.height ?? 420, scale };
+  const { width = figureWidth, height = defaultHeight } = figure.layout;
+  const options = { format, width, height, scale: scale * (figure.scale ?? 1) };
   // The script runs in the page. It is passed as a string so that no TypeScript loader rewrites it.
   const uri = await page.evaluate(
     `Plotly.toImage(${JSON.stringify(withoutControls(figure))}, ${JSON.stringify(options)})`,
@@ -102,36 +112,73 @@ async function draw(page: Page, figure: Figure, format: "svg" | "png", scale: nu
   return text.includes(";base64,") ? Buffer.from(body, "base64") : Buffer.from(decodeURIComponent(body), "utf8");
 }
 
-/** Calls `work` with a function that draws figures in one shared browser. `scale` multiplies the pixels of a PNG. */
-export async function withPainter<T>(
-  work: (paint: (figure: Figure, format: "svg" | "png", scale?: number) => Promise<Buffer>) => Promise<T>,
-): Promise<T> {
-  const browser = await launch();
-  try {
-    const page = await browser.newPage();
-    await page.addScriptTag({
-      content: readFileSync(requireModule.resolve("plotly.js-dist-min/plotly.min.js"), "utf8"),
-    });
-    return await work((figure, format, scale = 2) => draw(page, figure, format, scale));
-  } finally {
-    await browser.close();
-  }
+/** Prints a drawing on one page of its size; its text stays text, with the fonts in the file. */
+async function print(page: Page, figure: Figure, svg: string): Promise<Buffer> {
+  const { width = figureWidth, height = defaultHeight } = figure.layout;
+  const [wide, high] = [width, height].map((length) => `${length * (figure.scale ?? 1)}px`);
+  const style = `<style>@page{margin:0}body{margin:0!important}svg{display:block;width:${wide};height:${high}}</style>`;
+  await page.setContent(htmlPage(titleOfFigure(figure), style + svg));
+  return Buffer.from(await page.pdf({ width: wide, height: high, printBackground: true, pageRanges: "1" }));
 }
 
 /**
- * Saves a figure to each of the paths and creates missing folders. The file extension chooses the format: .svg (text
- * remains text) or .png (with twice the figure's size in pixels).
+ * Two pages: Plotly draws in the first, and drawings are printed in the second. Both stay open as long as the browser,
+ * because the Chromium of @sparticuz/chromium is a single process that ends with the first page that is closed.
+ */
+async function openPages(browser: Browser): Promise<{ drawing: Page; printing: Page }> {
+  const [drawing, printing] = [await browser.newPage(), await browser.newPage()];
+  await drawing.addScriptTag({ content: plotlySource() });
+  return { drawing, printing };
+}
+
+/** Calls `work` with a function that draws figures in one shared browser, which starts at the first figure. */
+export async function withPainter<T>(work: (paint: Paint) => Promise<T>): Promise<T> {
+  let browser: Promise<Browser> | undefined;
+  let pages: ReturnType<typeof openPages> | undefined;
+  try {
+    return await work(async (figure, format, scale = 2) => {
+      browser ??= launch();
+      pages ??= browser.then(openPages);
+      const { drawing, printing } = await pages;
+      if (format === "png") return draw(drawing, figure, format, scale);
+      const svg = await draw(drawing, figure, "svg", 1);
+      return format === "svg" ? svg : print(printing, figure, svg.toString("utf8"));
+    });
+  } finally {
+    await (await browser)?.close();
+  }
+}
+
+/** The content of a file in each format, by the ending of its name. */
+const contents: Record<string, (figure: Figure, paint: Paint) => string | Promise<Buffer>> = {
+  svg: (figure, paint) => paint(figure, "svg"),
+  png: (figure, paint) => paint(figure, "png"),
+  pdf: (figure, paint) => paint(figure, "pdf"),
+  html: figureHtml,
+  csv: figureCsv,
+  json: figureJson,
+};
+/** The formats in which figures are saved. */
+export const figureFormats = Object.keys(contents);
+
+/**
+ * Saves a figure to each of the paths and creates missing folders. The file extension chooses the format: .svg or .pdf
+ * (text remains text), .png (with twice the figure's size in pixels), .html (interactive, works offline), .csv (the
+ * drawn numbers) or .json (Plotly's data and layout).
  * @throws for any other extension, and if no browser can be started (the message says what to install)
  */
 export async function saveFigure(figure: Figure, ...paths: string[]): Promise<string[]> {
-  const formats = paths.map((path) => {
-    const extension = extname(path).slice(1).toLowerCase();
-    if (extension !== "svg" && extension !== "png")
-      throw new Error(`cannot save a figure as "${path}"; end the name in .svg or .png`);
-    return extension;
-  });
-  await withPainter(async (paint) => {
-    for (const [k, path] of paths.entries()) writeAtomic(path, await paint(figure, formats[k] as "svg" | "png"));
-  });
+  return withPainter((paint) => writeFigure(figure, paths, paint));
+}
+
+/** As `saveFigure`, in a browser that other figures share. */
+export async function writeFigure(figure: Figure, paths: string[], paint: Paint): Promise<string[]> {
+  const formats = paths.map((path) => extname(path).slice(1).toLowerCase());
+  const unknown = paths.find((_, k) => !figureFormats.includes(formats[k]));
+  if (unknown !== undefined)
+    throw new UsageError(
+      `cannot save a figure as "${unknown}"; end the name in .${figureFormats.join(", .").replace(/,(?=[^,]*$)/, " or")}`,
+    );
+  for (const [k, path] of paths.entries()) writeAtomic(path, await contents[formats[k]](figure, paint));
   return paths;
 }

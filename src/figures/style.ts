@@ -1,8 +1,11 @@
 /** The style common to all figures (colours of the methods, fonts, grid, margins), and the type of a figure. */
 import type { Config, Data, Layout } from "plotly.js-dist-min";
 
-/** A Plotly figure as plain data, for a notebook, a file or a snapshot. `alt` describes its content in words. */
-export type Figure = { data: Data[]; layout: Partial<Layout>; config?: Partial<Config>; alt: string };
+/**
+ * A Plotly figure as plain data, for a notebook, a file or a snapshot. `alt` describes its content in words. A saved
+ * file is `scale` times as large as the layout (1 by default), with text and lines alike; `sized` sets it.
+ */
+export type Figure = { data: Data[]; layout: Partial<Layout>; config?: Partial<Config>; alt: string; scale?: number };
 
 /** Distinguishable for colour-blind readers (after Okabe and Ito), and by lightness when printed in grey. */
 const colours: Record<string, string> = {
@@ -43,6 +46,10 @@ const family = '"Inter", "Helvetica Neue", Arial, "Liberation Sans", sans-serif'
 
 /** Width in CSS pixels at which figures are saved. In a notebook they fill the available width. */
 export const figureWidth = 900;
+/** Height of a figure whose layout names none. */
+export const defaultHeight = 420;
+/** Size in pixels of most of the text. */
+export const textSize = 13;
 
 export const axis = {
   gridcolor: grid,
@@ -59,16 +66,17 @@ export const axis = {
 /** Margin in pixels above the panels for title, legend and headings, and below them for the axis. */
 const margins = { t: 104, b: 46 };
 
-/** Estimated rows of the legend in a figure 600 pixels wide: an entry takes about 48 pixels plus 7 for each letter. */
-const legendRows = (titles: string[]): number =>
-  Math.max(1, Math.ceil(titles.reduce((sum, title) => sum + 48 + 7 * title.length, 0) / 530));
+/** Estimated rows of the legend in a figure of that width: an entry takes about 48 pixels plus 7 for each letter. */
+export const legendRows = (titles: string[], width = 600): number =>
+  Math.max(1, Math.ceil(titles.reduce((sum, title) => sum + 48 + 7 * title.length, 0) / (width - 70)));
+export const legendRowHeight = 24;
 
 /**
  * Layout common to all figures. The background is white so that a figure looks the same in dark themes and on paper.
  * `legend` lists the titles in the legend.
  */
 export const baseLayout = (title: string, height: number, legend: string[] = []): Partial<Layout> => {
-  const margin = { l: 58, r: 18, ...margins, t: margins.t + 24 * (legendRows(legend) - 1) };
+  const margin = { l: 58, r: 18, ...margins, t: margins.t + legendRowHeight * (legendRows(legend) - 1) };
   return {
     title: {
       text: title,
@@ -81,7 +89,7 @@ export const baseLayout = (title: string, height: number, legend: string[] = [])
       pad: { t: 14 },
       font: { size: 17, color: ink },
     },
-    font: { family, size: 13, color: ink },
+    font: { family, size: textSize, color: ink },
     paper_bgcolor: "#ffffff",
     plot_bgcolor: "#ffffff",
     autosize: true,
@@ -127,5 +135,5 @@ export const panelTitle = (text: string, at: [number, number]): Record<string, u
   xanchor: "left",
   yanchor: "bottom",
   yshift: 6,
-  font: { size: 13, color: faintInk },
+  font: { size: textSize, color: faintInk },
 });

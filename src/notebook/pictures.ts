@@ -15,6 +15,7 @@ import { decode } from "../io/preprocess";
 import { plainName } from "../methods/prompts";
 import { escapeHtml } from "../util/escape";
 import type { Html } from "./show";
+import { figureOutputs, type Notebook, plotlyMime } from "./storedFigures";
 
 const side = 56; // pixels of one picture
 const gap = 4;
@@ -128,10 +129,6 @@ export async function mistakesGrid(
   return { html, text: [heading, ...captions].join("\n") };
 }
 
-type Output = { data?: Record<string, unknown> };
-type Notebook = { cells: { outputs?: Output[] }[] };
-const plotlyMime = "application/vnd.plotly.v1+json";
-
 /**
  * Adds a PNG, at the figure's size, to each figure output of an executed notebook that has none, as JupyterLab does
  * when it saves a notebook.
@@ -139,12 +136,11 @@ const plotlyMime = "application/vnd.plotly.v1+json";
  */
 export async function addPictures(notebook: string): Promise<number> {
   const content = JSON.parse(readFileSync(notebook, "utf8")) as Notebook;
-  const outputs = content.cells.flatMap((c) => c.outputs ?? []);
-  const withoutPicture = outputs.filter((o) => o.data?.[plotlyMime] && !o.data["image/png"]);
+  const withoutPicture = figureOutputs(content).filter((data) => !data["image/png"]);
   if (withoutPicture.length === 0) return 0;
   await withPainter(async (paint) => {
-    for (const { data } of withoutPicture)
-      if (data) data["image/png"] = (await paint(data[plotlyMime] as Figure, "png", 1)).toString("base64");
+    for (const data of withoutPicture)
+      data["image/png"] = (await paint(data[plotlyMime] as Figure, "png", 1)).toString("base64");
   });
   writeAtomic(notebook, `${JSON.stringify(content, null, 1)}\n`);
   return withoutPicture.length;

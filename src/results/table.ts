@@ -33,7 +33,7 @@ export const signed = (value: number, digits: number): string => `${value < 0 ? 
  * A cell as text: `73.4 +- 0.9` (printed with a plus-minus sign), by default with one decimal; empty for a missing
  * value. A standard deviation of zero is not shown.
  */
-function cellText(value: Value, digits = 1): string {
+export function cellText(value: Value, digits = 1): string {
   if (value === undefined) return "";
   if (typeof value === "string") return value;
   if (typeof value === "number") return fixed(value, digits);
@@ -41,25 +41,49 @@ function cellText(value: Value, digits = 1): string {
   return sd === undefined || sd < 1e-9 ? fixed(mean, digits) : `${fixed(mean, digits)} \u00b1 ${sd.toFixed(digits)}`;
 }
 
-const sameGroup = (table: Table, a: Record<string, Value>, b: Record<string, Value>): boolean =>
+/** Whether two rows are in the same group; all are where the table has no groups. */
+export const sameGroup = (table: Table, a: Record<string, Value>, b: Record<string, Value>): boolean =>
   table.groupBy === undefined || a[table.groupBy] === b[table.groupBy];
 
-/** Whether a cell is marked as the best of its column and group, after rounding; never in a group of one. */
-function isBest(table: Table, row: Record<string, Value>, column: Column): boolean {
+/** Whether a row is the first of its group. */
+export const startsGroup = (table: Table, index: number): boolean =>
+  index === 0 || !sameGroup(table, table.rows[index - 1], table.rows[index]);
+
+/**
+ * The rank of a cell in its column and group of rows, after rounding: 1 for the best, equal values share a rank;
+ * undefined in columns without a best value, and in a group of one.
+ */
+export function rankOf(table: Table, row: Record<string, Value>, column: Column): number | undefined {
   const value = numeric(row[column.key]);
-  if (!column.best || value === undefined) return false;
+  if (!column.best || value === undefined || Number.isNaN(value)) return undefined;
   const groupValues = table.rows.filter((r) => sameGroup(table, r, row)).map((r) => numeric(r[column.key]));
-  const present = groupValues.filter((v): v is number => v !== undefined);
-  const digits = column.digits ?? 1;
-  return present.length > 1 && value.toFixed(digits) === Math.max(...present).toFixed(digits);
+  const present = groupValues.filter((v): v is number => v !== undefined && !Number.isNaN(v));
+  const rounded = (v: number) => Number(v.toFixed(column.digits ?? 1));
+  const larger = new Set(present.map(rounded).filter((v) => v > rounded(value)));
+  return present.length > 1 ? larger.size + 1 : undefined;
 }
 
+/** Whether a cell is marked as the best of its column and group. */
+export const isBest = (table: Table, row: Record<string, Value>, column: Column): boolean =>
+  rankOf(table, row, column) === 1;
+
 /** The displayed text of a cell: the name of a group is shown in its first row only. */
-const shownText = (table: Table, row: Record<string, Value>, index: number, column: Column): string => {
-  const previous = table.rows[index - 1];
-  const repeats = column.key === table.groupBy && previous !== undefined && sameGroup(table, previous, row);
-  return repeats ? "" : cellText(row[column.key], column.digits);
-};
+export const shownText = (table: Table, row: Record<string, Value>, index: number, column: Column): string =>
+  column.key === table.groupBy && !startsGroup(table, index) ? "" : cellText(row[column.key], column.digits);
+
+/** Whether a column holds text, which is aligned to the left. */
+export const isText = (table: Table, column: Column): boolean => typeof table.rows[0]?.[column.key] === "string";
+
+/** The common headings of neighbouring columns, from left to right; an empty title for columns without one. */
+export function columnGroups(table: Table): { title: string; span: number }[] {
+  const groups: { title: string; span: number }[] = [];
+  for (const { group = "" } of table.columns) {
+    const last = groups[groups.length - 1];
+    if (last && last.title === group) last.span++;
+    else groups.push({ title: group, span: 1 });
+  }
+  return groups;
+}
 
 /**
  * HTML without scripts or style sheets, so that every notebook viewer shows it the same way, in light and dark themes.
@@ -70,22 +94,15 @@ export function tableHtml(table: Table): string {
   const align = (column: Column, row?: Record<string, Value>) =>
     typeof (row ?? table.rows[0])?.[column.key] === "string" ? "text-align:left" : "text-align:right";
   const hasGroups = table.columns.some((c) => c.group !== undefined);
-  const groups: { title: string; span: number }[] = [];
-  for (const { group = "" } of table.columns) {
-    const last = groups[groups.length - 1];
-    if (last && last.title === group) last.span++;
-    else groups.push({ title: group, span: 1 });
-  }
-  const groupRow = groups
+  const groupRow = columnGroups(table)
     .map((g) => `<th colspan="${g.span}" style="${pad};text-align:center">${escapeHtml(g.title)}</th>`)
     .join("");
   const head = table.columns.map((c) => `<th style="${pad};${align(c)}">${escapeHtml(c.title)}</th>`).join("");
   const body = table.rows.map((row, index) => {
-    const startsGroup = index === 0 || (table.groupBy !== undefined && !sameGroup(table, table.rows[index - 1], row));
     const cells = table.columns.map((column) => {
       const text = escapeHtml(shownText(table, row, index, column));
       const shown = isBest(table, row, column) ? `<b>${text}</b>` : text;
-      return `<td style="${pad};${align(column, row)}${startsGroup ? `;${line}` : ""}">${shown}</td>`;
+      return `<td style="${pad};${align(column, row)}${startsGroup(table, index) ? `;${line}` : ""}">${shown}</td>`;
     });
     return `<tr style="background:none">${cells.join("")}</tr>`;
   });
@@ -105,7 +122,8 @@ export const lastBlock = (table: Table): Table => ({
   rows: table.rows.filter((row) => sameGroup(table, row, table.rows[table.rows.length - 1])),
 });
 
-const titleOf = (column: Column): string => (column.group ? `${column.group} ${column.title}` : column.title);
+/** The title of a column with its group. */
+export const titleOf = (column: Column): string => (column.group ? `${column.group} ${column.title}` : column.title);
 
 /** The table as aligned text for a terminal, with a star at the best values of each group. */
 export function tableText(table: Table): string {
@@ -116,7 +134,7 @@ export function tableText(table: Table): string {
     ),
   ];
   const widths = table.columns.map((_, k) => Math.max(...rows.map((r) => r[k].length)));
-  const left = table.columns.map((c) => typeof table.rows[0]?.[c.key] === "string");
+  const left = table.columns.map((c) => isText(table, c));
   const line = (cells: string[]) =>
     cells
       .map((text, k) => (left[k] ? text.padEnd(widths[k]) : text.padStart(widths[k])))

@@ -140,7 +140,7 @@ describe("figures", () => {
     expect(() => variantsFigure("All", [], methods)).toThrow("no run of clip, ivlp, promptsrc");
     expect(() => calibrationFigure("Calibration", [])).toThrow("no calibration to draw");
     await expect(saveFigure(baseNovelFigure(scores, methods, loadPaper()), "figure.jpg")).rejects.toThrow(
-      "end the name in .svg or .png",
+      "end the name in .svg, .png, .pdf, .html, .csv or .json",
     );
   });
 });

@@ -1,0 +1,57 @@
+/** Saves a figure or a table in all formats, for papers, slides, the web and other programs. */
+import { isAbsolute, join, normalize } from "node:path";
+import { figureFormats, saveFigure } from "../figures/save";
+import { sized } from "../figures/sizes";
+import type { Figure } from "../figures/style";
+import { writeAtomic } from "../io/atomicWrite";
+import { type Table, tableHtml } from "../results/table";
+import { tableCsv, tableLatex, tableMarkdown } from "../results/tableFormats";
+import { UsageError } from "../util/errors";
+import { htmlPage } from "../util/htmlPage";
+
+const tableFormats: Record<string, (table: Table) => string> = {
+  csv: tableCsv,
+  md: tableMarkdown,
+  tex: tableLatex,
+  html: (table) => htmlPage(table.title, tableHtml(table)),
+};
+
+/** Checks a name for files below a folder. @throws UsageError where it leaves the folder or is not a name */
+function checkName(name: string): void {
+  const example = 'give a name such as "accuracy" or "food/accuracy"';
+  const isOutside = isAbsolute(name) || name.includes("\\") || /^\.\.?(\/|$)/.test(normalize(name));
+  if (name.trim() === "" || name.endsWith("/") || isOutside)
+    throw new UsageError(`cannot save as "${name}": it is no file inside the folder; ${example}, and { folder } apart`);
+  const ending = [...figureFormats, ...Object.keys(tableFormats)].find((format) => name.endsWith(`.${format}`));
+  if (ending !== undefined)
+    throw new UsageError(`cannot save as "${name}": all formats are written; leave out the ending .${ending}`);
+}
+
+/**
+ * Saves a figure as SVG, PNG, PDF, HTML, CSV and JSON, or a table as CSV, Markdown, LaTeX and HTML: files called `name`
+ * in `folder`, which replace those that are there. `size` ("one column", "two columns" or "slide") is for figures.
+ * @returns the paths, which are also printed
+ * @throws UsageError for anything else, a name that leaves the folder, or an unknown size
+ */
+export async function save(
+  thing: Figure | Table,
+  name: string,
+  { folder = join("results", "figures"), size }: { folder?: string; size?: string } = {},
+): Promise<string[]> {
+  checkName(name);
+  const pathOf = (format: string) => join(folder, `${name}.${format}`);
+  if ("layout" in thing) {
+    const figure = size === undefined ? thing : sized(thing, size);
+    return printed(await saveFigure(figure, ...figureFormats.map(pathOf)));
+  }
+  if (!("rows" in thing))
+    throw new UsageError(`save takes a figure or a table of the kit, not ${Object.keys(thing).join(", ")}`);
+  if (size !== undefined) throw new UsageError(`a table has no size, but "${size}" was given; leave it out`);
+  for (const [format, text] of Object.entries(tableFormats)) writeAtomic(pathOf(format), text(thing));
+  return printed(Object.keys(tableFormats).map(pathOf));
+}
+
+function printed(paths: string[]): string[] {
+  console.log(paths.join("\n"));
+  return paths;
+}

@@ -1,0 +1,38 @@
+/** `export`: the figures that the notebooks store, as files and on one page. */
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, expect, it } from "vitest";
+
+const folder = mkdtempSync(join(tmpdir(), "export-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+function cli(...args: string[]): { status: number | null; out: string; err: string } {
+  const env = { ...process.env, INIT_CWD: folder };
+  const command = ["--import", "tsx", "src/cli/main.ts", "export", ...args];
+  const { status, stdout, stderr } = spawnSync(process.execPath, command, { encoding: "utf8", env });
+  return { status, out: stdout, err: stderr };
+}
+
+it("writes the figures of the chosen notebooks, and a page that shows each and links to files that exist", () => {
+  expect(cli("--notebook", "06", "--format", "svg,csv", "--size", "two columns").status).toBe(0);
+  const target = join(folder, "exported");
+  expect(readdirSync(target).sort()).toEqual(["06-components-1.csv", "06-components-1.svg", "index.html"]);
+  const page = readFileSync(join(target, "index.html"), "utf8");
+  const links = [...page.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, link]) => link);
+  expect(links).toHaveLength(3);
+  expect(links.filter((link) => !existsSync(join(target, link)))).toEqual([]);
+  expect(page).toMatch(/alt="[^"]{20,}"/);
+});
+
+it.each([
+  [["--notebook", "99"], /no notebook begins so. There are: 00-quickstart\.ipynb, /],
+  [["--format", "svg,jpg"], /unknown format "jpg".* There are: svg, png, pdf, html, csv, json/],
+  [["--size", "poster"], /unknown size "poster".* There are: one column, two columns, slide/],
+  [["06"], /export takes options alone, not "06"; choose by --notebook/],
+])("%j is refused in one sentence", (args, message) => {
+  const { status, err } = cli(...args);
+  expect([status, err.trim().split("\n").length]).toEqual([2, 1]);
+  expect(err).toMatch(message);
+});

@@ -1,0 +1,158 @@
+/** Figures and tables in files: all formats, sizes by name, and names that stay inside the folder. */
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { inflateSync } from "node:zlib";
+import { parse } from "csv-parse/sync";
+import sharp from "sharp";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { figureCsv } from "../../src/figures/formats";
+import { linesFigure } from "../../src/figures/lines";
+import { saveFigure } from "../../src/figures/save";
+import { sized } from "../../src/figures/sizes";
+import { save } from "../../src/notebook/save";
+import type { Table } from "../../src/results/table";
+
+const folder = mkdtempSync(join(tmpdir(), "save-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+beforeAll(() => void vi.spyOn(console, "log").mockImplementation(() => {}));
+
+const evil = "a</script><script>alert(1)</script>";
+const figure = linesFigure(
+  "Accuracy after a long training, with a title that is much wider than a column",
+  "accuracy",
+  ["<b>Base</b>, trained", "Novel"].map((title, k) => ({
+    title,
+    x: "epoch",
+    lines: [
+      { name: "clip", title: "CLIP, 60 templates", x: [1, 2], y: [50 + k, 51.123456789], sd: [0.5, undefined] },
+      { name: "mine", title: evil.replace(/</g, "&lt;"), x: [1, 2], y: [60, 61] },
+    ],
+  })),
+  { alt: "accuracies" },
+);
+const table: Table = { title: "T", columns: [{ key: "a", title: "a" }], rows: [{ a: 1 }] };
+const formats = ["svg", "png", "pdf", "html", "csv", "json"];
+
+/** The streams of a PDF as text. */
+const streamsOf = (pdf: Buffer): string[] =>
+  [...pdf.toString("latin1").matchAll(/\/FlateDecode[^>]*>>\s*stream\r?\n([\s\S]*?)\r?\nendstream/g)].flatMap(
+    ([, stream]) => {
+      try {
+        return [inflateSync(Buffer.from(stream, "latin1")).toString("latin1")];
+      } catch {
+        return [];
+      }
+    },
+  );
+
+describe("a figure", () => {
+  const file = (format: string) => join(folder, "deep", `accuracy.${format}`);
+  let paths: string[];
+  beforeAll(async () => {
+    paths = await save(figure, "deep/accuracy", { folder });
+  });
+
+  it("is written in all formats, and the paths are printed", () => {
+    expect(paths).toEqual(formats.map(file));
+    expect(readdirSync(join(folder, "deep")).sort()).toEqual(formats.map((format) => `accuracy.${format}`).sort());
+    expect(vi.mocked(console.log).mock.calls.at(-1)).toEqual([paths.join("\n")]);
+  });
+
+  it("as PDF is one page of its size, whose text is text in embedded fonts", () => {
+    const pdf = readFileSync(file("pdf"));
+    const text = pdf.toString("latin1");
+    expect(text.slice(0, 5)).toBe("%PDF-");
+    expect(text.match(/\/Type \/Page\b/g)).toHaveLength(1);
+    const box =
+      text
+        .match(/\/MediaBox \[([^\]]+)\]/)?.[1]
+        .trim()
+        .split(/\s+/)
+        .map(Number) ?? [];
+    // Chromium rounds to a 300th of an inch.
+    expect(Math.max(...[0, 0, 675, 300].map((end, k) => Math.abs(end - box[k])))).toBeLessThan(1);
+    expect(text).toMatch(/\/FontFile2/);
+    const streams = streamsOf(pdf);
+    expect(streams.some((stream) => /beginbf(char|range)/.test(stream))).toBe(true);
+    expect(streams.some((stream) => /\bBT\b[\s\S]*\bT[jJ]\b/.test(stream))).toBe(true);
+  });
+
+  it("as HTML holds Plotly, loads nothing, and no text of the figure ends the script", () => {
+    const html = readFileSync(file("html"), "utf8");
+    const tags = html.match(/<(script|link|img|iframe)\b[^>]*>/g) ?? [];
+    expect(tags.filter((tag) => /\b(src|href)=/.test(tag))).toEqual([]);
+    expect(html).not.toContain(evil);
+    expect(html.match(/Plotly\.newPlot\("figure"/g)).toHaveLength(1);
+    expect(html.length).toBeGreaterThan(1e6);
+  });
+
+  it("as CSV has a line for each point, in full precision, as JSON the data and the layout", () => {
+    const rows = parse(readFileSync(file("csv"), "utf8"), { columns: true }) as Record<string, string>[];
+    expect(rows).toHaveLength(8);
+    expect(rows[1]).toEqual({
+      trace: "CLIP, 60 templates",
+      panel: "Base, trained",
+      x: "2",
+      y: "51.123456789",
+      "error y": "0",
+      hover: "51.12",
+    });
+    expect(rows[7]).toMatchObject({ trace: evil, panel: "Novel", "error y": "" });
+    const { data, layout } = JSON.parse(readFileSync(file("json"), "utf8"));
+    expect([data.length, layout.height]).toEqual([4, 400]);
+  });
+
+  it("at the size of a column is 3.25 inches wide in every drawn format", async () => {
+    const small = sized(figure, "one column");
+    const [svg, png, pdf] = ["svg", "png", "pdf"].map((format) => join(folder, `small.${format}`));
+    await saveFigure(small, svg, png, pdf);
+    expect(readFileSync(svg, "utf8")).toMatch(/^<svg[^>]* width="312"/);
+    expect((await sharp(png).metadata()).width).toBe(624);
+    expect(readFileSync(pdf, "latin1")).toMatch(/\/MediaBox \[\s*0 0 234 /);
+    expect((small.layout.title as { text: string }).text).toMatch(/<br>/);
+  });
+});
+
+it("a heat map is a line of CSV for each cell", () => {
+  const heat = { data: [{ type: "heatmap", name: "h", x: ["a", "b"], y: ["c"], z: [[1, 2]] }], layout: {}, alt: "" };
+  expect(parse(figureCsv(heat as never))).toEqual([
+    ["trace", "panel", "x", "y", "z"],
+    ["h", "x y", "a", "c", "1"],
+    ["h", "x y", "b", "c", "2"],
+  ]);
+});
+
+it("a slide has its proportions, however high the figure", () => {
+  for (const height of [300, 400, 900]) {
+    const { layout, scale = 1 } = sized({ ...figure, layout: { ...figure.layout, height } }, "slide");
+    expect([Number(layout.width) * scale, Math.round(Number(layout.height) * scale)]).toEqual([1280, 720]);
+  }
+});
+
+it("a size that there is not is an error with those that there are", () => {
+  expect(() => sized(figure, "one colum")).toThrow(
+    'unknown size "one colum". Did you mean "one column"? There are: one column, two columns, slide',
+  );
+});
+
+it("a table is written as CSV, Markdown, LaTeX and HTML, over the files that are there", async () => {
+  const paths = await save(table, "table", { folder });
+  expect(paths).toEqual(["csv", "md", "tex", "html"].map((format) => join(folder, `table.${format}`)));
+  await save({ ...table, rows: [{ a: 2 }] }, "table", { folder });
+  expect(readFileSync(paths[0], "utf8")).toBe("a\r\n2\r\n");
+  expect(readFileSync(paths[3], "utf8")).toMatch(/^<!doctype html>[\s\S]*<table/);
+});
+
+it.each(["../out", "a/../../out", "/tmp/out", "..", "", "a/", "..\\out"])("the name %j is refused", async (name) => {
+  await expect(save(table, name, { folder })).rejects.toThrow("it is no file inside the folder; give a name such as");
+  expect(existsSync(join(folder, "..", "out.csv"))).toBe(false);
+});
+
+it("a name with an ending, a size of a table, and anything else are refused", async () => {
+  await expect(save(figure, "a.png", { folder })).rejects.toThrow("leave out the ending .png");
+  await expect(save(table, "a", { folder, size: "slide" })).rejects.toThrow("a table has no size");
+  await expect(save({ html: "" } as never, "a", { folder })).rejects.toThrow(
+    "a figure or a table of the kit, not html",
+  );
+});
