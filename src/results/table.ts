@@ -90,7 +90,7 @@ export function columnGroups(table: Table): { title: string; span: number }[] {
  */
 export function tableHtml(table: Table): string {
   const line = "border-top:1px solid rgba(128,128,128,.35)";
-  const pad = "padding:4px 10px;white-space:nowrap;background:none";
+  const pad = "padding:4px 8px;white-space:nowrap;background:none";
   const align = (column: Column, row?: Record<string, Value>) =>
     typeof (row ?? table.rows[0])?.[column.key] === "string" ? "text-align:left" : "text-align:right";
   const hasGroups = table.columns.some((c) => c.group !== undefined);
@@ -107,10 +107,10 @@ export function tableHtml(table: Table): string {
     return `<tr style="background:none">${cells.join("")}</tr>`;
   });
   const note = table.note
-    ? `<div style="font-size:90%;opacity:.75;padding:4px 10px">${escapeHtml(table.note)}</div>`
+    ? `<div style="font-size:90%;opacity:.75;padding:4px 8px">${escapeHtml(table.note)}</div>`
     : "";
   return (
-    `<div><div style="padding:4px 10px"><b>${escapeHtml(table.title)}</b></div>` +
+    `<div style="max-width:100%;overflow-x:auto"><div style="padding:4px 8px"><b>${escapeHtml(table.title)}</b></div>` +
     `<table style="border-collapse:collapse;font-variant-numeric:tabular-nums">` +
     `<thead>${hasGroups ? `<tr>${groupRow}</tr>` : ""}<tr>${head}</tr></thead><tbody>${body.join("")}</tbody></table>${note}</div>`
   );
