@@ -6,8 +6,8 @@ import { colourOf, type Figure } from "./style";
 
 /**
  * A panel for each term of the loss, weighted as in the training, and for their total: a line for each row, the mean
- * over its runs. Terms that a row does not have are left out of its lines.
- * @param runs of each row, in any order; runs that were not trained have no epochs and are passed over
+ * over its runs. Terms that a row does not have are left out of its lines, and runs that were not trained, which have
+ * no epochs, are passed over.
  * @throws if no run has recorded losses
  */
 export function lossesFigure(title: string, rows: (Labelled & { runs: Run[] })[]): Figure {
