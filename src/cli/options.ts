@@ -35,7 +35,7 @@ export const list = (text: string): string[] =>
 /** Whole numbers from 1. @throws UsageError naming the option */
 export function wholeNumbers(option: string, text: string): number[] {
   const numbers = list(text).map(Number);
-  if (numbers.length === 0 || numbers.some((n) => !Number.isInteger(n) || n < 1))
+  if (numbers.length === 0 || numbers.some((n) => !Number.isSafeInteger(n) || n < 1))
     throw new UsageError(`--${option} ${text}: expected whole numbers from 1, such as 1,2,3`);
   return numbers;
 }
@@ -43,7 +43,7 @@ export function wholeNumbers(option: string, text: string): number[] {
 /** One whole number from 1. @throws UsageError naming the option */
 export function wholeNumber(option: string, text: string): number {
   const number = Number(text);
-  if (!Number.isInteger(number) || number < 1)
+  if (!Number.isSafeInteger(number) || number < 1)
     throw new UsageError(`--${option} ${text}: expected a whole number from 1`);
   return number;
 }

@@ -12,7 +12,7 @@ import { type Dataset, datasetNames, loadDataset } from "../datasets/split";
 import type { Benchmark, Grid } from "../experiments/benchmark";
 import { meter, terminalScreen } from "../experiments/progress";
 import { provenance } from "../experiments/provenance";
-import { type GridResult, type Job, rowsOf, runGrid } from "../experiments/runner";
+import { failureText, type GridResult, type Job, rowsOf, runGrid } from "../experiments/runner";
 import { writeAtomic } from "../io/atomicWrite";
 import { pretty } from "../io/json";
 import { changed, configFor, type Method, type Settings, schemaOf } from "../methods/method";
@@ -23,7 +23,7 @@ import { type Labelled, type Table, tableText } from "../results/table";
 import { oneOf, UsageError } from "../util/errors";
 import { lookAtPictures } from "./lookAtPictures";
 import { fromHere, list, modelPath, onSigint, parseOptions, startModel, wholeNumber, wholeNumbers } from "./options";
-import { gridSince, shared, startWorkers } from "./workers";
+import { gridSince, isWorker, shared, startWorkers } from "./workers";
 
 export const runHelp = `  run <name>          run a benchmark or an ablation and show its tables; what is stored is reused
     benchmarks        ${Object.keys(benchmarks).join(", ")}
@@ -263,13 +263,15 @@ export async function runCommand([name, ...rest]: string[], { before, after }: R
     );
     console.log(`\nwritten to ${values.json}`);
   }
-  return result.interrupted ? 130 : 0;
+  const { failed, interrupted } = result;
+  if (failed.length > 0) console.error(`\n${failureText(failed, jobs.length)}`);
+  return interrupted ? 130 : failed.length > 0 && !isWorker() ? 1 : 0;
 }
 
 function report(
   name: string,
   jobs: Job[],
-  { runs, reused, seconds, interrupted }: GridResult,
+  { runs, reused, failed, seconds, interrupted }: GridResult,
   made: Provenance,
 ): Record<string, unknown> {
   const rows = rowsOf(jobs, runs).map(({ row, run }) => {
@@ -296,5 +298,6 @@ function report(
     };
   });
   const kind = name in benchmarks ? { benchmark: name } : { ablation: name };
-  return { ...kind, ...made, seconds, complete: !interrupted, runs: rows };
+  const failures = failed.length > 0 ? { failed } : {};
+  return { ...kind, ...made, seconds, complete: !interrupted && failed.length === 0, runs: rows, ...failures };
 }

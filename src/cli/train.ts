@@ -64,7 +64,7 @@ export async function train(args: string[]): Promise<number> {
   const root = fromHere(values.results, resultsFolder);
   const trained = trainedFile(jobs[1].training?.key ?? "", root);
   const made = provenance(engine);
-  const { runs, interrupted } = await runGrid(jobs, {
+  const { runs, failed, interrupted } = await runGrid(jobs, {
     meter: meter(terminalScreen()),
     signal: onSigint(),
     // A stored accuracy is of no use without the training that it belongs to.
@@ -74,6 +74,7 @@ export async function train(args: string[]): Promise<number> {
     root,
   });
   if (interrupted) return 130;
+  if (failed.length > 0) throw new Error(failed.map(({ place, reason }) => `${place}: ${reason}`).join("\n"));
 
   const config = configOf(grid, method, fewShot.settings(dataset.name), dataset);
   const { final } = pathOf(method, { clip, classNames: dataset.classNames, config, seed }, jobs[1], root);

@@ -5,6 +5,9 @@ import type { Meter } from "../experiments/progress";
 /** In a worker process: when the process that started it began its grid, in milliseconds. */
 const workerSince = "PROMPTSRC_WORKER_SINCE";
 
+/** Whether another process started this one to take runs of its grid: that one reports what failed. */
+export const isWorker = (): boolean => process.env[workerSince] !== undefined;
+
 /** When the grid began that this process works on. */
 export const gridSince = (): number => Number(process.env[workerSince] || Date.now());
 

@@ -17,6 +17,7 @@ import { createRequire } from "node:module";
 import { availableParallelism, cpus } from "node:os";
 import { dirname, join } from "node:path";
 import type * as TensorFlow from "@tensorflow/tfjs";
+import { UsageError } from "../util/errors";
 
 export type {
   NamedTensorMap,
@@ -66,8 +67,9 @@ export function engineLine(engine: Engine): string {
 async function start(): Promise<Engine> {
   const forced = process.env.PROMPTSRC_ENGINE || undefined;
   if (forced !== undefined && !kinds.includes(forced as EngineKind)) {
-    throw new Error(`PROMPTSRC_ENGINE is "${forced}"; use one of ${kinds.join(", ")}, or leave it unset`);
+    throw new UsageError(`PROMPTSRC_ENGINE is "${forced}"; use one of ${kinds.join(", ")}, or leave it unset`);
   }
+  wantedThreads(); // a wrong PROMPTSRC_THREADS is an error, no reason for another engine
   const reasons: string[] = [];
   for (const kind of forced ? [forced as EngineKind] : kinds) {
     try {
@@ -129,7 +131,7 @@ function wantedThreads(): number {
   const text = process.env.PROMPTSRC_THREADS;
   const threads = text ? Number(text) : availableParallelism();
   if (!Number.isInteger(threads) || threads < 1)
-    throw new Error(`PROMPTSRC_THREADS is "${text}"; use a whole number from 1`);
+    throw new UsageError(`PROMPTSRC_THREADS is "${text}"; use a whole number from 1`);
   return threads;
 }
 

@@ -75,11 +75,29 @@ export type GridOptions = {
   shipped?: boolean;
 };
 
+/** A run that ended with an error: its place, as in the progress line, and the reason. */
+export type Failure = { place: string; reason: string };
+
 /**
  * `runs` are the requested runs that exist, in the order of the jobs. `reused` are the keys of those that were already
- * stored.
+ * stored. `failed` are those that ended with an error; they are tried again by the next call.
  */
-export type GridResult = { runs: Run[]; reused: string[]; interrupted: boolean; seconds: number };
+export type GridResult = {
+  runs: Run[];
+  reused: string[];
+  failed: Failure[];
+  interrupted: boolean;
+  seconds: number;
+};
+
+/** Errors of the disk, which would end every other run as well. */
+const endsGrid = (error: unknown): boolean =>
+  ["ENOSPC", "EDQUOT", "EROFS", "EACCES"].includes((error as NodeJS.ErrnoException)?.code ?? "");
+
+/** In a few words, for a line and a list: "2 of 9 runs failed: ...". */
+export const failureText = (failed: Failure[], count: number): string =>
+  `${failed.length} of ${count} runs failed, and are tried again by the same command:\n` +
+  failed.map(({ place, reason }) => `  ${place}: ${reason}`).join("\n");
 
 const metricsText = (run: Run): string =>
   Object.entries(run.metrics)
@@ -107,8 +125,9 @@ export const rowsOf = (jobs: Job[], runs: Run[]): { row: string; run: Run }[] =>
   });
 
 /**
- * Runs the jobs that have no stored result. An interrupt returns early with the finished runs; the next call resumes
- * from there.
+ * Runs the jobs that have no stored result. A run that ends with an error is reported, and the others go on. An
+ * interrupt returns early with the finished runs; the next call resumes from there.
+ * @throws errors of the disk on which results are stored
  */
 export async function runGrid(jobs: Job[], options: GridOptions): Promise<GridResult> {
   const {
@@ -149,9 +168,11 @@ export async function runGrid(jobs: Job[], options: GridOptions): Promise<GridRe
   for (const note of new Set(jobs.flatMap((job) => job.note ?? []))) meter.say(note);
   let pending = jobs.map((_, k) => k).filter((k) => !runs[k]);
   const count = pending.length;
+  const failed: Failure[] = [];
   const result = (interrupted: boolean): GridResult => ({
     runs: runs.filter((run) => run !== undefined) as Run[],
     reused,
+    failed,
     interrupted,
     seconds: (Date.now() - startTime) / 1000,
   });
@@ -201,6 +222,12 @@ export async function runGrid(jobs: Job[], options: GridOptions): Promise<GridRe
         try {
           runs[k] = findStored(jobs[k]); // another process may have stored it since
           if (!runs[k]) await compute(k, lock);
+        } catch (error) {
+          if (signal?.aborted || endsGrid(error)) throw error;
+          const { place } = jobs[k];
+          const reason = error instanceof Error ? error.message : String(error);
+          failed.push({ place, reason });
+          meter.say(`${place}: FAILED, ${reason}`);
         } finally {
           lock.release();
         }

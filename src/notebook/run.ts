@@ -2,7 +2,7 @@
 
 import type { Engine } from "../engine/tf";
 import { provenance } from "../experiments/provenance";
-import { type Job, runGrid } from "../experiments/runner";
+import { failureText, type Job, runGrid } from "../experiments/runner";
 import type { Run } from "../results/store";
 import { onInterrupt } from "./interrupt";
 import { notebookProgress } from "./progress";
@@ -11,7 +11,8 @@ import { notebookProgress } from "./progress";
  * Runs the jobs with a progress line under the cell. The stop button ends the run after the current step. `results` is
  * the folder in which runs are stored and looked up. Runs shipped with the kit are used only if asked for (`shipped`),
  * because later cells often need the trained prompts, which these do not have.
- * @throws if the run is interrupted, so that later cells do not use incomplete results
+ * @throws if the run is interrupted, or some runs failed, so that later cells do not use incomplete results; what was
+ *   computed is stored
  */
 export async function runInCell(
   jobs: Job[],
@@ -20,13 +21,14 @@ export async function runInCell(
   { shipped = false } = {},
 ): Promise<Run[]> {
   const meter = notebookProgress();
-  const { runs, interrupted } = await runGrid(jobs, {
+  const { runs, failed, interrupted } = await runGrid(jobs, {
     meter,
     signal: onInterrupt(),
     provenance: provenance(engine),
     root: results,
     shipped,
   });
+  if (failed.length > 0) throw new Error(failureText(failed, jobs.length).replace("the same command", "the same cell"));
   if (interrupted) throw new Error("the run was stopped; run the cell again to continue after the last finished epoch");
   return runs;
 }

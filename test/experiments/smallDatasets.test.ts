@@ -64,6 +64,28 @@ describe("a small dataset of one's own", () => {
     expect(lines.join("\n")).toContain("5 classes have fewer than 4 training");
   });
 
+  it("has no validation pictures, which the linear probe needs: that run fails by name, and the others are run", async () => {
+    const dataset = loadDataset(await write("without", ["tea", "cake", "sushi"]));
+    const jobs = fewShot.jobs({
+      clip,
+      datasets: [dataset],
+      methods: [methods.probe, ...chosen],
+      seeds: [1],
+      shots: [1],
+      change,
+    });
+    const lines: string[] = [];
+    const screen = { update() {}, print: (line: string) => lines.push(line), clear() {} };
+    const options = { meter: meter(screen), provenance: provenance(await startEngine()), root: join(root, "failing") };
+    const { runs, failed, interrupted } = await runGrid(jobs, options);
+    expect([runs.map(({ method }) => method), interrupted]).toEqual([chosen.map(({ name }) => name), false]);
+    expect(failed).toEqual([{ place: jobs[0].place, reason: expect.stringMatching(/validation/) }]);
+    expect(lines.join("\n")).toContain(`${jobs[0].place}: FAILED, `);
+    // The next call tries it again, and nothing else.
+    const again = await runGrid(jobs, options);
+    expect([again.reused.length, again.failed.length]).toEqual([3, 1]);
+  });
+
   it("says that two of its classes make the same sentence, and counts both ways", async () => {
     const dataset = loadDataset(await write("same", ["hot_dog", "tea", "hot dog"]));
     const jobs = fewShot.jobs({ clip, datasets: [dataset], methods: [methods.clip], seeds: [1] });
