@@ -11,7 +11,7 @@ import { encodeTexts } from "../clip/fast/text";
 import type { Clip } from "../clip/model";
 import type { Tensor2D } from "../engine/tf";
 import { tf } from "../engine/tf";
-import { readSafetensors, writeSafetensors } from "../io/safetensors";
+import { readSealed, writeSealed } from "../io/safetensors";
 import { numericsVersion } from "../util/numerics";
 
 export type TextCache = {
@@ -45,7 +45,7 @@ export function rememberTexts(clip: Clip, texts: string[], cache: TextCache = de
   if (performance.now() - startTime < 1000 * cache.worth) return features;
   try {
     mkdirSync(cache.folder, { recursive: true });
-    writeSafetensors(file, { features: { shape: features.shape, data } }, { sum: checksum(data) });
+    writeSealed(file, { features: { shape: features.shape, data } }, {});
     deleteLeastRecentlyUsed(cache);
   } catch (error) {
     // A full disk must not stop a training.
@@ -56,20 +56,14 @@ export function rememberTexts(clip: Clip, texts: string[], cache: TextCache = de
 
 function readFeatures(file: string, shape: number[]): Float32Array | undefined {
   try {
-    const { tensors, metadata } = readSafetensors(file);
-    const { features } = tensors;
-    if (features.shape.join() !== shape.join() || metadata.sum !== checksum(features.data)) return undefined;
+    const { features } = readSealed(file).tensors;
+    if (features.shape.join() !== shape.join()) return undefined;
     utimesSync(file, new Date(), new Date()); // marks the file as recently used
     return features.data;
   } catch {
     return undefined;
   }
 }
-
-const checksum = (data: Float32Array): string =>
-  createHash("sha256")
-    .update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
-    .digest("hex");
 
 /**
  * Deletes the least recently used files until the rest is within the limit. Other processes may do so at the same time.

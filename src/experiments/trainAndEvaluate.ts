@@ -11,7 +11,7 @@ import { drawFewShot } from "../datasets/fewShot";
 import { stepsPerEpoch, testBatches, trainPictures } from "../datasets/pictures";
 import { baseNovel, type Dataset, type Item } from "../datasets/split";
 import { tf } from "../engine/tf";
-import { writeAtomic } from "../io/atomicWrite";
+import { setAside, writeAtomic } from "../io/atomicWrite";
 import { canonical, type Json } from "../io/json";
 import { ensembleOf, type Method, type Params, type Settings, trainingSettings } from "../methods/method";
 import { methods } from "../methods/registry";
@@ -288,13 +288,15 @@ async function fitParams(clip: Clip, options: TrainTestOptions, { signal }: JobC
 }
 
 /**
- * The stored state of a training; undefined if there is none or its file is damaged, so that the training starts from
- * the beginning.
+ * The stored state of a training; undefined if there is none, or if its file is damaged: it is set aside then, and the
+ * training starts from the beginning.
  */
 function readState(file: string): TrainState | undefined {
+  if (!existsSync(file)) return undefined;
   try {
-    return existsSync(file) ? loadState(file) : undefined;
-  } catch {
+    return loadState(file);
+  } catch (error) {
+    setAside(file, error, "the training begins anew");
     return undefined;
   }
 }

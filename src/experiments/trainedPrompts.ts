@@ -3,14 +3,12 @@
  * with all that is known of the training in its metadata; the official trainers' checkpoints are read as well
  * (officialCheckpoint.ts).
  */
-import { createHash } from "node:crypto";
 import { z } from "zod";
 import type { Clip } from "../clip/model";
 import { problems } from "../configs/change";
 import { tf } from "../engine/tf";
-import { canonical } from "../io/json";
 import { openTensors } from "../io/openTensors";
-import { type SafetensorsFile, writeSafetensors } from "../io/safetensors";
+import { checksum, type SafetensorsFile, writeSealed } from "../io/safetensors";
 import { readFinite, type Stored, type TensorFile } from "../io/tensors";
 import type { TorchFile } from "../io/torchFile";
 import { type Method, type Settings, type Task, trainingSettings } from "../methods/method";
@@ -75,16 +73,6 @@ const recordSchema = z.object({
     .optional(),
 });
 
-/** SHA-256 of the metadata and of the tensors' names, shapes and bytes. */
-function checksum(metadata: Record<string, string>, tensors: Record<string, Stored>): string {
-  const hash = createHash("sha256").update(canonical({ ...metadata, sha256: undefined }));
-  for (const name of Object.keys(tensors).sort()) {
-    const { shape, data } = tensors[name];
-    hash.update(canonical([name, shape])).update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
-  }
-  return hash.digest("hex");
-}
-
 /** Writes prompts in the kit's own format, completely or not at all. `source` is not stored. */
 export function writePrompts(path: string, prompts: TrainedPrompts): void {
   const method = methods[oneOf("method", prompts.method, Object.keys(methods))];
@@ -96,7 +84,7 @@ export function writePrompts(path: string, prompts: TrainedPrompts): void {
   }
   const tensors = { ...prompts.params };
   for (const [name, stored] of Object.entries(prompts.frozen ?? {})) tensors[frozenPrefix + name] = stored;
-  writeSafetensors(path, tensors, { ...metadata, sha256: checksum(metadata, tensors) });
+  writeSealed(path, tensors, metadata);
 }
 
 /**

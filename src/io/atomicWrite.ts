@@ -24,3 +24,18 @@ export function writeAtomic(file: string, content: string | Uint8Array): void {
     throw error;
   }
 }
+
+/**
+ * Renames a file that cannot be believed to `<file>.damaged`, and says so on standard error, so that it is neither read
+ * again nor lost. On a read-only disk it stays where it is.
+ * @param consequence what happens instead, such as "the run is computed again"
+ */
+export function setAside(file: string, error: unknown, consequence: string): void {
+  const reason = (error as Error).message.replace(`${file} is damaged: `, "");
+  try {
+    fs.renameSync(file, `${file}.damaged`);
+    console.warn(`${file} is not used, and set aside as ${file}.damaged: ${reason}; ${consequence}`);
+  } catch {
+    console.warn(`${file} is not used: ${reason}; ${consequence}`);
+  }
+}

@@ -6,6 +6,7 @@
 import { createHash } from "node:crypto";
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { writeAtomic } from "./atomicWrite";
+import { canonical } from "./json";
 import { bytesOfType, readBytes, type Stored, type TensorFile, widen } from "./tensors";
 
 export type { Stored } from "./tensors";
@@ -79,6 +80,30 @@ export function writeSafetensors(
   length.writeBigUInt64LE(BigInt(text.length + padding));
   const parts = Object.values(tensors).map(({ data }) => Buffer.from(data.buffer, data.byteOffset, data.byteLength));
   writeAtomic(path, Buffer.concat([length, text, Buffer.alloc(padding, " "), ...parts]));
+}
+
+/** SHA-256 of the metadata (without `sha256`) and of the tensors' names, shapes and bytes. */
+export function checksum(metadata: Record<string, string>, tensors: Record<string, Stored>): string {
+  const hash = createHash("sha256").update(canonical({ ...metadata, sha256: undefined }));
+  for (const name of Object.keys(tensors).sort()) {
+    const { shape, data } = tensors[name];
+    hash.update(canonical([name, shape])).update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  }
+  return hash.digest("hex");
+}
+
+/** Writes a file with its checksum in the metadata (`sha256`), for files that the kit reads again. */
+export function writeSealed(path: string, tensors: Record<string, Stored>, metadata: Record<string, string>): void {
+  writeSafetensors(path, tensors, { ...metadata, sha256: checksum(metadata, tensors) });
+}
+
+/** Reads a file of `writeSealed`. @throws where its checksum does not fit */
+export function readSealed(path: string): ReturnType<typeof readSafetensors> {
+  const content = readSafetensors(path);
+  const sum = checksum(content.metadata, content.tensors);
+  if (content.metadata.sha256 !== sum)
+    throw new Error(`${path} is damaged: its checksum is ${sum}, not ${content.metadata.sha256}`);
+  return content;
 }
 
 /** sha256 of a file's bytes, in hexadecimal. */

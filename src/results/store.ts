@@ -11,7 +11,7 @@
 import { createHash } from "node:crypto";
 import * as fs from "node:fs";
 import { join } from "node:path";
-import { writeAtomic } from "../io/atomicWrite";
+import { setAside, writeAtomic } from "../io/atomicWrite";
 import { canonical, type Json, pretty } from "../io/json";
 import { numericsVersion } from "../util/numerics";
 
@@ -95,9 +95,12 @@ export const runKey = (identity: Identity): string =>
 export const runFile = (identity: Identity, root = resultsFolder): string =>
   join(root, identity.benchmark, identity.dataset, `${identity.method}-seed${identity.seed}-${runKey(identity)}.json`);
 
+/** SHA-256 of everything that a run's file says, against damage and changes by hand. */
+const checksumOf = (run: unknown): string => createHash("sha256").update(canonical(run)).digest("hex");
+
 export function saveRun(run: Run, root = resultsFolder): string {
   const file = runFile(run, root);
-  writeAtomic(file, `${pretty(run)}\n`);
+  writeAtomic(file, `${pretty({ ...run, sha256: checksumOf(run) })}\n`);
   return file;
 }
 
@@ -120,14 +123,17 @@ export function checkRun(value: unknown): Run {
 }
 
 /**
- * Reads a run from its file. If the file is damaged, prints a warning and returns undefined, so that the run is
- * computed again.
+ * Reads a run from its file. A file that is damaged, or was changed by hand, is set aside with a warning, and the run
+ * is computed again.
  */
 function readRun(file: string): Run | undefined {
   try {
-    return checkRun(JSON.parse(fs.readFileSync(file, "utf8")));
+    const { sha256, ...stored } = JSON.parse(fs.readFileSync(file, "utf8"));
+    const run = checkRun(stored);
+    if (sha256 !== checksumOf(run)) throw new Error("its checksum does not fit: it is damaged or was changed");
+    return run;
   } catch (error) {
-    console.warn(`${file} is ignored: ${(error as Error).message}`);
+    setAside(file, error, "the run is computed again");
     return undefined;
   }
 }

@@ -4,7 +4,7 @@
  * A training that is resumed from a checkpoint gives bit for bit the same numbers as one without interruption. The
  * checkpoint of the last epoch is the trained method, from which any ensemble of the epochs can be computed.
  */
-import { readSafetensors, type Stored, writeSafetensors } from "../io/safetensors";
+import { readSealed, type Stored, writeSealed } from "../io/safetensors";
 import { type HostParams, toDevice, toHost } from "./ensemble";
 import type { TrainState } from "./train";
 
@@ -18,15 +18,15 @@ export function saveState(path: string, { epoch, trajectory, velocity, history }
     add(String(e + 1), params);
   });
   if (velocity) add("velocity", toHost(velocity));
-  writeSafetensors(path, tensors, { epoch: String(epoch), history: JSON.stringify(history) });
+  writeSealed(path, tensors, { epoch: String(epoch), history: JSON.stringify(history) });
 }
 
 /**
  * @returns a state for the option `resume` of `train`, which becomes the owner of its tensors
- * @throws if the file is not a checkpoint of a training
+ * @throws if the file is not a checkpoint of a training, or is damaged
  */
 export function loadState(path: string): TrainState {
-  const { tensors, metadata } = readSafetensors(path);
+  const { tensors, metadata } = readSealed(path);
   const epoch = Number(metadata.epoch);
   if (!(Number.isInteger(epoch) && epoch > 0) || metadata.history === undefined)
     throw new Error(`${path} is not a checkpoint of a training: its metadata has no epoch or no history`);

@@ -88,6 +88,15 @@ describe("store", () => {
     expect(findRun(identity, root)).toBeUndefined();
   });
 
+  it("sets aside a run whose accuracy was changed to another that may be", () => {
+    const file = saveRun(run, root);
+    expect(findRun(identity, root)).toEqual(run);
+    writeFileSync(file, readFileSync(file, "utf8").replace('"base": 73.5', '"base": 74.5'));
+    expect(findRun(identity, root)).toBeUndefined();
+    expect(readFileSync(`${file}.damaged`, "utf8")).toContain("74.5");
+    expect(existsSync(file)).toBe(false);
+  });
+
   it("writes a file atomically: after a failed write, the old file is unchanged", () => {
     const file = saveRun(run, root);
     const before = readFileSync(file, "utf8");
