@@ -23,7 +23,7 @@ import { type Labelled, type Table, tableText } from "../results/table";
 import { oneOf, UsageError } from "../util/errors";
 import { lookAtPictures } from "./lookAtPictures";
 import { fromHere, list, modelPath, onSigint, parseOptions, startModel, wholeNumber, wholeNumbers } from "./options";
-import { gridSince, isWorker, shared, startWorkers } from "./workers";
+import { endWithParent, gridSince, isWorker, shared, startWorkers } from "./workers";
 
 export const runHelp = `  run <name>          run a benchmark or an ablation and show its tables; what is stored is reused
     benchmarks        ${Object.keys(benchmarks).join(", ")}
@@ -235,6 +235,7 @@ export async function runCommand([name, ...rest]: string[], { before, after }: R
   const root = fromHere(values.results, resultsFolder);
   const context: RunContext = { benchmark, methods: plan.methods, jobs, datasets, source, clip, root };
   if (before && !(await before(context))) return 0;
+  if (isWorker()) endWithParent();
   const since = gridSince();
   startWorkers(processes - 1, [name, ...rest], since);
   const result = await runGrid(jobs, {

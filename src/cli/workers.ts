@@ -8,6 +8,12 @@ const workerSince = "PROMPTSRC_WORKER_SINCE";
 /** Whether another process started this one to take runs of its grid: that one reports what failed. */
 export const isWorker = (): boolean => process.env[workerSince] !== undefined;
 
+/** Ends a worker within a second after the process that started it, even if that one was killed. */
+export function endWithParent(): void {
+  const parent = process.ppid;
+  setInterval(() => process.ppid === parent || process.exit(1), 1000).unref();
+}
+
 /** When the grid began that this process works on. */
 export const gridSince = (): number => Number(process.env[workerSince] || Date.now());
 
