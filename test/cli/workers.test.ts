@@ -50,7 +50,7 @@ it("a worker whose parent was killed ends by itself", async () => {
     await setTimeout(5000); // until the worker is in its training
     expect(isAlive(workers[0])).toBe(true);
     parent.kill("SIGKILL");
-    for (let k = 0; k < 40 && isAlive(workers[0]); k++) await setTimeout(200); // its next line of progress would end it later
+    for (let k = 0; k < 100 && isAlive(workers[0]); k++) await setTimeout(200);
     expect(isAlive(workers[0])).toBe(false);
   } finally {
     parent.kill("SIGKILL");
