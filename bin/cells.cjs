@@ -11,6 +11,13 @@ const path = require("node:path");
 const { inspect } = require("node:util");
 
 const root = path.dirname(__dirname);
+
+/** Ends the process. A cell that calls `process.exit` gets an error instead: the kernel and what it computed go on. */
+exports.exitProcess = process.exit.bind(process);
+process.exit = (code = 0) => {
+  throw new Error(`a cell called process.exit(${code}): it ends here; a kernel is ended by Kernel > Shut Down`);
+};
+
 process.chdir(root); // tslab takes the working directory as its root folder when it is loaded
 
 const ts = require("@tslab/typescript-for-tslab");
@@ -29,7 +36,7 @@ exports.createSession = function createSession() {
   let failures = [];
 
   const convert = (declarations, text) => {
-    const converted = node.convert(declarations, expandShorthands(text));
+    const converted = node.convert(declarations, prepareCell(text));
     cells.push({ source, lines: (converted.output ?? "").split("\n") });
     const { changed, modules } = library.changes();
     if (changed.length > 0) {
@@ -72,21 +79,44 @@ exports.createSession = function createSession() {
 };
 
 /**
- * Expands shorthand properties in the text of a cell: `{ clip, seeds }` becomes `{ clip: clip, seeds: seeds }`. tslab
- * compiles the shorthand to names that do not exist when the variable comes from an earlier cell, because
- * wrapPrevIdentifier in tslab/dist/converter.js asks for the symbol of the property instead of the variable's.
+ * The text of a cell as tslab can take it:
+ * - `{ clip, seeds }` becomes `{ clip: clip, seeds: seeds }`. tslab compiles the shorthand to names that do not exist
+ *   when the variable comes from an earlier cell, because wrapPrevIdentifier in tslab/dist/converter.js asks for the
+ *   symbol of the property instead of the variable's.
+ * - `for await (...)` at the top gets an `await` before it: tslab knows no other sign of an asynchronous cell.
+ * - `const fs = await import("node:fs")` becomes `import * as fs from "node:fs"`: tslab declares each variable of a cell
+ *   for the next ones, and TypeScript cannot write down the type of such a module.
  */
-function expandShorthands(code) {
+function prepareCell(code) {
   const file = ts.createSourceFile("cell.ts", code, ts.ScriptTarget.ES2022);
-  const names = [];
+  const edits = []; // { start, end, text }
+  for (const statement of file.statements) {
+    const start = statement.getStart(file);
+    if (ts.isForOfStatement(statement) && statement.awaitModifier) edits.push({ start, end: start, text: "await 0; " });
+    const imported = namespaceImport(statement);
+    if (imported) edits.push({ start, end: statement.end, text: imported });
+  }
   const visit = (node) => {
-    if (ts.isShorthandPropertyAssignment(node)) names.push(node.name);
+    if (ts.isShorthandPropertyAssignment(node)) {
+      const start = node.name.getStart(file);
+      edits.push({ start, end: start, text: `${node.name.text}: ` });
+    }
     ts.forEachChild(node, visit);
   };
   visit(file);
-  const expand = (text, name) =>
-    `${text.slice(0, name.getStart(file))}${name.text}: ${text.slice(name.getStart(file))}`;
-  return names.sort((a, b) => b.pos - a.pos).reduce(expand, code);
+  const apply = (text, edit) => `${text.slice(0, edit.start)}${edit.text}${text.slice(edit.end)}`;
+  return edits.sort((a, b) => b.start - a.start).reduce(apply, code);
+}
+
+/** `import * as x from "y";` for the statement `const x = await import("y");`; undefined for any other. */
+function namespaceImport(statement) {
+  if (!ts.isVariableStatement(statement) || statement.declarationList.declarations.length !== 1) return undefined;
+  const [{ name, initializer, type }] = statement.declarationList.declarations;
+  const call = initializer && ts.isAwaitExpression(initializer) ? initializer.expression : undefined;
+  if (type || !ts.isIdentifier(name) || !call || !ts.isCallExpression(call)) return undefined;
+  const [module] = call.arguments;
+  if (call.expression.kind !== ts.SyntaxKind.ImportKeyword || !ts.isStringLiteral(module)) return undefined;
+  return `import * as ${name.text} from ${JSON.stringify(module.text)};`;
 }
 
 /** Shows the value of a cell's last expression. */
@@ -155,7 +185,7 @@ function inCell(row, cells) {
     const text = normalised(lines[row - 1] ?? "");
     if (text.length < 4) continue;
     const sourceLines = source.split("\n");
-    const at = expandShorthands(source)
+    const at = prepareCell(source)
       .split("\n")
       .findIndex((line) => normalised(line) === text);
     if (at >= 0) return `cell, line ${at + 1}: ${sourceLines[at].trim()}`;

@@ -18,7 +18,7 @@ zmq.Publisher = class extends zmq.Publisher {
     super({ sendTimeout: 0, sendHighWaterMark: 0 });
   }
 };
-const { createSession } = require("./cells.cjs");
+const { createSession, exitProcess } = require("./cells.cjs");
 const jupyter = require("tslab/dist/jupyter.js");
 const ts = require("@tslab/typescript-for-tslab");
 
@@ -108,7 +108,7 @@ class Server extends jupyter.ZmqServer {
 
   close() {
     super.close();
-    setTimeout(() => process.exit(0), 200); // also ends a training loop that is still running
+    setTimeout(() => exitProcess(0), 200); // also ends a training loop that is still running
   }
 }
 
@@ -139,7 +139,7 @@ process.on("unhandledRejection", report);
 
 if (process.env.JPY_PARENT_PID) {
   const parent = process.ppid;
-  setInterval(() => process.ppid === parent || process.exit(0), 1_000).unref();
+  setInterval(() => process.ppid === parent || exitProcess(0), 1_000).unref();
 }
 
 new Server(new Handler(session, false), process.argv[2]).init();

@@ -204,7 +204,7 @@ async function main() {
   const notebook = readNotebook(file);
   const cells = injectParameters(notebook.cells, settings, file);
   for (const cell of cells) if (cell.cell_type === "code") Object.assign(cell, { outputs: [], execution_count: null });
-  const { createSession } = require("./cells.cjs");
+  const { createSession, exitProcess } = require("./cells.cjs");
   const recorder = createRecorder();
   require("tslab/dist/jupyter.js").lastWriteDisplayData = recorder.display;
   const session = createSession();
@@ -218,7 +218,7 @@ async function main() {
   writeToTerminal(
     `${path.basename(file)}: ${failure ? "FAILED" : "ok"}, ${((Date.now() - startTime) / 1000).toFixed(1)} s${target && !(failure && inPlace) ? `, written to ${target}` : ""}\n`,
   );
-  process.exit(failure ? 1 : 0);
+  exitProcess(failure ? 1 : 0);
 }
 
 main();

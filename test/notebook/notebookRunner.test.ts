@@ -66,6 +66,29 @@ test("shorthand properties can refer to variables of earlier cells", () => {
   expect(texts).toContain('{"n":1,"nested":{"name":"é"},"text":"1é"}\n');
 });
 
+test("a cell may begin with `for await`, and import a module of Node by `await import`", () => {
+  const file = notebook("await.ipynb", [
+    "let n = 0;",
+    "for await (const v of [1, 2]) n += v;",
+    'const fs = await import("node:fs");\nconsole.log(n, typeof fs.readFileSync);',
+    'console.log(fs.existsSync("package.json"));',
+  ]);
+  const out = join(folder, "await.out.ipynb");
+  const result = run(file, "--out", out);
+  expect(result.status, result.stdout).toBe(0);
+  const texts = cellsOf(out).flatMap((cell: any) => cell.outputs.flatMap((output: any) => output.text ?? []));
+  expect(texts).toEqual(["3 function\n", "true\n"]);
+});
+
+test("a cell that calls process.exit fails like any other, and what was run is written", () => {
+  const file = notebook("exit.ipynb", ["console.log('one');\nprocess.exit(0);", "console.log('two');"]);
+  const out = join(folder, "exit.out.ipynb");
+  const result = run(file, "--out", out);
+  expect([result.status, result.stdout.includes("a cell called process.exit(0)")]).toEqual([1, true]);
+  const [first, second] = cellsOf(out);
+  expect([first.outputs[0].text, second.outputs]).toEqual([["one\n"], []]);
+});
+
 test("a failed cell ends the run with status 1 and its error as output; --in-place leaves the file unchanged", () => {
   const file = notebook("bad.ipynb", [
     "let n = 1;",
