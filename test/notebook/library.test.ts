@@ -29,7 +29,7 @@ afterAll(() => rmSync(clone, { recursive: true, force: true }));
 function session(cells: (string | { write: [string, string] })[]): unknown[] {
   const code = `
     const { writeFileSync } = require("node:fs");
-    const { createSession } = require("./bin/cells.cjs");
+    const { createSession, exitProcess } = require("./bin/cells.cjs");
     (async () => {
       const session = createSession();
       const answers = [];
@@ -42,7 +42,7 @@ function session(cells: (string | { write: [string, string] })[]): unknown[] {
         } else writeFileSync(...cell.write);
       }
       process.stdout.write(JSON.stringify(answers));
-      process.exit(0);
+      exitProcess(0);
     })();`;
   const { stdout, stderr } = spawnSync(process.execPath, ["-e", code], { cwd: clone, encoding: "utf8" });
   if (stdout === "") throw new Error(stderr);
