@@ -1,6 +1,6 @@
 /**
- * Converts a table to a danfo DataFrame for selecting, sorting and CSV: a column per value, and one per standard
- * deviation.
+ * Converts a table to a danfo DataFrame for selecting and sorting: a column per value, and one per standard deviation.
+ * For a CSV, `tableCsv` or `save`: danfo quotes no fields. It does not sort a column with missing values either.
  */
 import { DataFrame } from "danfojs-node";
 import type { Table, Value } from "./table";
