@@ -1,5 +1,4 @@
 /** `check` says what a path is; `reproduce` runs the paper's table from a CoOp root with a CLIP of true layout. */
-import { spawnSync } from "node:child_process";
 import {
   copyFileSync,
   existsSync,
@@ -18,6 +17,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { writeRandomClip } from "../../bench/randomClip";
 import { coopDatasets } from "../../src/datasets/coop";
 import { writeCoopRoot } from "../coopRoot";
+import { commandLine } from "./commandLine";
 
 let folder: string;
 let root: string;
@@ -28,16 +28,10 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-function cli(...args: string[]): { status: number | null; out: string; err: string } {
-  const env = { ...process.env, INIT_CWD: folder, HF_HUB_CACHE: join(folder, "hub") };
-  const options = { encoding: "utf8", env } as const;
-  const { status, stdout, stderr } = spawnSync(
-    process.execPath,
-    ["--import", "tsx", "src/cli/main.ts", ...args],
-    options,
-  );
-  return { status, out: stdout, err: stderr };
-}
+const cli = commandLine(
+  () => folder,
+  () => ({ HF_HUB_CACHE: join(folder, "hub") }),
+);
 
 describe("check", () => {
   it("describes what can be used, with status 0", () => {

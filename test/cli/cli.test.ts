@@ -1,4 +1,3 @@
-import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,6 +7,7 @@ import { changed, configFor, schemaOf } from "../../src/methods/method";
 import { methods } from "../../src/methods/registry";
 import { nearNames, UsageError } from "../../src/util/errors";
 import { drawShapes } from "../shapes";
+import { commandLine } from "./commandLine";
 
 let folder: string;
 beforeAll(async () => {
@@ -16,14 +16,7 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-function cli(...args: string[]): { status: number | null; out: string; err: string } {
-  const env = { ...process.env, INIT_CWD: folder };
-  const { status, stdout, stderr } = spawnSync(process.execPath, ["--import", "tsx", "src/cli/main.ts", ...args], {
-    encoding: "utf8",
-    env,
-  });
-  return { status, out: stdout, err: stderr };
-}
+const cli = commandLine(() => folder);
 
 describe("command line", () => {
   it("names the near ones of what it does not know, with status 2 and no stack trace", () => {

@@ -1,22 +1,17 @@
 /** `convert` writes trained prompts in both formats, and `check` says what such files are. */
-import { spawnSync } from "node:child_process";
 import { cpSync, existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { readPrompts, writePrompts } from "../../src/experiments/trainedPrompts";
+import { commandLine } from "./commandLine";
 
 const folder = mkdtempSync(join(tmpdir(), "convert-"));
 const official = join("official", "model.pth.tar-20");
 beforeAll(() => cpSync(join("test", "checkpoints", "VLPromptLearner"), join(folder, "official"), { recursive: true }));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-function cli(...args: string[]): { status: number | null; out: string; err: string } {
-  const env = { ...process.env, INIT_CWD: folder };
-  const command = ["--import", "tsx", "src/cli/main.ts", ...args];
-  const { status, stdout, stderr } = spawnSync(process.execPath, command, { encoding: "utf8", env });
-  return { status, out: stdout, err: stderr };
-}
+const cli = commandLine(() => folder);
 
 it("converts an official checkpoint to the kit's file and back, in a sentence each", () => {
   const there = cli("convert", official, "mine.safetensors", "--method", "ivlp");

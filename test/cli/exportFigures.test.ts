@@ -1,19 +1,15 @@
 /** `export`: the figures that the notebooks store, as files and on one page. */
-import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, it } from "vitest";
+import { commandLine } from "./commandLine";
 
 const folder = mkdtempSync(join(tmpdir(), "export-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-function cli(...args: string[]): { status: number | null; out: string; err: string } {
-  const env = { ...process.env, INIT_CWD: folder };
-  const command = ["--import", "tsx", "src/cli/main.ts", "export", ...args];
-  const { status, stdout, stderr } = spawnSync(process.execPath, command, { encoding: "utf8", env });
-  return { status, out: stdout, err: stderr };
-}
+const command = commandLine(() => folder);
+const cli = (...args: string[]) => command("export", ...args);
 
 it("writes the figures of the chosen notebooks, and a page that shows each and links to files that exist", () => {
   expect(cli("--notebook", "06", "--format", "svg,csv", "--size", "two columns").status).toBe(0);

@@ -1,5 +1,4 @@
 /** `predict`: probabilities of pictures as the classifier's softmax gives them, and an answer to every odd input. */
-import { spawnSync } from "node:child_process";
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,6 +8,7 @@ import { tf } from "../../src/engine/tf";
 import { predict } from "../../src/experiments/predict";
 import { decode, normalisePixels, testPicture } from "../../src/io/preprocess";
 import { methods } from "../../src/methods/registry";
+import { commandLine } from "./commandLine";
 
 let folder: string;
 beforeAll(() => {
@@ -22,12 +22,8 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-function cli(...args: string[]): { status: number | null; out: string; err: string } {
-  const env = { ...process.env, INIT_CWD: folder };
-  const command = ["--import", "tsx", "src/cli/main.ts", "predict", ...args];
-  const { status, stdout, stderr } = spawnSync(process.execPath, command, { encoding: "utf8", env });
-  return { status, out: stdout, err: stderr };
-}
+const command = commandLine(() => folder);
+const cli = (...args: string[]) => command("predict", ...args);
 
 it("gives the softmax of the classifier's logits, and keeps no tensor", async () => {
   const clip = await loadClip("weights/mini-clip");

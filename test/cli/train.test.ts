@@ -1,10 +1,10 @@
 /** `train`, `evaluate` and `predict --prompts`: trained prompts go out as one file and come in again with equal numbers. */
-import { spawnSync } from "node:child_process";
 import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { drawShapes } from "../shapes";
+import { commandLine } from "./commandLine";
 
 let folder: string;
 beforeAll(async () => {
@@ -19,12 +19,7 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-function cli(...args: string[]): { status: number | null; out: string; err: string } {
-  const env = { ...process.env, INIT_CWD: folder };
-  const command = ["--import", "tsx", "src/cli/main.ts", ...args];
-  const { status, stdout, stderr } = spawnSync(process.execPath, command, { encoding: "utf8", env });
-  return { status, out: stdout, err: stderr };
-}
+const cli = commandLine(() => folder);
 
 const short = ["--set", "epochs=2", "--set", "ensemble=null", "--results", "results"];
 const json = (name: string) => JSON.parse(readFileSync(join(folder, name), "utf8"));
