@@ -20,7 +20,7 @@ const json = (value: unknown): string =>
 export const figureJson = ({ data, layout }: Figure): string => `${json({ data, layout })}\n`;
 
 /** Text of a figure without the tags and entities that Plotly reads in it. */
-export const plainText = (text: string): string =>
+const plainText = (text: string): string =>
   decodeHTML(text.replace(/<br\s*\/?>/gi, " ").replace(/<\/?[a-z][^>]*>/gi, ""));
 
 /** The title of a figure as plain text; empty if it has none. */

@@ -33,7 +33,7 @@ export const signed = (value: number, digits: number): string => `${value < 0 ? 
  * A cell as text: `73.4 +- 0.9` (printed with a plus-minus sign), by default with one decimal; empty for a missing
  * value. A standard deviation of zero is not shown.
  */
-export function cellText(value: Value, digits = 1): string {
+function cellText(value: Value, digits = 1): string {
   if (value === undefined) return "";
   if (typeof value === "string") return value;
   if (typeof value === "number") return fixed(value, digits);
@@ -42,7 +42,7 @@ export function cellText(value: Value, digits = 1): string {
 }
 
 /** Whether two rows are in the same group; all are where the table has no groups. */
-export const sameGroup = (table: Table, a: Record<string, Value>, b: Record<string, Value>): boolean =>
+const sameGroup = (table: Table, a: Record<string, Value>, b: Record<string, Value>): boolean =>
   table.groupBy === undefined || a[table.groupBy] === b[table.groupBy];
 
 /** Whether a row is the first of its group. */
