@@ -2,9 +2,11 @@
 import { existsSync } from "node:fs";
 import { tf } from "../engine/tf";
 import { type Job, trainedFile } from "../experiments/runner";
+import { setAside } from "../io/atomicWrite";
 import { ensembleOf, type Method, type Params, type Task } from "../methods/method";
 import { loadState } from "../training/checkpoint";
 import { aggregate, type HostParams, toDevice, toHost } from "../training/ensemble";
+import type { TrainState } from "../training/train";
 import { UsageError } from "../util/errors";
 
 /**
@@ -24,13 +26,23 @@ export function pathOf(method: Method, task: Task, job: Job, results: string): P
         "delete the stored run and run it again",
     );
   }
-  const { trajectory, params, velocity } = loadState(file);
+  const { trajectory, params, velocity } = stateOf(file, job);
   tf.dispose([params, velocity] as any);
   const initial = tf.tidy(() => method.init(task));
   const final = aggregate(trajectory, ensembleOf(method, task.config));
   const path = { method, task, epochs: [toHost(initial), ...trajectory], final: toHost(final) };
   tf.dispose([initial, final] as any);
   return path;
+}
+
+/** Loads a training. One that is damaged is set aside, so that the next run makes it again. @throws UsageError then */
+function stateOf(file: string, { place }: Job): TrainState {
+  try {
+    return loadState(file);
+  } catch (error) {
+    setAside(file, error, `${place} is to be trained again`);
+    throw new UsageError(`the training of ${place} is damaged: run it again`);
+  }
 }
 
 /** Calls `look` with the parameters on the device. They are disposed afterwards, so `look` must not keep them. */

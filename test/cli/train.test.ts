@@ -1,5 +1,5 @@
 /** `train`, `evaluate` and `predict --prompts`: trained prompts go out as one file and come in again with equal numbers. */
-import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
@@ -29,6 +29,18 @@ it("trains on a folder of photos; its file and the official one made of it class
   expect([trained.status, trained.err.match(/^error.*/m)]).toEqual([0, null]);
   const accuracy = Number(/PromptSRC +(\d+\.\d)/.exec(trained.out)?.[1]);
   expect(trained.out).toContain("prompts of PromptSRC for 4 classes written to my.safetensors");
+
+  // A damaged training is not believed: it is set aside, and made again to the same bytes.
+  const whole = readFileSync(join(folder, "my.safetensors"));
+  const [trainedName] = readdirSync(join(folder, "results", ".trained"));
+  const file = join(folder, "results", ".trained", trainedName);
+  const bytes = readFileSync(file);
+  bytes.writeFloatLE(0.125, bytes.length - 400);
+  writeFileSync(file, bytes);
+  const damaged = cli("train", "--data", "photos", "--out", "my.safetensors", ...short);
+  expect([damaged.status, damaged.err.includes("is damaged: run it again")]).toEqual([2, true]);
+  cli("train", "--data", "photos", "--out", "my.safetensors", ...short);
+  expect(readFileSync(join(folder, "my.safetensors"))).toEqual(whole);
 
   // What is stored is not trained again.
   const again = cli("train", "--data", "photos", "--out", "again.safetensors", ...short);
