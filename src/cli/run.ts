@@ -6,8 +6,6 @@ import { join } from "node:path";
 import { type Ablation, ablationJobs, ablations, ablationTables, variantsOf } from "../benchmarks/ablations";
 import { benchmarks } from "../benchmarks/registry";
 import type { Clip } from "../clip/model";
-import { hasSetting, parseChange, put, settingsOf, unknownSetting } from "../configs/change";
-import { type PresetName, presets } from "../configs/presets";
 import { type Dataset, datasetNames, loadDataset } from "../datasets/split";
 import type { Benchmark, Grid } from "../experiments/benchmark";
 import { meter, terminalScreen } from "../experiments/progress";
@@ -15,12 +13,13 @@ import { provenance } from "../experiments/provenance";
 import { failureText, type GridResult, type Job, rowsOf, runGrid } from "../experiments/runner";
 import { writeAtomic } from "../io/atomicWrite";
 import { pretty } from "../io/json";
-import { changed, configFor, type Method, type Settings, schemaOf } from "../methods/method";
+import { configFor, type Method } from "../methods/method";
 import { methods } from "../methods/registry";
 import { loadPaper } from "../results/paper";
 import { type Provenance, resultsFolder } from "../results/store";
 import { type Labelled, type Table, tableText } from "../results/table";
 import { oneOf, UsageError } from "../util/errors";
+import { changeBy, presetOf } from "./chosenSettings";
 import { lookAtPictures } from "./lookAtPictures";
 import { fromHere, list, modelPath, onSigint, parseOptions, startModel, wholeNumber, wholeNumbers } from "./options";
 import { endWithParent, gridSince, isWorker, shared, startWorkers } from "./workers";
@@ -129,41 +128,6 @@ function planAblation(ablation: Ablation, { methods: names, variants, source }: 
     jobs: (grid) => ablationJobs(variantsOf({ ...ablation, variants: named }, grid.clip), grid),
     tables: (jobs, runs) => ablationTables({ ...ablation, variants: named }, rowsOf(jobs, runs), loadPaper()),
   };
-}
-
-/** The settings that `--config` names; undefined if it was not given. @throws UsageError for another name */
-export const presetOf = (name: string | undefined): PresetName | undefined =>
-  name === undefined ? undefined : (oneOf("settings", name, Object.keys(presets)) as PresetName);
-
-/**
- * The change that `--set` asks for. @throws UsageError for a setting that none of the methods has, with the near names,
- * and by name for each that lacks it where others have it; methods that are not trained pass over the settings of
- * training
- */
-export function changeBy(texts: string[], methods: Method[]): (config: Settings, method: Method) => Settings {
-  const changes = texts.map(parseChange);
-  for (const { key } of changes) {
-    const has = methods.filter((method) => hasSetting(schemaOf(method), key));
-    const lacks = methods.filter((method) => method.trainable && !has.includes(method));
-    if (has.length === 0)
-      unknownSetting(key, [
-        ...new Set(methods.flatMap((method) => settingsOf(schemaOf(method)).map((row) => row.key))),
-      ]);
-    if (lacks.length > 0) {
-      const [without, having] = [lacks, has].map((some) => some.map(({ name }) => name).join(", "));
-      throw new UsageError(
-        `--set ${key}: ${without} ${lacks.length > 1 ? "have" : "has"} no such setting; ${having} ${has.length > 1 ? "have" : "has"} it: leave the others out (--methods, --variants)`,
-      );
-    }
-  }
-  const change = (config: Settings, method: Method) =>
-    changes
-      .filter(({ key }) => hasSetting(schemaOf(method), key))
-      .reduce<Settings>((settings, { key, value }) => put(settings, key, value), config);
-  // Values out of range are refused before the engine starts.
-  for (const method of methods)
-    changed(method, configFor(method, "paper", "baseToNovel"), (config) => change(config, method));
-  return change;
 }
 
 /** What a run is about to do, for commands that add to it. */

@@ -13,9 +13,9 @@ import { loadPaper } from "../results/paper";
 import { resultsFolder } from "../results/store";
 import { tableText } from "../results/table";
 import { oneOf, UsageError } from "../util/errors";
+import { changeBy, presetOf } from "./chosenSettings";
 import { lookAtPictures } from "./lookAtPictures";
 import { fromHere, modelPath, onSigint, parseOptions, startModel, wholeNumber } from "./options";
-import { changeBy, presetOf } from "./run";
 
 const trainable = Object.values(methods).filter((method) => method.trainable);
 
