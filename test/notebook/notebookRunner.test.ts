@@ -26,6 +26,9 @@ function run(...args: string[]) {
 }
 
 const cellsOf = (file: string) => JSON.parse(readFileSync(file, "utf8")).cells;
+/** What the cells of a notebook printed. */
+const textsOf = (file: string): string[] =>
+  cellsOf(file).flatMap((cell: any) => cell.outputs.flatMap((output: any) => output.text ?? []));
 
 test("stores parameters, streams, updated displays and rich last values; a second run writes the same bytes", () => {
   const file = notebook("good.ipynb", [
@@ -62,8 +65,7 @@ test("shorthand properties can refer to variables of earlier cells", () => {
   const out = join(folder, "shorthand.out.ipynb");
   const result = run(file, "--out", out);
   expect(result.status, result.stdout).toBe(0);
-  const texts = cellsOf(out).flatMap((cell: any) => cell.outputs.flatMap((output: any) => output.text ?? []));
-  expect(texts).toContain('{"n":1,"nested":{"name":"é"},"text":"1é"}\n');
+  expect(textsOf(out)).toContain('{"n":1,"nested":{"name":"é"},"text":"1é"}\n');
 });
 
 test("a cell may begin with `for await`, and import a module of Node by `await import`", () => {
@@ -76,8 +78,7 @@ test("a cell may begin with `for await`, and import a module of Node by `await i
   const out = join(folder, "await.out.ipynb");
   const result = run(file, "--out", out);
   expect(result.status, result.stdout).toBe(0);
-  const texts = cellsOf(out).flatMap((cell: any) => cell.outputs.flatMap((output: any) => output.text ?? []));
-  expect(texts).toEqual(["3 function\n", "true\n"]);
+  expect(textsOf(out)).toEqual(["3 function\n", "true\n"]);
 });
 
 test("a cell that calls process.exit fails like any other, and what was run is written", () => {
