@@ -2,9 +2,11 @@
 code does (muzairkhattak/PromptSRC): all 77 tokens of every class, every token through every block, a second, frozen image encoder run
 on the same pictures, class features made anew for every test batch. float32; frozen weights have no gradient; attention is PyTorch's own.
 
-    python peer.py JOB THREADS [MODEL INPUTS]   a job (bench/jobs.ts) as JSON; for all but a product the folder of a model and the file that
+    python peer.py JOB THREADS [MODEL INPUTS] [--device cuda --precision float32|tf32|autocast]
+                                                a job (bench/jobs.ts) as JSON; for all but a product the folder of a model and the file that
                                                 both sides start from. Prints the outcome as a line of JSON.
 """
+import argparse
 import itertools
 import json
 import platform
@@ -30,7 +32,7 @@ def read_safetensors(path):
             begin, end = entry["data_offsets"]
             file.seek(start + begin)
             flat = torch.frombuffer(bytearray(file.read(end - begin)), dtype=types[entry["dtype"]])
-            tensors[name] = flat.reshape(entry["shape"]).float()
+            tensors[name] = flat.reshape(entry["shape"]).float().to(torch.get_default_device())
     return tensors, metadata
 
 
@@ -138,6 +140,8 @@ class Watch:
         self.times = {}
 
     def mark(self, phase):
+        if torch.get_default_device().type == "cuda":
+            torch.cuda.synchronize()
         now = time.perf_counter()
         self.times[phase] = self.times.get(phase, 0) + now - self.last
         self.last = now
@@ -290,14 +294,30 @@ def peak_bytes():
         return peak if platform.system() == "Darwin" else 1024 * peak
 
 
+def arguments():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("job", type=json.loads)
+    parser.add_argument("threads", type=int)
+    parser.add_argument("files", nargs="*")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision", choices=["float32", "tf32", "autocast"], default="float32")
+    return parser.parse_args()
+
+
 def main():
-    job, threads = json.loads(sys.argv[1]), int(sys.argv[2])
+    args = arguments()
+    job, threads = args.job, args.threads
     torch.set_num_threads(threads)
     torch.manual_seed(0)
+    torch.set_default_device(args.device)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = args.precision == "tf32"
     kinds = {"step": step, "text": tower, "image": tower, "frozen": frozen, "evaluation": evaluation, "matmul": matmul}
-    outcome = kinds[job["what"]](job, load(*sys.argv[3:5]) if len(sys.argv) > 3 else None)
+    # Half precision where autocast chooses it; the official configs train with Dassl's PREC: "amp" or "fp16".
+    with torch.autocast("cuda", torch.float16, enabled=args.precision == "autocast"):
+        outcome = kinds[job["what"]](job, load(*args.files) if args.files else None)
     versions = {"python": platform.python_version(), "torch": torch.__version__}
-    print(json.dumps({**outcome, "peakBytes": peak_bytes(), "versions": versions, "threads": threads}))
+    gpu = {"gpuBytes": torch.cuda.max_memory_reserved()} if args.device == "cuda" else {}
+    print(json.dumps({**outcome, "peakBytes": peak_bytes(), **gpu, "versions": versions, "threads": threads}))
 
 
 main()

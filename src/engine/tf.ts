@@ -6,18 +6,18 @@
  *   UnsortedSegmentSum;
  * - cpu:    plain JavaScript, for checks only.
  * `startEngine()` takes the first that works, or the one that PROMPTSRC_ENGINE names. PROMPTSRC_THREADS sets the
- * number of threads.
+ * number of threads, gpu.ts has the settings of a GPU.
  *
  * Packages are loaded by `require` from the root of the clone, so that the tslab kernel, tsx and vitest share one copy
  * of TensorFlow.
  */
-import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { availableParallelism, cpus } from "node:os";
 import { dirname, join } from "node:path";
 import type * as TensorFlow from "@tensorflow/tfjs";
 import { UsageError } from "../util/errors";
+import { applyGpuSettings, findGpu, usesTf32 } from "./gpu";
 
 export type {
   NamedTensorMap,
@@ -69,7 +69,9 @@ async function start(): Promise<Engine> {
   if (forced !== undefined && !kinds.includes(forced as EngineKind)) {
     throw new UsageError(`PROMPTSRC_ENGINE is "${forced}"; use one of ${kinds.join(", ")}, or leave it unset`);
   }
-  wantedThreads(); // a wrong PROMPTSRC_THREADS is an error, no reason for another engine
+  // A wrong setting is an error, no reason for another engine.
+  wantedThreads();
+  applyGpuSettings();
   const reasons: string[] = [];
   for (const kind of forced ? [forced as EngineKind] : kinds) {
     try {
@@ -101,7 +103,6 @@ async function startNative(): Promise<Engine> {
   process.env.TF_NUM_INTRAOP_THREADS = String(threads);
   process.env.TF_CPP_MIN_LOG_LEVEL ??= "2";
   process.env.TF_ENABLE_ONEDNN_OPTS ??= "1"; // attention's many small products run 2-4 times faster than with Eigen
-  process.env.TF_FORCE_GPU_ALLOW_GROWTH ??= "true";
   restoreUtilFunctions();
   load("@tensorflow/tfjs-node-gpu"); // registers the backend "tensorflow" and selects it
   const backend = tf.backend() as unknown as { isUsingGpuDevice: boolean; binding: { TF_Version: string } };
@@ -147,14 +148,5 @@ function cpuName(): string {
   return model && model !== "unknown" ? model.replace(/\s+/g, " ") : process.arch;
 }
 
-/** tfjs-node takes the last GPU listed (CUDA_VISIBLE_DEVICES chooses). */
-function gpuName(): string {
-  try {
-    const names = execFileSync("nvidia-smi", ["--query-gpu=name", "--format=csv,noheader"], { encoding: "utf8" })
-      .trim()
-      .split("\n");
-    return names[names.length - 1];
-  } catch {
-    return "NVIDIA GPU";
-  }
-}
+/** tfjs-node takes the last GPU listed (CUDA_VISIBLE_DEVICES chooses). Products in TF32 are part of the name. */
+const gpuName = (): string => `${findGpu()?.name ?? "NVIDIA GPU"}${usesTf32() ? " with TF32" : ""}`;
