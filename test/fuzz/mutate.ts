@@ -88,9 +88,11 @@ function changeJson(text: string, random: Random): string {
   return "[".repeat(depth) + result + (random.int(2) ? "]".repeat(depth) : "");
 }
 
+/** Whether it is JSON that `changeJson` can follow; what is nested without end is changed as bytes. */
 const isJson = (bytes: Buffer) => {
   try {
-    return typeof JSON.parse(bytes.toString("utf8")) === "object";
+    const content = bytes.toString("utf8");
+    return !/\[{500}/.test(content) && typeof JSON.parse(content) === "object";
   } catch {
     return false;
   }
