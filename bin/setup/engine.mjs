@@ -150,6 +150,15 @@ function bindingKey() {
 }
 
 async function buildBinding(say) {
+  const part = `${built}.part`;
+  await compileBinding(say, part, await findCompiler(say));
+  renameSync(part, built);
+  writeWhole(bindingStamp, JSON.stringify({ key: bindingKey() }));
+  for (const folder of ["zig", "zig-cache"]) rmSync(join(engineFolder, folder), { recursive: true, force: true });
+}
+
+/** Compiles the binding into `output`; bin/sanitize.mjs adds flags of its own to those of all files. */
+export async function compileBinding(say, output, [compiler, ...options], more = []) {
   const library = path(".engine", "tensorflow");
   const includes = [
     path("node_modules", "node-api-headers", "include"),
@@ -157,11 +166,9 @@ async function buildBinding(say) {
     bindingPackage,
     join(library, "include"),
   ];
-  const [compiler, ...options] = await findCompiler(say);
-  const part = `${built}.part`;
-  const object = join(engineFolder, "kernels.o");
-  const compile = (...more) =>
-    run(compiler, [...options, ...flags, ...includes.map((folder) => `-I${folder}`), ...more], {
+  const object = `${output}.kernels.o`;
+  const compile = (...own) =>
+    run(compiler, [...options, ...flags, ...includes.map((folder) => `-I${folder}`), ...own, ...more], {
       env: {
         ZIG_GLOBAL_CACHE_DIR: join(engineFolder, "zig-cache"),
         ZIG_LOCAL_CACHE_DIR: join(engineFolder, "zig-cache"),
@@ -172,11 +179,8 @@ async function buildBinding(say) {
     `${[compiler.split("/").pop(), ...options].join(" ")} builds the kernels`,
     compile(...vectorFlags, "-c", kernels, "-o", object),
   );
-  await say.during("and the binding", compile(...linking, ...sources(), object, "-o", part, ...libraries));
+  await say.during("and the binding", compile(...linking, ...sources(), object, "-o", output, ...libraries));
   rmSync(object);
-  renameSync(part, built);
-  writeWhole(bindingStamp, JSON.stringify({ key: bindingKey() }));
-  for (const folder of ["zig", "zig-cache"]) rmSync(join(engineFolder, folder), { recursive: true, force: true });
 }
 
 /** The compiler: $CXX, g++ or clang++ if installed, else the one in the ziglang wheel from PyPI. */

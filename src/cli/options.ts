@@ -21,10 +21,17 @@ export function parseOptions<const O extends NonNullable<ParseArgsConfig["option
 ): ReturnType<typeof parseArgs<{ args: string[]; options: O; allowPositionals: true }>> {
   const known = Object.keys(options).map((name) => `--${name}`);
   for (const arg of args) if (arg.startsWith("--")) oneOf("option", arg.split("=")[0], known);
+  // A number below zero is a value, and refused as one, not an option.
+  const joined: string[] = [];
+  for (const arg of args) {
+    const before = joined[joined.length - 1];
+    if (/^-\d/.test(arg) && /^--[^=]+$/.test(before ?? "")) joined[joined.length - 1] = `${before}=${arg}`;
+    else joined.push(arg);
+  }
   try {
-    return parseArgs({ args, options, allowPositionals: true });
+    return parseArgs({ args: joined, options, allowPositionals: true });
   } catch (error) {
-    throw new UsageError((error as Error).message);
+    throw new UsageError((error as Error).message.split("\n")[0]);
   }
 }
 
@@ -34,8 +41,12 @@ export const list = (text: string): string[] =>
 
 /** Whole numbers from 1. @throws UsageError naming the option */
 export function wholeNumbers(option: string, text: string): number[] {
-  const numbers = list(text).map(Number);
-  if (numbers.length === 0 || numbers.some((n) => !Number.isSafeInteger(n) || n < 1))
+  const parts = list(text);
+  const numbers = parts.map(Number);
+  if (
+    numbers.length === 0 ||
+    parts.some((part, k) => !/^\d+$/.test(part) || !Number.isSafeInteger(numbers[k]) || numbers[k] < 1)
+  )
     throw new UsageError(`--${option} ${text}: expected whole numbers from 1, such as 1,2,3`);
   return numbers;
 }

@@ -92,7 +92,7 @@ export function checkModel(path: string): Pick<ModelFiles, "layout" | "config" |
 function presetOf(folder: string): Clip["preset"] {
   const path = join(folder, "promptsrc.json");
   if (!existsSync(path)) return "paper";
-  const { settings } = readJson(path) as { settings?: unknown };
+  const settings = (readJson(path) as { settings?: unknown } | null)?.settings;
   if (settings === "paper" || settings === "embedded") return settings;
   throw new Error(`${path}: "settings" should be "paper" or "embedded"; it is ${JSON.stringify(settings)}`);
 }

@@ -24,8 +24,9 @@ export type Tokenizer = {
 export function loadTokenizer(folder: string, endId?: number): Tokenizer {
   const whole = join(folder, "tokenizer.json");
   const settings = join(folder, "tokenizer_config.json");
-  const json = existsSync(whole) || !existsSync(join(folder, "vocab.json")) ? readJson(whole) : fromVocabulary(folder);
-  const tokenizer = new HuggingFaceTokenizer(json, existsSync(settings) ? readJson(settings) : {});
+  const isWhole = existsSync(whole) || !existsSync(join(folder, "vocab.json"));
+  const json = isWhole ? readJson(whole) : fromVocabulary(folder);
+  const tokenizer = opened(isWhole ? whole : join(folder, "vocab.json"), json, settings);
   return {
     encode: (text) => tokenizer.encode(text).ids,
     end: (ids) => {
@@ -35,6 +36,20 @@ export function loadTokenizer(folder: string, endId?: number): Tokenizer {
   };
 }
 
+/** @throws naming the file where the library cannot use what it holds, which it finds out at the first text at the latest */
+function opened(file: string, json: any, settings: string): HuggingFaceTokenizer {
+  const config = existsSync(settings) ? readJson(settings) : {};
+  let reason = "the ids of its tokens are no whole numbers";
+  try {
+    const tokenizer = new HuggingFaceTokenizer(json, config);
+    const { ids } = tokenizer.encode("a photo of a cat, or of 2 dogs.");
+    if (ids.length > 0 && ids.every((id: unknown) => Number.isSafeInteger(id) && (id as number) >= 0)) return tokenizer;
+  } catch (error) {
+    reason = (error as Error).message.slice(0, 200);
+  }
+  throw new Error(`${file} is not a tokenizer that can be read here (${reason}). Fetch it again`);
+}
+
 const [startToken, endToken] = ["<|startoftext|>", "<|endoftext|>"];
 
 /**
@@ -42,15 +57,15 @@ const [startToken, endToken] = ["<|startoftext|>", "<|endoftext|>"];
  * (transformers/convert_slow_tokenizer.py).
  */
 function fromVocabulary(folder: string): object {
-  const vocab: Record<string, number> = readJson(join(folder, "vocab.json"));
+  const vocab: Record<string, number> | null = readJson(join(folder, "vocab.json"));
   const path = join(folder, "merges.txt");
   const lines = readFileSync(path, "utf8").split(/\r?\n/);
   const merges = lines.filter((line) => line !== "" && !line.startsWith("#version")).map((line) => line.split(" "));
   const wrong = merges.find((pair) => pair.length !== 2);
   if (wrong) throw new Error(`${path}: a merge should be two tokens; one line is "${wrong.join(" ")}"`);
   const [start, end] = [startToken, endToken].map((token) => {
-    if (!Number.isInteger(vocab[token])) throw new Error(`${join(folder, "vocab.json")} has no token "${token}"`);
-    return vocab[token];
+    if (!Number.isInteger(vocab?.[token])) throw new Error(`${join(folder, "vocab.json")} has no token "${token}"`);
+    return vocab?.[token];
   });
   const special = { single_word: false, lstrip: false, rstrip: false, normalized: false, special: true };
   return {

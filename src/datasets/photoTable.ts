@@ -6,7 +6,7 @@
 import fs from "node:fs";
 import path from "node:path";
 import { parse } from "csv-parse/sync";
-import { isFileInside } from "../io/identify";
+import { fileStats, isFileInside } from "../io/identify";
 import { oneOf, UsageError } from "../util/errors";
 import { byCodePoint } from "../util/order";
 import type { Item, Lists } from "./coop";
@@ -84,7 +84,7 @@ function readRows(file: string): { rows: Row[]; hasParts: boolean } {
       path.isAbsolute(row.path) || /^[a-z]:[\\/]/i.test(row.path) || row.path.split(/[\\/]/).includes("..");
     if (leaves)
       throw new UsageError(`${where}: ${row.path} leaves the table's folder; paths are relative to ${folder}`);
-    if (!fs.statSync(place, { throwIfNoEntry: false })?.isFile()) {
+    if (!fileStats(place)?.isFile()) {
       throw new UsageError(`${where}: there is no file ${place}`);
     }
     if (!isFileInside(place, root))

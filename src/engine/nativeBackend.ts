@@ -37,7 +37,13 @@ export type Execute = (name: string, attributes: Attribute[], inputs: RawTensor[
 
 const executeKernel: Execute = (name, attributes, inputs, outputs = 1) => {
   if (!scope) throw new Error(`${name} is called outside of runRaw`);
-  const handles = node().binding.executeOp(name, attributes, inputs.map(idOf), outputs);
+  let handles: Handle[];
+  try {
+    handles = node().binding.executeOp(name, attributes, inputs.map(idOf), outputs);
+  } catch (error) {
+    const reason = (error as Error).message.replace(/^Invalid TF_Status: \d+\nMessage: /, "");
+    throw new Error(`${name} of ${inputs.map(({ shape }) => `[${shape}]`).join(", ")}: ${reason}`);
+  }
   scope.push(...handles);
   return handles;
 };

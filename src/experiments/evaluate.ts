@@ -41,7 +41,7 @@ export type Accuracy = { exact: number; merged: number };
  * The percentage of images whose true class has the largest logit; of equal logits, the first class is the
  * prediction. `onPictures` is called after each batch with the number of images evaluated so far.
  * @param firstOf `firstOfSameSentence` of the class names
- * @throws the signal's reason when it is aborted; an Error if there are no images
+ * @throws the signal's reason when it is aborted; an Error if there are no images, or a logit is not finite
  */
 export async function accuracy(
   classifier: Classifier,
@@ -55,11 +55,17 @@ export async function accuracy(
   let [exact, merged, done] = [0, 0, 0];
   for await (const { pixels, labels } of testBatches(items, clip.preprocess, imagesPerPass(clip))) {
     signal?.throwIfAborted();
-    const predicted = tf.tidy(() =>
-      classifier.logits(tf.tensor4d(pixels, [labels.length, 3, height, width])).argMax(1),
-    );
+    const predicted = tf.tidy(() => {
+      const logits = classifier.logits(tf.tensor4d(pixels, [labels.length, 3, height, width]));
+      return tf.where(tf.all(tf.isFinite(logits), 1), logits.argMax(1), tf.scalar(-1, "int32")); // -1 where a logit is not finite
+    });
     const classes = predicted.dataSync();
     predicted.dispose();
+    const wrong = classes.indexOf(-1);
+    if (wrong >= 0)
+      throw new Error(
+        `a logit of ${items[done + wrong].path} is not finite: the model's files, or the prompts, are damaged`,
+      );
     exact += labels.filter((label, i) => classes[i] === label).length;
     merged += labels.filter((label, i) => firstOf[classes[i]] === firstOf[label]).length;
     done += labels.length;

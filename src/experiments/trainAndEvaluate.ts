@@ -17,7 +17,7 @@ import { ensembleOf, type Method, type Params, type Settings, trainingSettings }
 import { methods } from "../methods/registry";
 import type { EpochResult } from "../results/store";
 import { loadState, saveState } from "../training/checkpoint";
-import { aggregate, toDevice } from "../training/ensemble";
+import { aggregate, senselessGpa, toDevice } from "../training/ensemble";
 import { type Trained, type TrainState, train } from "../training/train";
 import { UsageError } from "../util/errors";
 import { numericsVersion } from "../util/numerics";
@@ -71,6 +71,8 @@ export function trainTestJob({ clip, subset = "test", perEpoch = false, row }: G
       `${method.title} answers with the classes that it was trained on; ${benchmark} asks for others`,
     );
   }
+  const senseless = method.trainable ? senselessGpa(config.epochs, ensembleOf(method, config)) : undefined;
+  if (senseless !== undefined) throw new UsageError(`${title}: ${senseless}`);
   const pictures = Object.values(tests).reduce((sum, test) => sum + test[subset].length, 0);
   const drawn = method.trainable || method.fit ? drawFewShot(source.dataset, source.shots, seed) : undefined;
   const trainedOn = (drawn ?? source.dataset).fingerprint;

@@ -15,7 +15,11 @@ type Page = {
   setContent(html: string): Promise<void>;
   pdf(options: Record<string, string | boolean>): Promise<Buffer>;
 };
-type Browser = { newPage(): Promise<Page>; close(): Promise<void> };
+type Context = {
+  newPage(): Promise<Page>;
+  route(url: RegExp, handle: (route: { abort(): Promise<void> }) => Promise<void>): Promise<void>;
+};
+type Browser = { newContext(options: { offline: boolean }): Promise<Context>; close(): Promise<void> };
 type Playwright = { chromium: { launch(options: { executablePath: string; args: string[] }): Promise<Browser> } };
 
 const requireModule = createRequire(join(process.cwd(), "package.json"));
@@ -123,10 +127,13 @@ async function print(page: Page, figure: Figure, svg: string): Promise<Buffer> {
 
 /**
  * Two pages: Plotly draws in the first, and drawings are printed in the second. Both stay open as long as the browser,
- * because the Chromium of @sparticuz/chromium is a single process that ends with the first page that is closed.
+ * because the Chromium of @sparticuz/chromium is a single process that ends with the first page that is closed. Neither
+ * reaches the network: a figure may come from a notebook of somebody else, and name pictures of any address.
  */
 async function openPages(browser: Browser): Promise<{ drawing: Page; printing: Page }> {
-  const [drawing, printing] = [await browser.newPage(), await browser.newPage()];
+  const context = await browser.newContext({ offline: true });
+  await context.route(/^(?!data:|blob:|about:)/, (route) => route.abort());
+  const [drawing, printing] = [await context.newPage(), await context.newPage()];
   await drawing.addScriptTag({ content: plotlySource() });
   return { drawing, printing };
 }

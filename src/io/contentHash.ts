@@ -6,7 +6,8 @@
 import { createHash } from "node:crypto";
 import * as fs from "node:fs";
 import { join, relative, resolve } from "node:path";
-import { writeAtomic } from "../io/atomicWrite";
+import { writeAtomic } from "./atomicWrite";
+import { fileStats } from "./identify";
 
 const cacheFolder = join(".cache", "pictures");
 
@@ -44,7 +45,7 @@ export function contentHashes(folder: string, files: string[], cache = cacheFold
       );
       lastSaid = Date.now();
     }
-    const stats = fs.statSync(file, { bigint: true, throwIfNoEntry: false });
+    const stats = fileStats(file);
     if (!stats?.isFile()) return undefined;
     const [name, stamp] = [relative(folder, file), stampOf(stats)];
     if (cached[name]?.stamp === stamp) return cached[name].hash;

@@ -1,5 +1,5 @@
 /** Says what a file is from its first bytes, so that an error can name what came instead of what was wanted. */
-import { closeSync, openSync, readSync, realpathSync, statSync } from "node:fs";
+import { type BigIntStats, closeSync, openSync, readSync, realpathSync, statSync } from "node:fs";
 import { sep } from "node:path";
 
 export type FileKind =
@@ -43,9 +43,20 @@ export const pictureNames = ".jpg, .png, .bmp, .webp, .gif, .tif";
 /** Whether a file has the name of a picture that `decode` reads. */
 export const isPictureName = (name: string): boolean => /\.(jpe?g|png|bmp|webp|gif|tiff?)$/i.test(name);
 
+/** The metadata of a file or folder; undefined where there is none, or where none can have this name. */
+export function fileStats(path: string): BigIntStats | undefined {
+  try {
+    return statSync(path, { bigint: true, throwIfNoEntry: false });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (["ENAMETOOLONG", "ERR_INVALID_ARG_VALUE", "ELOOP", "ENOTDIR"].includes(code ?? "")) return undefined;
+    throw error;
+  }
+}
+
 /** Whether a file is there and lies inside a folder, links followed. `root` is the folder's real path. */
 export const isFileInside = (file: string, root: string): boolean =>
-  Boolean(statSync(file, { throwIfNoEntry: false })?.isFile()) && realpathSync(file).startsWith(root + sep);
+  Boolean(fileStats(file)?.isFile()) && realpathSync(file).startsWith(root + sep);
 
 const starts = (bytes: Buffer, ...values: number[]) => values.every((value, i) => bytes[i] === value);
 

@@ -29,6 +29,24 @@ export function ensembleWeights(epochs: number, ensemble: Ensemble): number[] {
   return weights.map((weight) => weight / sum);
 }
 
+/**
+ * Why a Gaussian says nothing about the epochs that there are: it lies so far from all of them that even the nearest
+ * has a density below 1e-6 of its peak (5.3 standard deviations). Divided by their sum, the weights would look sound.
+ * @returns undefined for an ensemble that is sound
+ */
+export function senselessGpa(epochs: number, ensemble: Ensemble): string | undefined {
+  if (!ensemble || !("mean" in ensemble)) return undefined;
+  const { mean, std } = ensemble;
+  const nearest = Math.min(Math.max(Math.round(mean), 1), epochs);
+  const density = Math.exp(-0.5 * ((nearest - mean) / std) ** 2);
+  if (density >= 1e-6) return undefined;
+  return (
+    `GPA's weights are all next to zero: its Gaussian has the mean ${mean} and the standard deviation ${std}, the epochs ` +
+    `are 1 to ${epochs}, and that of epoch ${nearest}, the nearest, is ${density.toExponential(1)} of the peak. Set ` +
+    `ensemble.mean between 1 and ${epochs}, or ensemble=null for the last epoch`
+  );
+}
+
 /** Parameters as arrays outside the engine, so that storing the trajectory of a long training needs no tensors. */
 export type HostParams = Record<string, Stored>;
 

@@ -20,6 +20,9 @@ import { sgdStep } from "./sgd";
  */
 export type Pictures = { epoch(epoch: number): Iterable<PixelBatch> | AsyncIterable<PixelBatch> };
 
+/** Milliseconds between looks at the loss: reading it waits for the device to finish a step. */
+const lookEvery = 500;
+
 /** One epoch (from 1): its learning rate, the mean of each loss term over its steps, and its duration in seconds. */
 export type EpochRecord = { epoch: number; lr: number; losses: Record<string, number>; seconds: number };
 
@@ -56,7 +59,8 @@ export type Trained = { params: Params; last: Params; trajectory: HostParams[]; 
 
 /**
  * Trains from `method.init` (or `options.resume`) up to epoch `config.epochs`.
- * @throws the abort signal's reason, or an error if an epoch has no batch or the loss is not finite
+ * @throws the abort signal's reason, or an error if an epoch has no batch, or a loss or a parameter is not finite: it
+ *   names the method, seed, epoch, step, learning rate and the last good epoch
  */
 export async function train(
   method: Method,
@@ -87,6 +91,24 @@ export async function train(
       let names: string[] = [];
       let sums: Tensor = tf.scalar(0);
       let steps = 0;
+      let lastLook = Date.now();
+      /** Loss terms of the steps that were not looked at yet. */
+      let unseen: Tensor[] = [];
+      const stop = (what: string, step: number): never => {
+        throw new Error(
+          `${method.name}, seed ${task.seed}: ${what} in epoch ${epoch + 1}, step ${step}, at the learning rate ${lr}: ` +
+            `reduce it (lr is ${config.lr}); the last good epoch is ${epoch === 0 ? "none" : epoch}`,
+        );
+      };
+      const look = () => {
+        lastLook = Date.now();
+        for (const [k, terms] of unseen.entries()) {
+          const wrong = Object.entries(termsByName(names, terms)).find(([, value]) => !Number.isFinite(value));
+          if (wrong) stop(`the loss ("${wrong[0]}") is ${wrong[1]}`, steps - unseen.length + k + 1);
+        }
+        tf.dispose(unseen);
+        unseen = [];
+      };
       try {
         for await (const pixelBatch of pictures.epoch(epoch + 1)) {
           await new Promise(setImmediate); // lets timers, signals and notebook messages be handled between steps
@@ -103,25 +125,27 @@ export async function train(
           replace("params", next.params);
           replace("velocity", next.velocity);
           const sum = tf.add(sums, step.terms);
-          tf.dispose([sums, step.terms, step.gradients] as any);
+          tf.dispose([sums, step.gradients] as any);
           sums = sum;
           steps += 1;
+          unseen.push(step.terms);
+          if (Date.now() - lastLook > lookEvery) look();
         }
         if (steps === 0)
           throw new Error(
             `epoch ${epoch + 1} has no batch: there are too few training pictures for one batch of ${config.batch}`,
           );
+        look();
         const losses = tf.tidy(() => termsByName(names, tf.div(sums, steps)));
-        if (!Number.isFinite(losses.total))
-          throw new Error(
-            `the loss is ${losses.total} in epoch ${epoch + 1}: reduce the learning rate (lr is ${config.lr})`,
-          );
+        const after = toHost(state.params);
+        const wrong = Object.keys(after).find((name) => !after[name].data.every(Number.isFinite));
+        if (wrong !== undefined) stop(`the parameter "${wrong}" is not finite`, steps);
+        state.trajectory.push(after);
         state.history.push({ epoch: epoch + 1, lr, losses, seconds: (performance.now() - startTime) / 1000 });
       } finally {
-        sums.dispose();
+        tf.dispose([sums, ...unseen]);
       }
       state.epoch += 1;
-      state.trajectory.push(toHost(state.params));
       await options.onEpoch?.(state);
     }
   } catch (error) {

@@ -106,7 +106,10 @@ describe("ablations", () => {
     const ablation = ablations.ensemble;
     const { stages, meter } = recordingMeter();
     const datasets = [{ ...shapes, name: "food" }]; // the paper's columns stand beside the embedded datasets
-    const jobs = ablationJobs(ablation.variants, { clip, datasets, seeds: [1], shots: [4], change: small });
+    const change = (config: Settings): Settings =>
+      // the paper's Gaussian lies far behind two epochs, and is refused
+      ({ ...small(config), ...(config.ensemble?.mean && { ensemble: { mean: 2, std: 1 } }) });
+    const jobs = ablationJobs(ablation.variants, { clip, datasets, seeds: [1], shots: [4], change });
     const { runs } = await runGrid(jobs, { meter, provenance, root: join(folder, "ensemble") });
     expect(stages.filter((stage) => stage === "epoch 1/2")).toHaveLength(2);
     const text = tableText(ablationTables(ablation, rowsOf(jobs, runs), paper)[0]);

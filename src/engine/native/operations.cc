@@ -5,6 +5,7 @@
 #endif
 
 #include <algorithm>
+#include <exception>
 #include <string>
 #include <vector>
 
@@ -46,6 +47,8 @@ class Call {
       return product;
     }
     int64_t last() const { return shape.empty() ? 1 : shape.back(); }
+    // An input that is not given is an empty list.
+    bool absent() const { return shape.size() == 1 && shape[0] == 0; }
     float* floats() const { return size() ? static_cast<float*>(data) : nullptr; }
     const int32_t* ints() const { return size() ? static_cast<const int32_t*>(data) : nullptr; }
   };
@@ -85,6 +88,24 @@ class Call {
 
 void require(bool condition, const char* otherwise) {
   if (!condition) throw Failure{otherwise};
+}
+
+std::string words(const std::vector<int64_t>& shape) {
+  std::string text = "[";
+  for (int64_t n : shape) text += (text.size() > 1 ? "," : "") + std::to_string(n);
+  return text + "]";
+}
+
+void requireShape(const char* name, const Call::Array& array, const std::vector<int64_t>& wanted) {
+  if (array.shape != wanted)
+    throw Failure{std::string(name) + " has the shape " + words(array.shape) + ", wanted is " + words(wanted)};
+}
+
+// The length of the last axis, which the layer norm and the bias go along.
+int64_t requireRows(const char* name, const Call::Array& array) {
+  if (array.shape.empty() || array.last() == 0)
+    throw Failure{std::string(name) + " has the shape " + words(array.shape) + ", wanted are rows of one number or more"};
+  return array.last();
 }
 
 struct Attributes {
@@ -128,8 +149,8 @@ void deleteAttributes(void* attributes) { delete static_cast<Attributes*>(attrib
 
 void layerNorm(Call& call, const Attributes& at) {
   const auto x = call.input(0);
+  const int64_t D = requireRows("x", x);
   const auto y = call.output(0, x.shape);
-  const int64_t D = x.last();
   threads().share(x.size() / D, grain / D, [&](int64_t from, int64_t to) {
     promptsrc::layerNorm(from, to, D, x.floats(), at.epsilon, at.offset, y.floats());
   });
@@ -138,10 +159,10 @@ void layerNorm(Call& call, const Attributes& at) {
 // Inputs dy, x, and what is added, or an empty array.
 void layerNormBackward(Call& call, const Attributes& at) {
   const auto dy = call.input(0), x = call.input(1), residual = call.input(2);
-  require(dy.size() == x.size() && (residual.size() == x.size() || residual.size() == 0),
-          "dy, x and the residual differ in size");
+  const int64_t D = requireRows("x", x);
+  requireShape("dy", dy, x.shape);
+  if (!residual.absent()) requireShape("the residual", residual, x.shape);
   const auto dx = call.output(0, x.shape);
-  const int64_t D = x.last();
   threads().share(x.size() / D, grain / D, [&](int64_t from, int64_t to) {
     promptsrc::layerNormBackward(from, to, D, dy.floats(), x.floats(), at.epsilon, residual.floats(), dx.floats());
   });
@@ -156,7 +177,7 @@ void silu(Call& call, const Attributes&) {
 
 void siluBackward(Call& call, const Attributes&) {
   const auto a = call.input(0), dy = call.input(1);
-  require(a.size() == dy.size(), "a and dy differ in size");
+  requireShape("dy", dy, a.shape);
   const auto da = call.output(0, a.shape);
   threads().share(a.size(), grain, [&](int64_t from, int64_t to) {
     promptsrc::siluBackward(from, to, a.floats(), dy.floats(), da.floats());
@@ -165,8 +186,9 @@ void siluBackward(Call& call, const Attributes&) {
 
 void residualBias(Call& call, const Attributes&) {
   const auto x = call.input(0), z = call.input(1), bias = call.input(2);
-  const int64_t D = x.last();
-  require(x.size() == z.size() && bias.size() == D, "x and z differ in size, or the bias from their last axis");
+  const int64_t D = requireRows("x", x);
+  requireShape("z", z, x.shape);
+  requireShape("the bias", bias, {D});
   const auto y = call.output(0, x.shape);
   threads().share(x.size() / D, grain / D, [&](int64_t from, int64_t to) {
     promptsrc::residualBias(from, to, D, x.floats(), z.floats(), bias.floats(), y.floats());
@@ -187,16 +209,19 @@ void linear(Call& call, const Attributes& at) {
   const int64_t R = x.shape[0], n = x.shape[1], stride = weight.shape[1],
                 m = at.transpose ? weight.shape[0] : at.columns;
   require(n == (at.transpose ? at.columns : weight.shape[0]), "x must have as many columns as the weight has rows");
-  require(at.begin >= 0 && at.columns >= 0 && at.begin + at.columns <= stride,
+  require(at.begin >= 0 && at.columns >= 0 && int64_t{at.begin} + at.columns <= stride,
           "the weight has fewer columns than are used");
   require(at.epilogue >= Linear::none && at.epilogue <= Linear::layerNormBackward, "the epilogue must be 0, 1 or 2");
   const auto epilogue = static_cast<Linear::Epilogue>(at.epilogue);
+  if (at.layerNorm) requireRows("x", x);
   if (epilogue == Linear::residualBias) {
-    require(residual.size() == R * m && bias.size() == m, "the residual must be [R,m] and the bias [m]");
+    requireShape("the residual", residual, {R, m});
+    requireShape("the bias", bias, {m});
   }
   if (epilogue == Linear::layerNormBackward) {
-    require(input.size() == R * m, "the input of the layer norm must be [R,m]");
-    require(residual.size() == R * m || residual.size() == 0, "the residual must be [R,m] or empty");
+    require(m > 0, "the layer norm needs one column or more");
+    requireShape("the input of the layer norm", input, {R, m});
+    if (!residual.absent()) requireShape("the residual", residual, {R, m});
   }
   const auto y = call.output(0, {R, m});
   const Linear all{n,
@@ -216,9 +241,11 @@ void linear(Call& call, const Attributes& at) {
 
 promptsrc::Mlp mlpOf(Call& call, const Attributes& at) {
   const auto x = call.input(0), up = call.input(1), down = call.input(2), bias = call.input(3);
-  require(x.shape.size() == 2 && up.shape.size() == 2, "x and the weights are not matrices");
-  const int64_t D = x.shape[1], M = up.shape[1];
-  require(up.shape[0] == D && down.size() == M * D && bias.size() == D, "the weights do not go with x");
+  require(x.shape.size() == 2 && up.shape.size() == 2, "x and the weights must be matrices");
+  const int64_t D = requireRows("x", x), M = up.shape[1];
+  requireShape("up", up, {D, M});
+  requireShape("down", down, {M, D});
+  requireShape("the bias", bias, {D});
   return {D, M, x.floats(), up.floats(), down.floats(), bias.floats(), at.epsilon};
 }
 
@@ -235,8 +262,9 @@ void mlp(Call& call, const Attributes& at) {
 void mlpBackward(Call& call, const Attributes& at) {
   const auto all = mlpOf(call, at);
   const auto hidden = call.input(4), dy = call.input(5);
-  const int64_t R = dy.shape[0];
-  require(dy.size() == R * all.D && hidden.size() == R * all.M, "hidden or dy does not go with x");
+  const int64_t R = call.input(0).shape[0];
+  requireShape("dy", dy, {R, all.D});
+  requireShape("hidden", hidden, {R, all.M});
   const auto dx = call.output(0, {R, all.D});
   threads().share(R, rowsAtOnce(R), [&](int64_t from, int64_t to) {
     promptsrc::mlpBackward(from, to, all, hidden.floats(), dy.floats(), dx.floats());
@@ -249,35 +277,44 @@ Attention attentionOf(Call& call, const Attributes& at) {
              mask = call.input(4), rowSplits = call.input(5);
   require(tokens.shape.size() == 2 && tokens.last() > 0, "tokens must be a matrix");
   require(at.heads > 0 && at.sequences > 0 && at.promptSets > 0, "heads, sequences and prompt sets must be positive");
-  const int64_t parts = queries.size() ? 2 : 3;
+  const int64_t parts = queries.absent() ? 3 : 2;
   const int64_t width = tokens.last() / parts, rows = tokens.shape[0];
   require(tokens.last() % parts == 0 && width % at.heads == 0, "the width must be a multiple of the heads");
   require(at.sequences % at.promptSets == 0, "the sequences must be a multiple of the prompt sets");
-  require(queries.size() == 0 || queries.size() == at.sequences * width, "queries must be [G,D]");
-  require(promptKV.size() % (2 * width * at.promptSets) == 0, "prompt keys and values must be [promptSets*P,2D]");
-  require(prefixKV.size() % (2 * width) == 0, "prefix keys and values must be [k,2D]");
+  if (!queries.absent()) requireShape("the array of queries", queries, {at.sequences, width});
+  const auto keysAndValues = [&](const char* name, const Call::Array& kv) -> int64_t {
+    if (kv.absent()) return 0;
+    require(!kv.shape.empty(), "prompts and prefix must be matrices");
+    requireShape(name, kv, {kv.shape[0], 2 * width});
+    return kv.shape[0];
+  };
+  const int64_t promptRows = keysAndValues("the array of prompt keys and values", promptKV);
+  require(promptRows % at.promptSets == 0, "the prompts must be a multiple of the prompt sets");
   Attention all{width,           at.heads,      at.sequences,    at.promptSets, rows, rowSplits.ints(),
                 tokens.floats(), tokens.last(), queries.floats()};
   all.prefixKV = prefixKV.floats();
-  all.prefixLength = prefixKV.size() / (2 * width);
+  all.prefixLength = keysAndValues("the array of prefix keys and values", prefixKV);
   all.promptKV = promptKV.floats();
-  all.promptLength = promptKV.size() / (2 * width) / at.promptSets;
+  all.promptLength = promptRows / at.promptSets;
 
-  int64_t longest = rows / at.sequences;
-  if (rowSplits.size()) {
-    require(rowSplits.size() == at.sequences + 1, "row splits must be [G+1]");
+  int64_t longest = rows / at.sequences, shortest = longest;
+  if (!rowSplits.absent()) {
+    requireShape("the list of row splits", rowSplits, {int64_t{at.sequences} + 1});
     const int32_t* splits = rowSplits.ints();
     require(splits[0] == 0 && splits[at.sequences] == rows,
             "row splits must begin with 0 and end with the number of rows");
     longest = 0;
+    shortest = rows;
     for (int64_t g = 0; g < at.sequences; g++) {
       require(splits[g] <= splits[g + 1], "row splits must not decrease");
       longest = std::max<int64_t>(longest, splits[g + 1] - splits[g]);
+      shortest = std::min<int64_t>(shortest, splits[g + 1] - splits[g]);
     }
   } else
     require(rows % at.sequences == 0, "without row splits the rows must be a multiple of the sequences");
+  require(shortest > 0, "every sequence must have a row of tokens");
 
-  if (mask.size() == 0) return all;
+  if (mask.absent()) return all;
   all.mask = mask.floats();
   const int64_t K = mask.last();
   require(K >= all.prefixLength + all.promptLength + longest, "the mask has fewer columns than a sequence has keys");
@@ -304,7 +341,7 @@ void attention(Call& call, const Attributes& at) {
 void attentionBackward(Call& call, const Attributes& at) {
   const Attention all = attentionOf(call, at);
   const auto dy = call.input(6);
-  require(dy.size() == (all.queries ? all.sequences : all.rows) * all.width, "dy must have the shape of the output");
+  requireShape("dy", dy, {all.queries ? all.sequences : all.rows, all.width});
   const auto dtokens = call.output(0, {at.frozenInput ? 0 : all.rows, all.tokenWidth});
   const auto dqueries = call.output(1, {at.frozenInput || !all.queries ? 0 : all.sequences, all.width});
   const int64_t size = all.promptLength * 2 * all.width;
@@ -331,6 +368,8 @@ void guarded(void* attributes, TF_OpKernelContext* context) {
     compute(call, *static_cast<Attributes*>(attributes));
   } catch (const Failure& failure) {
     call.fail(failure.message);
+  } catch (const std::exception& error) {  // no memory, above all; none may reach TensorFlow
+    call.fail(error.what());
   }
 }
 

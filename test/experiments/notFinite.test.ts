@@ -1,0 +1,56 @@
+/** Numbers that are not finite end a run where they arise; none is stored as an accuracy. */
+import { expect, test } from "vitest";
+import { quickConfig, writeRandomClip } from "../../bench/randomClip";
+import { loadClip } from "../../src/clip/load";
+import { tf } from "../../src/engine/tf";
+import { accuracy } from "../../src/experiments/evaluate";
+import type { Task } from "../../src/methods/method";
+import { methods } from "../../src/methods/registry";
+import { train } from "../../src/training/train";
+
+const clipOf = () => loadClip(writeRandomClip());
+
+test.each([
+  [
+    "a loss",
+    2,
+    /^ivlp, seed 1: the loss \("\w+"\) is NaN in epoch 2, step 1, at the learning rate 0\.\d+: .*the last good epoch is 1$/,
+  ],
+  [
+    "a parameter",
+    1,
+    /^ivlp, seed 1: the parameter "text\.0" is not finite in epoch 1, step 2, .*the last good epoch is none$/,
+  ],
+])("%s that is not finite", async (kind, wrongEpoch, message) => {
+  const clip = await clipOf();
+  const task: Task = { clip, classNames: ["cat", "tree"], config: { ...quickConfig, epochs: 3 }, seed: 1 };
+  const size = 3 * clip.image.size ** 2;
+  const pictures = {
+    epoch: (epoch: number) =>
+      [0, 1].map(() => ({
+        pixels: new Float32Array(2 * size).fill(kind === "a loss" && epoch === wrongEpoch ? Number.NaN : 0.5),
+        labels: Int32Array.from([0, 1]),
+      })),
+  };
+  const before = tf.memory().numTensors;
+  const run = train(methods.ivlp, task, pictures, {
+    onStep({ step, gradients }) {
+      if (kind !== "a parameter" || step !== 1) return;
+      const name = "text.0";
+      const { shape } = gradients[name];
+      gradients[name].dispose();
+      gradients[name] = tf.fill(shape, Number.POSITIVE_INFINITY);
+    },
+  });
+  await expect(run).rejects.toThrow(message);
+  expect(tf.memory().numTensors).toBe(before);
+});
+
+test("a logit", async () => {
+  const clip = await clipOf();
+  const items = [{ path: "test/pictures/rgb.png", label: 0, className: "cat" }];
+  const classifier = { logits: () => tf.tensor2d([[0, Number.NaN]]), dispose() {} };
+  await expect(accuracy(classifier as any, items, clip, [0, 1])).rejects.toThrow(
+    /^a logit of test\/pictures\/rgb\.png is not finite/,
+  );
+});
