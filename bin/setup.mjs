@@ -9,9 +9,11 @@ import { pathToFileURL } from "node:url";
 import { data } from "./setup/data.mjs";
 import { engine } from "./setup/engine.mjs";
 import { library } from "./setup/library.mjs";
+import { locked } from "./setup/lock.mjs";
 import { packages } from "./setup/packages.mjs";
+import { endWithNpm } from "./setup/parents.mjs";
 import { environment, kernel } from "./setup/python.mjs";
-import { locked, reporter, SetupError } from "./setup/tools.mjs";
+import { reporter, SetupError } from "./setup/tools.mjs";
 
 const everything = [packages, environment, kernel, engine, data, library];
 
@@ -62,6 +64,7 @@ function checkPlatform() {
 
 /** Runs the main function of a launcher script; a SetupError is shown as a message, without a stack trace. */
 export async function launch(main) {
+  endWithNpm();
   try {
     process.exitCode = (await main()) ?? 0;
   } catch (error) {
