@@ -11,7 +11,6 @@ import { engine } from "./setup/engine.mjs";
 import { library } from "./setup/library.mjs";
 import { locked } from "./setup/lock.mjs";
 import { packages } from "./setup/packages.mjs";
-import { endWithNpm } from "./setup/parents.mjs";
 import { environment, kernel } from "./setup/python.mjs";
 import { reporter, SetupError } from "./setup/tools.mjs";
 
@@ -60,6 +59,21 @@ function checkPlatform() {
     throw new SetupError(`Node.js 20.9 or newer is needed; this is ${process.version}`);
   if (process.platform === "win32")
     throw new SetupError("This kit runs on Linux and macOS; on Windows use the Windows Subsystem for Linux (WSL)");
+}
+
+/**
+ * Sends this process SIGTERM once the npm that started it has ended: npm passes on SIGINT and SIGTERM, but not SIGHUP or
+ * its own kill. The scripts of package.json begin with `exec`, so that no shell stands between. Started in another way,
+ * this process is left alone.
+ */
+function endWithNpm() {
+  const npm = process.ppid;
+  if (process.env.npm_lifecycle_event === undefined) return;
+  const timer = setInterval(() => {
+    if (process.ppid === npm) return;
+    clearInterval(timer);
+    process.kill(process.pid, "SIGTERM");
+  }, 1000).unref();
 }
 
 /** Runs the main function of a launcher script; a SetupError is shown as a message, without a stack trace. */

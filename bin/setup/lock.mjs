@@ -28,14 +28,17 @@ export async function locked(task) {
     await new Promise((resolve) => setTimeout(resolve, 300));
   }
   const refresh = setInterval(() => utimesSync(lock, new Date(), new Date()), 5_000);
+  let isStopping = false;
   const stop = async () => {
+    if (isStopping) return; // Ctrl-C comes from the terminal and from npm
+    isStopping = true;
     await endPrograms();
     rmSync(lock, { force: true });
     console.error("\nset-up interrupted; running the same command again goes on from here");
     process.exit(130);
   };
   const signals = ["SIGINT", "SIGTERM", "SIGHUP"];
-  for (const signal of signals) process.once(signal, stop);
+  for (const signal of signals) process.on(signal, stop);
   try {
     await endLeftovers();
     return await task();
