@@ -80,7 +80,9 @@ function numbers(root: string): Record<string, string> {
 }
 
 const hash = (file: string) => createHash("sha256").update(readFileSync(file)).digest("hex");
-const pick = <T>(list: T[]): T => list[random.int(list.length)];
+function pick<T>(list: T[]): T {
+  return list[random.int(list.length)];
+}
 
 /** The worker of a command. */
 const workersOf = (pid: number): number[] =>
@@ -170,6 +172,9 @@ while (total < wanted) {
   commands++;
   const isOver = ended(child);
   const pid = child.pid as number;
+  // Faults begin when the command computes: once it has said that a run is done, or after 20 s, as on a full disk.
+  const before = said.length;
+  for (let k = 0; k < 200 && child.exitCode === null && !/seed \d+: /.test(said.slice(before)); k++) await setTimeout(100);
   while (total < wanted && child.exitCode === null && child.signalCode === null) {
     await Promise.race([isOver, setTimeout(300 + random.int(1700))]);
     const name = pick(Object.keys(faults));
