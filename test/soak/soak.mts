@@ -11,7 +11,16 @@
  */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
@@ -174,7 +183,8 @@ while (total < wanted) {
   const pid = child.pid as number;
   // Faults begin when the command computes: once it has said that a run is done, or after 20 s, as on a full disk.
   const before = said.length;
-  for (let k = 0; k < 200 && child.exitCode === null && !/seed \d+: /.test(said.slice(before)); k++) await setTimeout(100);
+  for (let k = 0; k < 200 && child.exitCode === null && !/seed \d+: /.test(said.slice(before)); k++)
+    await setTimeout(100);
   while (total < wanted && child.exitCode === null && child.signalCode === null) {
     await Promise.race([isOver, setTimeout(300 + random.int(1700))]);
     const name = pick(Object.keys(faults));
@@ -215,7 +225,10 @@ const left = files(disturbed, ".lock").length;
 if (left > 0) problems.push(`${left} locks are left`);
 const stacks = said.split("\n").filter((line) => /^\s+at .*:\d+:\d+\)?$|ENOENT|ENOSPC:|EROFS:/.test(line));
 if (stacks.length > 0) problems.push(`errors that are not explained:\n${[...new Set(stacks)].slice(0, 8).join("\n")}`);
-const megabytes = files(disturbed, "").reduce((sum, file) => sum + (statSync(file).isFile() ? statSync(file).size : 0), 0);
+const megabytes = files(disturbed, "").reduce(
+  (sum, file) => sum + (statSync(file).isFile() ? statSync(file).size : 0),
+  0,
+);
 console.log(
   `${Object.keys(expected).length} runs are compared twice; ${flipped.size} files were damaged, ${aside} set aside; ` +
     `${(megabytes / 1e6).toFixed(1)} MB; ${((Date.now() - startTime) / 1000).toFixed(0)} s`,
