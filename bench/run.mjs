@@ -1,7 +1,6 @@
 /** npm run bench: set-up, then PyTorch's environment unless `--no-peer` or `--torch` is given, then bench/bench.ts. */
-import { spawnSync } from "node:child_process";
-import { constants } from "node:os";
-import { path, root, typescriptLoader } from "../bin/setup/tools.mjs";
+import { foreground } from "../bin/setup/programs.mjs";
+import { path, typescriptLoader } from "../bin/setup/tools.mjs";
 import { forRuns, launch, setup } from "../bin/setup.mjs";
 import { torchPython } from "./torch.mjs";
 
@@ -17,9 +16,5 @@ await launch(async () => {
       console.log(`\nPyTorch is not measured, because it cannot be installed on this machine:\n${missing}\n`);
     args.push(...(missing ? ["--no-peer"] : ["--torch", python]));
   }
-  const run = spawnSync(process.execPath, ["--import", typescriptLoader, path("bench", "bench.ts"), ...args], {
-    cwd: root,
-    stdio: "inherit",
-  });
-  return run.status ?? 128 + (constants.signals[run.signal] ?? 0);
+  return foreground(process.execPath, ["--import", typescriptLoader, path("bench", "bench.ts"), ...args]);
 });

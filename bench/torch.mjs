@@ -2,8 +2,9 @@
  * The bench's Python environment bench/.venv: PyTorch and its dependencies, about 5 GB. `rm -r bench/.venv` deletes it.
  */
 import { existsSync, readFileSync, statfsSync } from "node:fs";
+import { locked } from "../bin/setup/lock.mjs";
 import { install, makeEnvironment } from "../bin/setup/python.mjs";
-import { hash, locked, path, readJson, reporter, root, SetupError, writeWhole } from "../bin/setup/tools.mjs";
+import { hash, path, readJson, reporter, root, SetupError, writeWhole } from "../bin/setup/tools.mjs";
 
 const folder = path("bench", ".venv");
 const python = path("bench", ".venv", "bin", "python");

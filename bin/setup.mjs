@@ -9,9 +9,10 @@ import { pathToFileURL } from "node:url";
 import { data } from "./setup/data.mjs";
 import { engine } from "./setup/engine.mjs";
 import { library } from "./setup/library.mjs";
+import { locked } from "./setup/lock.mjs";
 import { packages } from "./setup/packages.mjs";
 import { environment, kernel } from "./setup/python.mjs";
-import { locked, reporter, SetupError } from "./setup/tools.mjs";
+import { reporter, SetupError } from "./setup/tools.mjs";
 
 const everything = [packages, environment, kernel, engine, data, library];
 
@@ -60,8 +61,24 @@ function checkPlatform() {
     throw new SetupError("This kit runs on Linux and macOS; on Windows use the Windows Subsystem for Linux (WSL)");
 }
 
+/**
+ * Sends this process SIGTERM once the npm that started it has ended: npm passes on SIGINT and SIGTERM, but not SIGHUP or
+ * its own kill. The scripts of package.json begin with `exec`, so that no shell stands between. Started in another way,
+ * this process is left alone.
+ */
+function endWithNpm() {
+  const npm = process.ppid;
+  if (process.env.npm_lifecycle_event === undefined) return;
+  const timer = setInterval(() => {
+    if (process.ppid === npm) return;
+    clearInterval(timer);
+    process.kill(process.pid, "SIGTERM");
+  }, 1000).unref();
+}
+
 /** Runs the main function of a launcher script; a SetupError is shown as a message, without a stack trace. */
 export async function launch(main) {
+  endWithNpm();
   try {
     process.exitCode = (await main()) ?? 0;
   } catch (error) {

@@ -4,11 +4,11 @@
  * vitest: `npm test -- test/notebook/kernel.test.ts`. The last line is `N passed, N failed`; each check counts as one
  * test.
  */
-import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { path, readJson, root, work } from "./setup/tools.mjs";
+import { foreground } from "./setup/programs.mjs";
+import { path, readJson, work } from "./setup/tools.mjs";
 import { launch, setup } from "./setup.mjs";
 
 /** The temporary folder of the tests; it is removed at the end. */
@@ -16,11 +16,7 @@ const scratch = mkdtempSync(join(tmpdir(), "promptsrc-test-"));
 process.once("exit", () => rmSync(scratch, { recursive: true, force: true }));
 
 const runNode = (...args) =>
-  spawnSync(process.execPath, args, {
-    cwd: root,
-    stdio: "inherit",
-    env: { ...process.env, TMPDIR: scratch, TF_CPP_MIN_LOG_LEVEL: "2" },
-  }).status;
+  foreground(process.execPath, args, { env: { ...process.env, TMPDIR: scratch, TF_CPP_MIN_LOG_LEVEL: "2" } });
 const inNodeModules = (...parts) => path("node_modules", ...parts);
 
 const checks = [
@@ -35,7 +31,7 @@ await launch(async () => {
   let passed = 0;
   const failedChecks = [];
   for (const [name, check] of checks) {
-    const isOk = check() === 0;
+    const isOk = (await check()) === 0;
     console.log(`${isOk ? "ok" : "FAILED"}: ${name}`);
     if (isOk) passed++;
     else failedChecks.push(name);
@@ -43,7 +39,7 @@ await launch(async () => {
   const report = `${work}/vitest.json`;
   rmSync(report, { force: true });
   const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${report}`];
-  const status = runNode(inNodeModules("vitest", "vitest.mjs"), "run", ...reporters, ...process.argv.slice(2));
+  const status = await runNode(inNodeModules("vitest", "vitest.mjs"), "run", ...reporters, ...process.argv.slice(2));
   const result = readJson(report);
   passed += result?.numPassedTests ?? 0;
   // A test file that fails to load has no failed tests, so such files are counted as failures themselves.

@@ -4,7 +4,8 @@
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
-import { hash, path, readJson, run, typescriptLoader, writeWhole } from "./tools.mjs";
+import { run } from "./programs.mjs";
+import { hash, path, readJson, typescriptLoader, writeWhole } from "./tools.mjs";
 
 const stamp = path(".setup", "data.json");
 const program = path("src", "datasets", "embedded", "materialise.ts");

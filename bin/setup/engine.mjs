@@ -11,8 +11,9 @@
  */
 import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, statfsSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { ask, run } from "./programs.mjs";
 import { install, python } from "./python.mjs";
-import { ask, hash, path, readJson, root, run, SetupError, writeWhole } from "./tools.mjs";
+import { hash, path, readJson, root, SetupError, writeWhole } from "./tools.mjs";
 
 /** Lists of exact versions with the hashes of their files; pip refuses a download whose hash is not in the list. */
 const wheelList = (name) => path("bin", "setup", "wheels", `${name}.txt`);

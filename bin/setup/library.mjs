@@ -1,7 +1,8 @@
 /** Set-up step: compiles src/ for the notebooks' kernel (bin/library.cjs). */
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
-import { path, run } from "./tools.mjs";
+import { run } from "./programs.mjs";
+import { path } from "./tools.mjs";
 
 const { isCurrent } = createRequire(import.meta.url)(path("bin", "library.cjs"));
 

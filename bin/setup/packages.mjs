@@ -3,7 +3,8 @@
  */
 import { existsSync } from "node:fs";
 import { basename } from "node:path";
-import { path, readJson, run, SetupError } from "./tools.mjs";
+import { run } from "./programs.mjs";
+import { path, readJson, SetupError } from "./tools.mjs";
 
 export const packages = { name: "packages", ready, make };
 

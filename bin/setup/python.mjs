@@ -4,7 +4,8 @@
  */
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join, relative } from "node:path";
-import { ask, hash, path, readJson, root, run, SetupError, writeWhole } from "./tools.mjs";
+import { ask, run } from "./programs.mjs";
+import { hash, path, readJson, root, SetupError, writeWhole } from "./tools.mjs";
 
 export const python = path(".venv", "bin", "python");
 const stamp = path(".venv", "made.json");

@@ -19,6 +19,7 @@ import { reproduce, reproduceHelp } from "./reproduce";
 import { runCommand, runHelp } from "./run";
 import { listSettings } from "./settings";
 import { train, trainHelp } from "./train";
+import { endWithParent } from "./workers";
 
 const help = `npm run promptsrc -- <command>
 
@@ -110,6 +111,7 @@ async function main([command = "help", ...rest]: string[]): Promise<number> {
 // A reader that has seen enough, such as `head`, is no error.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
 
+endWithParent();
 main(process.argv.slice(2)).then(
   (status) => process.exit(status),
   (error: Error) => {

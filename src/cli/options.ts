@@ -72,9 +72,13 @@ export async function startModel(path: string, print: (line: string) => void): P
   return { engine, clip };
 }
 
-/** The first Ctrl-C ends the work after the present step, the second ends the process. */
-export function onSigint(): AbortSignal {
+/**
+ * The first Ctrl-C, a closed terminal, or a request to end (SIGTERM) ends the work after the present step; the second
+ * ends the process.
+ */
+export function onInterrupt(): AbortSignal {
   const controller = new AbortController();
-  process.once("SIGINT", () => controller.abort(new Error("interrupted")));
+  for (const signal of ["SIGINT", "SIGHUP", "SIGTERM"] as const)
+    process.once(signal, () => controller.abort(new Error("interrupted")));
   return controller.signal;
 }

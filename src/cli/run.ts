@@ -8,9 +8,10 @@ import { benchmarks } from "../benchmarks/registry";
 import type { Clip } from "../clip/model";
 import { type Dataset, datasetNames, loadDataset } from "../datasets/split";
 import type { Benchmark, Grid } from "../experiments/benchmark";
+import { failureText } from "../experiments/failures";
 import { meter, terminalScreen } from "../experiments/progress";
 import { provenance } from "../experiments/provenance";
-import { failureText, type GridResult, type Job, rowsOf, runGrid } from "../experiments/runner";
+import { type GridResult, type Job, rowsOf, runGrid } from "../experiments/runner";
 import { writeAtomic } from "../io/atomicWrite";
 import { pretty } from "../io/json";
 import { configFor, type Method } from "../methods/method";
@@ -21,8 +22,8 @@ import { type Labelled, type Table, tableText } from "../results/table";
 import { oneOf, UsageError } from "../util/errors";
 import { changeBy, presetOf } from "./chosenSettings";
 import { lookAtPictures } from "./lookAtPictures";
-import { fromHere, list, modelPath, onSigint, parseOptions, startModel, wholeNumber, wholeNumbers } from "./options";
-import { endWithParent, gridSince, isWorker, shared, startWorkers } from "./workers";
+import { fromHere, list, modelPath, onInterrupt, parseOptions, startModel, wholeNumber, wholeNumbers } from "./options";
+import { gridSince, isWorker, meterOfWorker, startWorkers } from "./workers";
 
 export const runHelp = `  run <name>          run a benchmark or an ablation and show its tables; what is stored is reused
     benchmarks        ${Object.keys(benchmarks).join(", ")}
@@ -199,18 +200,19 @@ export async function runCommand([name, ...rest]: string[], { before, after }: R
   const root = fromHere(values.results, resultsFolder);
   const context: RunContext = { benchmark, methods: plan.methods, jobs, datasets, source, clip, root };
   if (before && !(await before(context))) return 0;
-  if (isWorker()) endWithParent();
   const since = gridSince();
-  startWorkers(processes - 1, [name, ...rest], since);
+  const ownMeter = isWorker() ? meterOfWorker : meter(terminalScreen());
   const result = await runGrid(jobs, {
-    meter: shared(meter(terminalScreen()), processes),
-    signal: onSigint(),
+    meter: startWorkers(processes - 1, [name, ...rest], since, ownMeter),
+    signal: onInterrupt(),
+    processes,
     fresh: values.fresh,
     since,
     provenance: made,
     shipped: values.results === undefined, // a folder that is named holds all that it is asked for
     root,
   });
+  if (isWorker()) return 0;
   if (result.runs.length > 0) {
     const splits = [...new Set(datasets.map((dataset) => dataset.split))].join(" and ");
     const which = `split ${splits}, ${subset} pictures`;
@@ -230,7 +232,7 @@ export async function runCommand([name, ...rest]: string[], { before, after }: R
   }
   const { failed, interrupted } = result;
   if (failed.length > 0) console.error(`\n${failureText(failed, jobs.length)}`);
-  return interrupted ? 130 : failed.length > 0 && !isWorker() ? 1 : 0;
+  return interrupted ? 130 : failed.length > 0 ? 1 : 0;
 }
 
 function report(

@@ -15,7 +15,7 @@ import { tableText } from "../results/table";
 import { oneOf, UsageError } from "../util/errors";
 import { changeBy, presetOf } from "./chosenSettings";
 import { lookAtPictures } from "./lookAtPictures";
-import { fromHere, modelPath, onSigint, parseOptions, startModel, wholeNumber } from "./options";
+import { fromHere, modelPath, onInterrupt, parseOptions, startModel, wholeNumber } from "./options";
 
 const trainable = Object.values(methods).filter((method) => method.trainable);
 
@@ -66,7 +66,7 @@ export async function train(args: string[]): Promise<number> {
   const made = provenance(engine);
   const { runs, failed, interrupted } = await runGrid(jobs, {
     meter: meter(terminalScreen()),
-    signal: onSigint(),
+    signal: onInterrupt(),
     // A stored accuracy is of no use without the training that it belongs to.
     fresh: !existsSync(trained),
     provenance: made,

@@ -6,6 +6,8 @@
 import { existsSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
+import { removeAbandonedParts, removeIfPossible } from "../io/atomicWrite";
+import { DiskError } from "../io/disk";
 import {
   findRun,
   type Identity,
@@ -17,8 +19,10 @@ import {
   saveRun,
   shippedFolder,
 } from "../results/store";
+import { abandonedText, type Failure, failureSince, forgetFailure, recordFailure } from "./failures";
 import { claim, type Lock } from "./lock";
 import { clock, type Meter, type Status } from "./progress";
+import { checkDisk, checkMemory, diskAdvice, type Needs } from "./room";
 
 /** What a job computes: the part of a run that its identity does not contain. */
 export type JobResult = Pick<Run, "metrics" | "epochs" | "seconds">;
@@ -52,6 +56,8 @@ export type Job = {
   training?: { key: string; work: number };
   /** Work of the tests, in the unit of `training.work`. */
   testing: number;
+  /** The memory and the room on the disk that the run takes, if they can be estimated. */
+  needs?(): Needs;
   /** Whether a stored run contains everything that is asked for (its accuracies per epoch may be missing). */
   suffices(run: Run): boolean;
   /** Trains, unless the training is stored, and then tests. @throws the signal's reason when it is aborted */
@@ -71,12 +77,11 @@ export type GridOptions = {
   /** What the runs are computed with, as their files record it. */
   provenance: Provenance;
   root?: string;
+  /** How many processes share the grid and its memory (default: 1). */
+  processes?: number;
   /** Whether runs that came with the kit are used instead of computing them (default: true). */
   shipped?: boolean;
 };
-
-/** A run that ended with an error: its place, as in the progress line, and the reason. */
-export type Failure = { place: string; reason: string };
 
 /**
  * `runs` are the requested runs that exist, in the order of the jobs. `reused` are the keys of those that were already
@@ -89,15 +94,6 @@ export type GridResult = {
   interrupted: boolean;
   seconds: number;
 };
-
-/** Errors of the disk, which would end every other run as well. */
-const endsGrid = (error: unknown): boolean =>
-  ["ENOSPC", "EDQUOT", "EROFS", "EACCES"].includes((error as NodeJS.ErrnoException)?.code ?? "");
-
-/** In a few words, for a line and a list: "2 of 9 runs failed: ...". */
-export const failureText = (failed: Failure[], count: number): string =>
-  `${failed.length} of ${count} runs failed, and are tried again by the same command:\n` +
-  failed.map(({ place, reason }) => `  ${place}: ${reason}`).join("\n");
 
 const metricsText = (run: Run): string =>
   Object.entries(run.metrics)
@@ -127,7 +123,7 @@ export const rowsOf = (jobs: Job[], runs: Run[]): { row: string; run: Run }[] =>
 /**
  * Runs the jobs that have no stored result. A run that ends with an error is reported, and the others go on. An
  * interrupt returns early with the finished runs; the next call resumes from there.
- * @throws errors of the disk on which results are stored
+ * @throws DiskError if the results cannot be stored; what was computed before is, and the next call resumes from there
  */
 export async function runGrid(jobs: Job[], options: GridOptions): Promise<GridResult> {
   const {
@@ -136,6 +132,7 @@ export async function runGrid(jobs: Job[], options: GridOptions): Promise<GridRe
     fresh,
     provenance,
     root = resultsFolder,
+    processes = 1,
     since: startTime = Date.now(),
     shipped: useShipped = true,
   } = options;
@@ -168,6 +165,7 @@ export async function runGrid(jobs: Job[], options: GridOptions): Promise<GridRe
   for (const note of new Set(jobs.flatMap((job) => job.note ?? []))) meter.say(note);
   let pending = jobs.map((_, k) => k).filter((k) => !runs[k]);
   const count = pending.length;
+  if (count > 0) checkRoom();
   const failed: Failure[] = [];
   const result = (interrupted: boolean): GridResult => ({
     runs: runs.filter((run) => run !== undefined) as Run[],
@@ -186,11 +184,32 @@ export async function runGrid(jobs: Job[], options: GridOptions): Promise<GridRe
     return indices.reduce((sum, k) => sum + jobs[k].testing, training);
   };
 
+  /** @throws DiskError or an Error if disk or memory have no room for the runs */
+  function checkRoom(): void {
+    const trainings = new Map<string, number>();
+    for (const k of pending) {
+      const key = jobs[k].training?.key ?? runKey(jobs[k].identity);
+      if (trainings.has(key) || isTrained(key)) continue;
+      const needs = jobs[k].needs?.();
+      trainings.set(key, needs?.stored ?? 0);
+      if (needs && processes > 1) checkMemory(needs, processes);
+    }
+    try {
+      removeAbandonedParts(root);
+      checkDisk(root, [...trainings.values()], count);
+    } catch (error) {
+      throw error instanceof DiskError ? new DiskError(`${error.message}. ${diskAdvice}`) : error;
+    }
+  }
+
   let doneWork = 0;
   const compute = async (k: number, lock: Lock): Promise<void> => {
     const job = jobs[k];
     const key = runKey(job.identity);
     const partial = join(root, ".partial", key);
+    const needs = job.needs?.();
+    if (lock.abandoned) meter.say(abandonedText(lock.abandoned, needs?.memory));
+    if (needs) checkMemory(needs);
     if (job.stored === false) rmSync(partial, { recursive: true, force: true });
     const trained =
       job.stored === false ? join(partial, "trained.safetensors") : trainedFile(job.training?.key ?? key, root);
@@ -205,7 +224,8 @@ export async function runGrid(jobs: Job[], options: GridOptions): Promise<GridRe
     const outcome = await job.run({ signal, partial, trained, report });
     const run: Run = { ...job.identity, key, ...outcome, finished: new Date().toISOString(), provenance };
     if (job.stored !== false) saveRun(run, root);
-    rmSync(partial, { recursive: true, force: true });
+    removeIfPossible(partial);
+    forgetFailure(root, key);
     runs[k] = run;
     doneWork += (job.training?.work ?? 0) + job.testing - skippedWork;
     meter.say(`${job.place}: ${metricsText(run)} (${clock(run.seconds)})`);
@@ -217,17 +237,21 @@ export async function runGrid(jobs: Job[], options: GridOptions): Promise<GridRe
       const pendingBefore = pending.length;
       for (const k of pending) {
         signal?.throwIfAborted();
-        const lock = claim(join(root, ".partial", `${jobs[k].training?.key ?? runKey(jobs[k].identity)}.lock`));
+        const { place, identity, training } = jobs[k];
+        const key = runKey(identity);
+        const lock = claim(join(root, ".partial", `${training?.key ?? key}.lock`), place);
         if (!lock) continue;
         try {
           runs[k] = findStored(jobs[k]); // another process may have stored it since
-          if (!runs[k]) await compute(k, lock);
+          const reason = runs[k] ? undefined : failureSince(root, key, startTime);
+          if (reason !== undefined) failed.push({ place, reason });
+          else if (!runs[k]) await compute(k, lock);
         } catch (error) {
-          if (signal?.aborted || endsGrid(error)) throw error;
-          const { place } = jobs[k];
-          const reason = error instanceof Error ? error.message : String(error);
-          failed.push({ place, reason });
-          meter.say(`${place}: FAILED, ${reason}`);
+          if (signal?.aborted || error instanceof DiskError) throw error;
+          const failure = { place, reason: error instanceof Error ? error.message : String(error) };
+          failed.push(failure);
+          recordFailure(root, key, failure);
+          meter.say(`${place}: FAILED, ${failure.reason}`);
         } finally {
           lock.release();
         }
@@ -241,10 +265,10 @@ export async function runGrid(jobs: Job[], options: GridOptions): Promise<GridRe
     }
   } catch (error) {
     meter.done();
+    const done = `${count - pending.length - failed.length} of ${count} runs done and stored; the same command goes on from here`;
+    if (error instanceof DiskError) throw new DiskError(`${error.message}. ${done}. ${diskAdvice}`);
     if (!signal?.aborted) throw error;
-    meter.say(
-      `interrupted: ${count - pending.length} of ${count} runs done and stored; the same command goes on from here`,
-    );
+    meter.say(`interrupted: ${done}`);
     return result(true);
   }
   meter.done();

@@ -23,6 +23,7 @@ import { UsageError } from "../util/errors";
 import { numericsVersion } from "../util/numerics";
 import type { Grid } from "./benchmark";
 import { accuracy, firstOfSameSentence, testBatch } from "./evaluate";
+import { needsOf } from "./needs";
 import { dataNotes } from "./notes";
 import type { Job, JobContext, JobResult } from "./runner";
 
@@ -118,6 +119,7 @@ export function trainTestJob({ clip, subset = "test", perEpoch = false, row }: G
     place: `${target.name} \u00b7 ${title} \u00b7 ${benchmark === "few-shot" ? `${source.shots} ${source.shots === 1 ? "shot" : "shots"} \u00b7 ` : ""}seed ${seed}`,
     note: dataNotes(target, drawn && { dataset: source.dataset, shots: source.shots, seed, drawn }),
     training,
+    needs: () => needsOf(method, { clip, classNames: trainedClasses, config: trainingSettings(method, config), seed }),
     testing: pictures * (method.trainable && perEpoch ? config.epochs / 3 + 1 : 1),
     suffices: (run) =>
       !perEpoch || !method.trainable || (run.epochs.length > 0 && run.epochs.every((e) => e.metrics !== undefined)),

@@ -1,27 +1,62 @@
 /** Atomic file writes: a reader never sees a partly written file. */
 import * as fs from "node:fs";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
+import { diskError, makeFolder } from "./disk";
 
 /**
- * Writes a file completely or not at all: if the process is killed or the disk is full, the previous file remains.
- * Creates the folder.
+ * Writes a file completely or not at all: if the process is killed, the power fails or the disk is full, the previous
+ * file remains. Creates the folder.
+ * @throws DiskError that says what is wrong with the disk, how much is needed and free
  */
 export function writeAtomic(file: string, content: string | Uint8Array): void {
-  fs.mkdirSync(dirname(file), { recursive: true });
+  makeFolder(dirname(file));
   const temporary = `${file}.${process.pid}.part`;
+  const bytes = Buffer.from(content as Uint8Array);
   try {
     const handle = fs.openSync(temporary, "w");
     try {
-      const bytes = Buffer.from(content as Uint8Array);
       for (let written = 0; written < bytes.length; ) written += fs.writeSync(handle, bytes, written);
-      fs.fsyncSync(handle);
+      fs.fsyncSync(handle); // else a power cut after the renaming could leave an empty file
     } finally {
       fs.closeSync(handle);
     }
     fs.renameSync(temporary, file);
   } catch (error) {
-    fs.rmSync(temporary, { force: true });
-    throw error;
+    removeIfPossible(temporary);
+    throw diskError(error, file, bytes.length);
+  }
+  syncFolder(dirname(file));
+}
+
+/** Makes a renaming last through a power cut. Some network file systems cannot, and need no more than was done. */
+function syncFolder(folder: string): void {
+  try {
+    const handle = fs.openSync(folder, "r");
+    try {
+      fs.fsyncSync(handle);
+    } finally {
+      fs.closeSync(handle);
+    }
+  } catch {}
+}
+
+/** Removes a file or folder that is not needed any more; on a read-only disk it stays. */
+export function removeIfPossible(path: string): void {
+  try {
+    fs.rmSync(path, { recursive: true, force: true });
+  } catch {}
+}
+
+/** A write takes seconds; a part that has not grown for ten minutes is of a process that was killed. */
+const abandonedAfter = 10 * 60 * 1000; // milliseconds
+
+/** Removes what killed processes have left of half written files, in a folder and those inside it. */
+export function removeAbandonedParts(folder: string): void {
+  if (!fs.existsSync(folder)) return;
+  for (const name of fs.readdirSync(folder, { recursive: true, encoding: "utf8" })) {
+    if (!name.endsWith(".part")) continue;
+    const stats = fs.statSync(join(folder, name), { throwIfNoEntry: false });
+    if (stats && Date.now() - stats.mtimeMs > abandonedAfter) removeIfPossible(join(folder, name));
   }
 }
 

@@ -1,8 +1,9 @@
 /** Runs a grid from a notebook cell. */
 
 import type { Engine } from "../engine/tf";
+import { failureText } from "../experiments/failures";
 import { provenance } from "../experiments/provenance";
-import { failureText, type Job, runGrid } from "../experiments/runner";
+import { type Job, runGrid } from "../experiments/runner";
 import type { Run } from "../results/store";
 import { onInterrupt } from "./interrupt";
 import { notebookProgress } from "./progress";

@@ -65,8 +65,8 @@ function environment(): NodeJS.ProcessEnv {
 
 type SetupResult = { status: number | null; output: string; seconds: number };
 
-/** Runs the set-up in the clone. It is interrupted as soon as its output matches `until`. */
-function setup(until?: RegExp): Promise<SetupResult> {
+/** Runs the set-up in the clone. It gets a signal as soon as its output matches `until`. */
+function setup(until?: RegExp, signal: NodeJS.Signals = "SIGTERM"): Promise<SetupResult> {
   const startTime = Date.now();
   const child = spawn(process.execPath, [join(clone, "bin", "setup.mjs")], {
     cwd: folder,
@@ -79,7 +79,7 @@ function setup(until?: RegExp): Promise<SetupResult> {
     output += data;
     if (!until?.test(output)) return;
     until = undefined;
-    child.kill("SIGTERM");
+    setTimeout(() => child.kill(signal), 1000);
   };
   child.stdout.on("data", collect);
   child.stderr.on("data", collect);
@@ -91,7 +91,9 @@ function setup(until?: RegExp): Promise<SetupResult> {
   });
 }
 
-test("an interrupted set-up prints a message and leaves no lock", async () => {
+test("after kill -9, the repeated command installs the packages; interrupted, it prints a message and leaves no lock", async () => {
+  const killed = await setup(/npm installs/, "SIGKILL");
+  expect([killed.status, existsSync(join(clone, ".setup", "lock"))]).toEqual([null, true]);
   const { status, output } = await setup(/pip installs JupyterLab/);
   expect(output).toContain("npm installs");
   expect(output).toContain("goes on from here");
@@ -149,3 +151,35 @@ test("the second run takes under 3 seconds", async () => {
   expect(output).toMatch(/^everything is in place \([\d.]+ s\)\n$/);
   expect(seconds).toBeLessThan(3);
 });
+
+test("JupyterLab needs its token, names what has its port, and ends with a start that is killed", async () => {
+  const port = 18_000 + (process.pid % 1000);
+  const start = () => {
+    const child = spawn(process.execPath, [join(clone, "bin", "start.mjs"), "--no-browser", `--port=${port}`], {
+      env: environment(),
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    running.add(child);
+    let output = "";
+    for (const stream of [child.stdout, child.stderr]) stream.on("data", (data) => (output += data));
+    const until = async (wanted: RegExp) => {
+      for (let k = 0; k < 300 && !wanted.test(output); k++) await new Promise((resolve) => setTimeout(resolve, 100));
+      expect(output).toMatch(wanted);
+    };
+    return { child, until };
+  };
+  const statusOf = () =>
+    fetch(`http://127.0.0.1:${port}/api/kernels`).then(
+      ({ status }) => status,
+      () => undefined,
+    );
+  const first = start();
+  await first.until(/127\.0\.0\.1:\d+\/lab.*token=/);
+  expect(await statusOf()).toBe(403);
+  const second = start();
+  await second.until(new RegExp(`port ${port} is taken by `));
+  second.child.kill("SIGTERM");
+  first.child.kill("SIGKILL");
+  for (let k = 0; k < 150 && (await statusOf()) !== undefined; k++) await new Promise((r) => setTimeout(r, 100));
+  expect(await statusOf()).toBeUndefined();
+}, 120_000);
