@@ -19,6 +19,7 @@ export { crossDataset, domainGeneralisation, scoresByTarget } from "./benchmarks
 export { loadClip } from "./clip/load";
 export type { Clip } from "./clip/model";
 // Settings.
+export type { Config } from "./configs/config";
 export { presets } from "./configs/presets";
 export type { Ensemble, Preset } from "./configs/settings";
 export { paperTemplates } from "./configs/templates";

@@ -27,6 +27,7 @@ test("src/kit.ts exports exactly these names", () => {
       "AblationStudy",
       "Choice",
       "Clip",
+      "Config",
       "Dataset",
       "Ensemble",
       "Figure",
