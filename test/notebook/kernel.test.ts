@@ -103,6 +103,18 @@ test("a type error names line and column, and the cell does not run", async () =
   await new Promise((resolve) => setTimeout(resolve, 300));
 });
 
+test("a rejection that nobody handles is an error of the cell that made it, and the kernel lives", async () => {
+  const messages = await kernel.run(
+    'console.log("begun");\nPromise.reject(new RangeError("forgotten"));\nconst after = 1;',
+  );
+  expect(streamed(messages)).toBe("begun\n");
+  expect(error(messages)).toMatchObject({ ename: "RangeError", evalue: "forgotten" });
+  expect(error(messages).traceback.join("\n")).toContain("cell, line 2:");
+  expect(reply(messages)).toMatchObject({ status: "error" });
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  expect(streamed(await kernel.run('console.log("alive")'))).toBe("alive\n");
+});
+
 test("cells queued after a failed one are aborted, unless stop_on_error is false", async () => {
   const [failing, next] = [kernel.run('throw new Error("stop here")'), kernel.run('console.log("not run")')];
   expect(reply(await failing).status).toBe("error");
