@@ -73,7 +73,7 @@ export { accuracyDifferences, fewShotTable } from "./results/accuracy";
 export { readBench, stepsTable, sweepTable } from "./results/benchTables";
 export { differencesTable } from "./results/differences";
 export { comparableRuns, differencesByEpoch, forgettingTable } from "./results/forgetting";
-export { tableFrame } from "./results/frame";
+export { sortedFrame, tableFrame } from "./results/frame";
 export { loadPaper, paperBaseToNovel, paperTriple } from "./results/paper";
 export { comparable } from "./results/statistics";
 export type { Run } from "./results/store";

@@ -128,6 +128,7 @@ test("src/kit.ts exports exactly these names", () => {
       "settingFigure",
       "show",
       "sized",
+      "sortedFrame",
       "startEngine",
       "stepsTable",
       "storedRuns",
