@@ -27,6 +27,7 @@ const abortMs = 200; // for this long after a failed cell, execute requests that
 const session = createSession();
 const cellListeners = new EventEmitter();
 let running = false;
+let uncaught; // the first error that escaped the running cell: in a timer, or after a forgotten await
 let count = 0;
 let abandonTimer; // set while an interrupt waits for the cell to end by itself
 
@@ -87,7 +88,10 @@ class Server extends jupyter.ZmqServer {
     jupyter.lastWriteDisplayData = (content, update) =>
       this.send(this.iopub, message, update ? "update_display_data" : "display_data", content);
     running = true;
-    const failure = await session.execute(code);
+    uncaught = undefined;
+    let failure = await session.execute(code);
+    await new Promise(setImmediate); // Node reports rejections that nobody handled after the current tick
+    failure ??= uncaught;
     running = false;
     clearTimeout(abandonTimer);
     abandonTimer = undefined;
@@ -133,7 +137,12 @@ for (const name of ["on", "once", "addListener", "prependListener", "prependOnce
   };
 }
 
-const report = (value) => console.error(session.describe(value).traceback.join("\n"));
+/** An error that nobody caught is one of the running cell; between cells it is printed. The kernel goes on. */
+function report(value) {
+  const failure = session.describe(value);
+  if (running) uncaught ??= failure;
+  else console.error(failure.traceback.join("\n"));
+}
 process.on("uncaughtException", report);
 process.on("unhandledRejection", report);
 

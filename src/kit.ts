@@ -19,6 +19,7 @@ export { crossDataset, domainGeneralisation, scoresByTarget } from "./benchmarks
 export { loadClip } from "./clip/load";
 export type { Clip } from "./clip/model";
 // Settings.
+export type { Config } from "./configs/config";
 export { presets } from "./configs/presets";
 export type { Ensemble, Preset } from "./configs/settings";
 export { paperTemplates } from "./configs/templates";
@@ -72,7 +73,7 @@ export { accuracyDifferences, fewShotTable } from "./results/accuracy";
 export { readBench, stepsTable, sweepTable } from "./results/benchTables";
 export { differencesTable } from "./results/differences";
 export { comparableRuns, differencesByEpoch, forgettingTable } from "./results/forgetting";
-export { tableFrame } from "./results/frame";
+export { sortedFrame, tableFrame } from "./results/frame";
 export { loadPaper, paperBaseToNovel, paperTriple } from "./results/paper";
 export { comparable } from "./results/statistics";
 export type { Run } from "./results/store";

@@ -232,7 +232,7 @@ const weights: Ablation = {
   ],
 };
 
-const hostVariant = (name: string, paper?: string): Variant => ({
+const hostVariant = (name: keyof typeof methods, paper?: string): Variant => ({
   name,
   title: methods[name].title,
   method: methods[name],
@@ -259,10 +259,27 @@ const hosts: Ablation = {
   ],
 };
 
-const all = [components, consistency, ensemble, gpa, diversity, length, depth, weights, hosts];
-
 /** All ablations by name. Each is a question and its variants, and every variant changes the same config. */
-export const ablations: Record<string, Ablation> = Object.fromEntries(all.map((ablation) => [ablation.name, ablation]));
+export const ablations = {
+  /** What does each of the three regularisations add to plain prompts? */
+  components,
+  /** Which distance should keep the prompted features close to the frozen ones, and do the logits need a loss as well? */
+  consistency,
+  /** Which prompts of a training should be the result: the last epoch's, or an average of all? */
+  ensemble,
+  /** Which epochs should count, and how many of them? */
+  gpa,
+  /** How many templates does the frozen text target need, and must they be averaged? */
+  diversity,
+  /** How many tokens does a prompt need? */
+  length,
+  /** How many blocks should have prompts of their own? */
+  depth,
+  /** How much does each consistency term matter, and how fine is the balance? */
+  weights,
+  /** Do PromptSRC's regularisers help prompts of other kinds? */
+  hosts,
+} satisfies Record<string, Ablation>;
 
 /** The variants of an ablation that differ from one another on this model (a depth beyond its blocks does not). */
 export const variantsOf = ({ variants }: Ablation, clip: Clip): Variant[] =>

@@ -3,7 +3,7 @@ import type { Clip } from "../clip/model";
 import { tf } from "../engine/tf";
 import { promptsFor, readPrompts, type TrainedPrompts } from "../experiments/trainedPrompts";
 import type { Classifier } from "../methods/method";
-import { methods } from "../methods/registry";
+import { methodNamed, methods } from "../methods/registry";
 import { toDevice } from "../training/ensemble";
 import { UsageError } from "../util/errors";
 import { fromHere } from "./options";
@@ -33,7 +33,7 @@ export function chooseClassifier(
 
 /** In a few words, for the title of a table. */
 export const describeClassifier = (choice: ClassifierChoice): string =>
-  "prompts" in choice ? methods[choice.prompts.method].title : `zero-shot CLIP, "${choice.template}"`;
+  "prompts" in choice ? methodNamed(choice.prompts.method).title : `zero-shot CLIP, "${choice.template}"`;
 
 /** Builds the classifier for class names; its `dispose` frees the prompts, too. */
 export function buildClassifier(choice: ClassifierChoice, clip: Clip, classNames: string[]): Classifier {

@@ -3,7 +3,7 @@ import { parseChange, put } from "../configs/change";
 import { writeOfficial } from "../experiments/officialCheckpoint";
 import { readPrompts, type TrainedPrompts, writePrompts } from "../experiments/trainedPrompts";
 import type { Settings } from "../methods/method";
-import { methods } from "../methods/registry";
+import { methodNamed } from "../methods/registry";
 import { UsageError } from "../util/errors";
 import { fromHere, parseOptions } from "./options";
 
@@ -30,7 +30,7 @@ export async function convert(args: string[]): Promise<number> {
     changes &&
     ((config: Settings) => changes.reduce<Settings>((settings, { key, value }) => put(settings, key, value), config));
   const prompts = readPrompts(fromHere(from), values.method, change);
-  if (isOfficial) writeOfficial(fromHere(to), methods[prompts.method], prompts.config, prompts.params);
+  if (isOfficial) writeOfficial(fromHere(to), methodNamed(prompts.method), prompts.config, prompts.params);
   else writePrompts(fromHere(to), prompts);
   console.log(`${from} holds ${describePrompts(prompts)}; written to ${to}`);
   return 0;
@@ -53,5 +53,5 @@ export function describePrompts({ method, config, params, classNames, model }: T
     classNames && `${classNames.length} classes of the training`,
     model && `model ${model.name}`,
   ];
-  return `trained prompts of ${methods[method].title} (${parts.filter(Boolean).join("; ")})`;
+  return `trained prompts of ${methodNamed(method).title} (${parts.filter(Boolean).join("; ")})`;
 }

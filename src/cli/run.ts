@@ -15,7 +15,7 @@ import { type GridResult, type Job, rowsOf, runGrid } from "../experiments/runne
 import { writeAtomic } from "../io/atomicWrite";
 import { pretty } from "../io/json";
 import { configFor, type Method } from "../methods/method";
-import { methods } from "../methods/registry";
+import { methodNamed, methods } from "../methods/registry";
 import { loadPaper } from "../results/paper";
 import { type Provenance, resultsFolder } from "../results/store";
 import { type Labelled, type Table, tableText } from "../results/table";
@@ -104,10 +104,7 @@ function planBenchmark(benchmark: Benchmark, { methods: names, variants }: Optio
     throw new UsageError(`--variants: ${benchmark.name} is a benchmark; choose among --methods`);
   const answers = (method: Method) =>
     benchmark.sameClasses || method.transfers?.(configFor(method, "paper", "baseToNovel")) !== false;
-  const named =
-    names === undefined
-      ? Object.values(methods).filter(answers)
-      : list(names).map((name) => methods[oneOf("method", name, Object.keys(methods))]);
+  const named = names === undefined ? Object.values(methods).filter(answers) : list(names).map(methodNamed);
   return {
     methods: named,
     named,
@@ -157,7 +154,8 @@ export async function runCommand([name, ...rest]: string[], { before, after }: R
   if (positionals.length > 0)
     throw new UsageError(`unexpected "${positionals.join(" ")}"; lists are written with commas and no spaces`);
   const benchmark = benchmarks[name] ?? benchmarks["base-to-novel"];
-  const plan = name in benchmarks ? planBenchmark(benchmark, values) : planAblation(ablations[name], values);
+  const ablation = (ablations as Record<string, Ablation | undefined>)[name];
+  const plan = ablation ? planAblation(ablation, values) : planBenchmark(benchmark, values);
   if (values.source !== undefined && !benchmark.transfers)
     throw new UsageError(`--source: ${name} trains on the datasets that it tests`);
   const subset = oneOf("subset", values.subset, ["test", "val"]) as "test" | "val";
@@ -165,7 +163,7 @@ export async function runCommand([name, ...rest]: string[], { before, after }: R
   const change = changeBy(values.set ?? [], plan.methods);
   const seeds = wholeNumbers("seeds", values.seeds);
   const shots = values.shots === undefined ? undefined : wholeNumbers("shots", values.shots);
-  const chosen = chooseDatasets(values, benchmark, ablations[name]?.datasets);
+  const chosen = chooseDatasets(values, benchmark, ablation?.datasets);
   const chosenSource = benchmark.transfers ? chooseSource(values) : undefined;
   const model = modelPath(values.model);
 

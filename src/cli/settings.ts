@@ -4,8 +4,7 @@
  */
 import { type SettingRow, settingsOf } from "../configs/change";
 import { configFor, type Method, type Settings, schemaOf } from "../methods/method";
-import { methods } from "../methods/registry";
-import { oneOf } from "../util/errors";
+import { methodNamed, methods } from "../methods/registry";
 
 /** A setting, the methods that have it, and its values in the base-to-novel experiment. */
 type Listed = SettingRow & { methods: string[]; paper: unknown; embedded: unknown };
@@ -44,10 +43,7 @@ function shown(value: unknown): string {
 }
 
 export async function listSettings(names: string[]): Promise<number> {
-  const chosen =
-    names.length > 0
-      ? names.map((name) => methods[oneOf("method", name, Object.keys(methods))])
-      : Object.values(methods);
+  const chosen = names.length > 0 ? names.map(methodNamed) : Object.values(methods);
   for (const { key, about, range, paper, methods: having } of settingRows(chosen)) {
     console.log(
       `${key.padEnd(24)} ${about}; ${range}; paper ${shown(paper)}${names.length === 1 ? "" : ` (${having.join(", ")})`}`,

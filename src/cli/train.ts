@@ -8,7 +8,7 @@ import { meter, terminalScreen } from "../experiments/progress";
 import { provenance } from "../experiments/provenance";
 import { rowsOf, runGrid, trainedFile } from "../experiments/runner";
 import { writePrompts } from "../experiments/trainedPrompts";
-import { methods } from "../methods/registry";
+import { methodNamed, methods } from "../methods/registry";
 import { loadPaper } from "../results/paper";
 import { resultsFolder } from "../results/store";
 import { tableText } from "../results/table";
@@ -47,7 +47,7 @@ export async function train(args: string[]): Promise<number> {
   const out = fromHere(values.out);
   const [seed, preset] = [wholeNumber("seed", values.seed), presetOf(values.config)];
   const trainableNames = trainable.map(({ name }) => name);
-  const method = methods[oneOf("method", values.method, trainableNames)];
+  const method = methodNamed(oneOf("method", values.method, trainableNames));
   const change = changeBy(values.set ?? [], [method]);
   const model = modelPath(values.model);
   const whole = loadDataset(fromHere(values.data), values.split);

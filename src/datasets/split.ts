@@ -46,6 +46,25 @@ export type Dataset = {
   paper?: string;
 };
 
+/** The folders of the datasets that come with the kit. */
+export type EmbeddedFolder = `data/${
+  | "animals"
+  | "atlas"
+  | "faces"
+  | "flags"
+  | "food"
+  | "generic"
+  | "generic-hard"
+  | "generic-rendition"
+  | "generic-sketch"
+  | "generic-v2"
+  | "kinds"
+  | "objects"
+  | "people"
+  | "places"
+  | "sports"
+  | "vehicles"}`;
+
 export const parts = ["train", "val", "test"] as const;
 
 /**
@@ -55,7 +74,7 @@ export const parts = ["train", "val", "test"] as const;
  * names (photos.csv), is split at random ("seed1" by default) unless the table names the parts ("lists").
  * @throws UsageError naming the splits or the datasets there are, or the file that is missing
  */
-export function loadDataset(folder: string, split?: string): Dataset {
+export function loadDataset(folder: EmbeddedFolder | (string & {}), split?: string): Dataset {
   if (isTableName(folder) && !fs.statSync(folder, { throwIfNoEntry: false })?.isDirectory()) {
     const { lists, split: chosen } = tableLists(folder, split);
     return photoDataset(path.dirname(folder), chosen, lists, folder);

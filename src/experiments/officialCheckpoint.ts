@@ -7,9 +7,9 @@
 import { readFinite, type Stored, type TensorFile } from "../io/tensors";
 import { writeTorch } from "../io/writeTorch";
 import { changed, configFor, type Method, type Settings, settle, trainingSettings } from "../methods/method";
-import { methods } from "../methods/registry";
+import { methodNamed } from "../methods/registry";
 import type { HostParams } from "../training/ensemble";
-import { oneOf, UsageError } from "../util/errors";
+import { UsageError } from "../util/errors";
 
 /** What the kit and the official code call a parameter; `*` stands for a number. */
 type NamePair = [ours: string, official: string];
@@ -111,7 +111,7 @@ export function readOfficial(
     const wanted = layouts.map(({ methods: [first], signs }) => `${signs.join(" and ")} (${first})`).join(", ");
     throw new UsageError(`${file.path} holds no trained prompts, but ${few}; wanted is one of: ${wanted}`);
   }
-  const name = asked === undefined ? layout.methods[0] : oneOf("method", asked, Object.keys(methods));
+  const name = asked === undefined ? layout.methods[0] : methodNamed(asked).name;
   if (!layout.methods.includes(name)) {
     throw new UsageError(
       `${file.path} holds the prompts of ${layout.methods.join(" or ")} (${few}), not of ${name}: leave out --method`,
@@ -122,7 +122,7 @@ export function readOfficial(
     const ours = rename(official, layout.names, "ours");
     if (ours !== undefined) params[ours] = readFinite(file, official);
   }
-  const method = methods[name];
+  const method = methodNamed(name);
   const settings = { ...configFor(method, "paper", "baseToNovel"), ...shapeSettings(params, layout, file.path) };
   if (Number.isInteger(epoch) && (epoch as number) > 0) settings.epochs = epoch;
   const config = trainingSettings(method, changed(method, settle(method, settings), change));

@@ -114,7 +114,7 @@ export function trainTestJob({ clip, subset = "test", perEpoch = false, row }: G
       model: clip.fingerprint,
       version: method.version,
     },
-    stored: methods[method.name] === method || method.version !== undefined,
+    stored: Object.values(methods).includes(method) || method.version !== undefined,
     row: name,
     place: `${target.name} \u00b7 ${title} \u00b7 ${benchmark === "few-shot" ? `${source.shots} ${source.shots === 1 ? "shot" : "shots"} \u00b7 ` : ""}seed ${seed}`,
     note: dataNotes(target, drawn && { dataset: source.dataset, shots: source.shots, seed, drawn }),

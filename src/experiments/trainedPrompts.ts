@@ -12,10 +12,10 @@ import { checksum, type SafetensorsFile, writeSealed } from "../io/safetensors";
 import { readFinite, type Stored, type TensorFile } from "../io/tensors";
 import type { TorchFile } from "../io/torchFile";
 import { type Method, type Settings, type Task, trainingSettings } from "../methods/method";
-import { methods } from "../methods/registry";
+import { methodNamed } from "../methods/registry";
 import type { Provenance } from "../results/store";
 import { type HostParams, toHost } from "../training/ensemble";
-import { oneOf, UsageError } from "../util/errors";
+import { UsageError } from "../util/errors";
 import { type frozenNames, readOfficial } from "./officialCheckpoint";
 
 /** Trained prompts, and what is known of their training. An official checkpoint tells less than the kit's own file. */
@@ -75,7 +75,7 @@ const recordSchema = z.object({
 
 /** Writes prompts in the kit's own format, completely or not at all. `source` is not stored. */
 export function writePrompts(path: string, prompts: TrainedPrompts): void {
-  const method = methods[oneOf("method", prompts.method, Object.keys(methods))];
+  const method = methodNamed(prompts.method);
   if (Object.keys(prompts.params).length === 0) throw new UsageError(`${method.title} has no parameters to be stored`);
   const metadata: Record<string, string> = { format, version };
   const record = recordSchema.parse({ ...prompts, config: trainingSettings(method, prompts.config) });
@@ -130,7 +130,7 @@ function readOwn(file: SafetensorsFile): TrainedPrompts {
   const values = Object.fromEntries(known.map((key) => [key, parseJson(path, metadata[key])]));
   const record = recordSchema.safeParse(values);
   if (!record.success) throw new Error(`${path} is damaged:\n${problems(record.error, values)}`);
-  const method = methods[oneOf("method", record.data.method, Object.keys(methods))];
+  const method = methodNamed(record.data.method);
   const config = method.settings.strict().safeParse(record.data.config);
   if (!config.success)
     throw new UsageError(`${path}: settings of ${method.title}:\n${problems(config.error, record.data.config)}`);
@@ -158,7 +158,7 @@ function parseJson(path: string, text: string): unknown {
  * @throws UsageError that names both sides: the prompts' model, classes, width or blocks, and those asked for
  */
 export function promptsFor(prompts: TrainedPrompts, clip: Clip, classNames: string[]): { method: Method; task: Task } {
-  const method = methods[oneOf("method", prompts.method, Object.keys(methods))];
+  const method = methodNamed(prompts.method);
   const config = trainingSettings(method, prompts.config);
   const task: Task = { clip, classNames, config, seed: prompts.training?.seed ?? 1 };
   const refuse = (what: string): never => {

@@ -6,6 +6,7 @@ import { decodeHTML } from "entities";
 import { csvText } from "../util/csv";
 import { escapeHtml } from "../util/escape";
 import { htmlPage } from "../util/htmlPage";
+import { menuViews } from "./menuViews";
 import type { Figure } from "./style";
 
 /** The source of Plotly, for a page that loads nothing. */
@@ -98,17 +99,15 @@ function pointsOf({ x, y, z, ...trace }: Trace): Record<string, Cell>[] {
   });
 }
 
-/**
- * The drawn numbers as CSV: a line for each point of each trace, with the trace's name and panel, x and y, and, where a
- * trace has them, z, error bars, the label at the axis, and the texts beside the point and on hover. Of a figure with a
- * menu, the first view.
- */
-export function figureCsv(figure: Figure): string {
-  const lines = (figure.data as Trace[]).flatMap((trace, t) => {
+/** The points of all visible traces. */
+function linesOf(figure: Figure, view: string | undefined): Record<string, Cell>[] {
+  return (figure.data as (Trace & { visible?: unknown })[]).flatMap((trace, t) => {
+    if (trace.visible === false) return [];
     const name = trace.name ?? trace.legendgroup ?? `trace ${t + 1}`;
     const { tickvals = [], ticktext = [] } = axisOf(figure, trace.xaxis ?? "x");
     return pointsOf(trace).map(
       (point): Record<string, Cell> => ({
+        view,
         trace: trace.fill === "toself" ? `${name} (outline of the band)` : name,
         panel: panelOf(figure, trace),
         ...point,
@@ -116,7 +115,16 @@ export function figureCsv(figure: Figure): string {
       }),
     );
   });
-  const known = ["trace", "panel", "x", "x label", "y", "z", "error x", "error y", "text"];
+}
+
+/**
+ * The drawn numbers as CSV: a line for each point of each trace, with the trace's name and panel, x and y, and, where a
+ * trace has them, z, error bars, the label at the axis, and the texts beside the point and on hover. Of a figure with a
+ * menu, all views, by their labels.
+ */
+export function figureCsv(figure: Figure): string {
+  const lines = menuViews(figure).flatMap(({ label, figure: view }) => linesOf(view, label));
+  const known = ["view", "trace", "panel", "x", "x label", "y", "z", "error x", "error y", "text"];
   const hovers = [...new Set(lines.flatMap((line) => Object.keys(line)))].filter((key) => key.startsWith("hover"));
   const isUsed = (key: string) =>
     ["trace", "panel", "x", "y"].includes(key) ||

@@ -1,4 +1,5 @@
 /** All methods by name, in the order of tables. A new one is a file beside this and a line here. */
+import { oneOf } from "../util/errors";
 import { clip, clip60, clip80 } from "./clip";
 import { cocoop } from "./cocoop";
 import { coop } from "./coop";
@@ -11,24 +12,46 @@ import { proda } from "./proda";
 import { prograd } from "./prograd";
 import { coopSrc, mapleSrc, promptsrc } from "./promptsrc";
 
-const all = [
+/**
+ * All methods by name, in the order of tables. Their names are part of the type, so that a wrong one is a type error.
+ */
+export const methods = {
+  /** Zero-shot CLIP with one sentence. */
   clip,
+  /** Zero-shot CLIP with the mean feature of 60 sentences. */
   clip60,
+  /** Zero-shot CLIP with the mean feature of 80 sentences. */
   clip80,
+  /** Linear probe: logistic regression on the frozen features of the pictures. */
   probe,
+  /** CoOp: a learnt context before the class names. */
   coop,
+  /** CoCoOp: a context that depends on the picture. */
   cocoop,
+  /** KgCoOp: CoOp, kept close to the text features of hand-written prompts. */
   kgcoop,
+  /** ProGrad: CoOp, whose gradient may not contradict zero-shot CLIP. */
   prograd,
+  /** ProDA: a distribution of contexts. */
   proda,
+  /** Deep prompts in the text encoder alone. */
   language,
+  /** Deep prompts in the image encoder alone. */
   vision,
+  /** MaPLe: deep prompts of the text encoder, from which those of the image encoder are computed. */
   maple,
+  /** IVLP: independent deep prompts in both encoders, PromptSRC without its regularisers. */
   ivlp,
+  /** PromptSRC: IVLP with the three regularisers. */
   promptsrc,
-  coopSrc,
-  mapleSrc,
-];
+  /** CoOp's context with PromptSRC's regularisers (not published). */
+  "coop-src": coopSrc,
+  /** MaPLe's prompts with PromptSRC's regularisers (not published). */
+  "maple-src": mapleSrc,
+} satisfies Record<string, Method>;
 
-/** All methods by name, in the order of tables. */
-export const methods: Record<string, Method> = Object.fromEntries(all.map((method) => [method.name, method]));
+/** The method of a name from outside. @throws UsageError with similar names, and all */
+export const methodNamed = (name: string): Method => {
+  const known: Record<string, Method> = methods;
+  return known[oneOf("method", name, Object.keys(known))];
+};

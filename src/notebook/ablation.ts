@@ -12,6 +12,7 @@ import {
 } from "../benchmarks/ablations";
 import { scoresOfRows } from "../benchmarks/baseToNovel";
 import type { Clip } from "../clip/model";
+import type { Config } from "../configs/config";
 import type { Dataset } from "../datasets/split";
 import { startEngine } from "../engine/tf";
 import type { Row } from "../experiments/benchmark";
@@ -20,7 +21,7 @@ import { rowsOf, storedRuns } from "../experiments/runner";
 import { lossesFigure } from "../figures/losses";
 import type { Figure } from "../figures/style";
 import { variantsFigure } from "../figures/variants";
-import type { Method, Settings } from "../methods/method";
+import type { Method } from "../methods/method";
 import { methods } from "../methods/registry";
 import { loadPaper } from "../results/paper";
 import { comparable } from "../results/statistics";
@@ -29,8 +30,8 @@ import { lastBlock, type Table } from "../results/table";
 import { UsageError } from "../util/errors";
 import { runInCell } from "./run";
 
-/** What a variant changes: the settings of PromptSRC, or the method. */
-export type Choice = Method | ((config: Settings) => Settings);
+/** What a variant changes: the settings of PromptSRC (`(config) => ({ ...config, lr: 0.01 })`), or the method. */
+export type Choice = Method | ((config: Config) => Config);
 
 export type AblationOptions = {
   title: string;
@@ -134,7 +135,7 @@ export function ablation(options: AblationOptions): AblationStudy {
 /** A variant from its title and its choice; a choice of settings is one of PromptSRC. */
 const variantOf = ([title, choice]: [string, Choice]): Variant =>
   typeof choice === "function"
-    ? { name: title, title, method: methods.promptsrc, change: choice }
+    ? { name: title, title, method: methods.promptsrc, change: (config) => choice(config as Config) }
     : { name: title, title, method: choice };
 
 /** Mean seconds of the stored runs of a row, or of all rows where it has none. */

@@ -15,7 +15,7 @@ import { decode } from "../io/preprocess";
 import { plainName } from "../methods/prompts";
 import { escapeHtml } from "../util/escape";
 import type { Html } from "./show";
-import { figureOutputs, type Notebook, plotlyMime } from "./storedFigures";
+import { figureOutputs, type Notebook, plotlyMime } from "./storedOutputs";
 
 const side = 56; // pixels of one picture
 const gap = 4;

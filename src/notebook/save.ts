@@ -9,7 +9,8 @@ import { tableCsv, tableLatex, tableMarkdown } from "../results/tableFormats";
 import { UsageError } from "../util/errors";
 import { htmlPage } from "../util/htmlPage";
 
-const tableFormats: Record<string, (table: Table) => string> = {
+/** Tables as files: the text of each format. */
+export const tableFormats: Record<string, (table: Table) => string> = {
   csv: tableCsv,
   md: tableMarkdown,
   tex: tableLatex,

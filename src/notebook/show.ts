@@ -10,6 +10,7 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 import type { Figure } from "../figures/style";
 import { type Table, tableHtml, tableText } from "../results/table";
+import { tableMime } from "./storedOutputs";
 
 /** HTML, and its content as plain text. */
 export type Html = { html: string; text: string };
@@ -28,7 +29,7 @@ export function bundleOf(thing: Shown): Bundle {
     return { "application/vnd.plotly.v1+json": { data, layout, config: config ?? {} }, "text/plain": alt };
   }
   const table = "rows" in thing ? thing : frameTable(thing);
-  return { "text/html": tableHtml(table), "text/plain": tableText(table) };
+  return { "text/html": tableHtml(table), "text/plain": tableText(table), [tableMime]: table };
 }
 
 function frameTable(frame: Frame): Table {

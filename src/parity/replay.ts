@@ -70,7 +70,7 @@ async function modelParity(folder: string, checks: Checks): Promise<void> {
       const label = file.replace(/\.safetensors$/, "");
       const { tensors } = readSafetensors(join(folder, file));
       const run = runOf(label, meta, tensors["init.ctx"]?.shape.slice(-2)[0]);
-      const method = methods[run.method];
+      const method = Object.values(methods).find(({ name }) => name === run.method);
       if (!method?.trainable) {
         checks.note(label, "not yet covered: the kit has no trainable method of this name");
       } else if (!commonTensors?.images || !commonTensors.labels) {

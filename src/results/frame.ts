@@ -1,8 +1,9 @@
 /**
  * Converts a table to a danfo DataFrame for selecting and sorting: a column per value, and one per standard deviation.
- * For a CSV, `tableCsv` or `save`: danfo quotes no fields. It does not sort a column with missing values either.
+ * For a CSV, `tableCsv` or `save`: danfo quotes no fields. For an order by value, `sortedFrame`.
  */
 import { DataFrame } from "danfojs-node";
+import { oneOf } from "../util/errors";
 import type { Table, Value } from "./table";
 
 /**
@@ -18,4 +19,25 @@ export function tableFrame(table: Table): DataFrame {
     return deviations.every(Number.isNaN) ? [means] : [means, { name: `${key} sd`, values: deviations }];
   });
   return new DataFrame(Object.fromEntries(columns.map((c) => [c.name, c.values])));
+}
+
+/**
+ * The frame of a table whose rows are in the order of a column's values, the largest first; rows without a value come
+ * last. (danfo's own `sortValues` puts rows in a wrong order where values are absent.)
+ * @throws UsageError for a column that the table does not have
+ */
+export function sortedFrame(table: Table, key: string, { ascending = false } = {}): DataFrame {
+  const column = oneOf(
+    "column",
+    key,
+    table.columns.map((one) => one.key),
+  );
+  const sign = ascending ? 1 : -1;
+  const rows = [...table.rows].sort((a, b) => {
+    const [x, y] = [a, b].map((row) => (typeof row[column] === "object" ? row[column].mean : row[column]));
+    const [noX, noY] = [x, y].map((value) => value === undefined || Number.isNaN(value));
+    if (noX || noY) return Number(noX) - Number(noY);
+    return sign * (typeof x === "number" && typeof y === "number" ? x - y : String(x).localeCompare(String(y)));
+  });
+  return tableFrame({ ...table, rows });
 }

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, test } from "vitest";
 import { writeRandomClip } from "../../bench/randomClip";
-import { ablationJobs, ablations, ablationTables, variantsOf } from "../../src/benchmarks/ablations";
+import { type Ablation, ablationJobs, ablations, ablationTables, variantsOf } from "../../src/benchmarks/ablations";
 import { benchmarks } from "../../src/benchmarks/registry";
 import { disposeClip, loadClip } from "../../src/clip/load";
 import type { Clip } from "../../src/clip/model";
@@ -16,7 +16,7 @@ import type { Grid } from "../../src/experiments/benchmark";
 import type { Status } from "../../src/experiments/progress";
 import { rowsOf, runGrid } from "../../src/experiments/runner";
 import { changed, configFor, type Settings } from "../../src/methods/method";
-import { methods } from "../../src/methods/registry";
+import { methodNamed, methods } from "../../src/methods/registry";
 import { loadPaper } from "../../src/results/paper";
 import { runKey } from "../../src/results/store";
 import { tableText } from "../../src/results/table";
@@ -61,46 +61,49 @@ describe("ablations", () => {
   const paper = loadPaper();
   const trainedKeys = new Set<string>();
 
-  test.each(Object.keys(ablations))("%s: variants are different runs that train without tensor leaks", async (name) => {
-    const variants = variantsOf(ablations[name], clip);
-    const jobs = ablationJobs(variants, { clip, datasets: [shapes], seeds: [1], shots: [4] });
-    expect(new Set(jobs.map((job) => runKey(job.identity))).size).toBe(variants.length);
-    const table = ablations[name].paper;
-    for (const { paper: row } of variants) if (row && table) expect(Object.keys(paper[table].rows)).toContain(row);
+  test.each(Object.entries<Ablation>(ablations))(
+    "%s: variants are different runs that train without tensor leaks",
+    async (name, ablation) => {
+      const variants = variantsOf(ablation, clip);
+      const jobs = ablationJobs(variants, { clip, datasets: [shapes], seeds: [1], shots: [4] });
+      expect(new Set(jobs.map((job) => runKey(job.identity))).size).toBe(variants.length);
+      const table = ablation.paper;
+      for (const { paper: row } of variants) if (row && table) expect(Object.keys(paper[table].rows)).toContain(row);
 
-    const variantNames = ablations[name].variants.map((variant) => variant.name);
-    expect(variantNames).toEqual(expect.arrayContaining((ablations[name].pairs ?? []).flat()));
+      const variantNames = ablation.variants.map((variant) => variant.name);
+      expect(variantNames).toEqual(expect.arrayContaining((ablation.pairs ?? []).flat()));
 
-    const pictures = trainPictures(drawFewShot(shapes, 1, 1).train, clip.preprocess, { batch: 4, seed: 1 });
-    for await (const { pixels, labels } of pictures.epoch(1)) {
-      for (const [k, { method, change }] of variants.entries()) {
-        const key = jobs[k].training?.key ?? "";
-        if (trainedKeys.has(key)) continue; // another variant has the same training steps
-        trainedKeys.add(key);
-        const before = tf.memory().numTensors;
-        const defaults = configFor(method, "embedded", "baseToNovel");
-        const task = {
-          clip,
-          classNames: shapes.classNames,
-          config: change ? changed(method, defaults, change) : defaults,
-          seed: 1,
-        };
-        const params = method.init(task);
-        const learner = method.prepare(task);
-        const size = clip.image.size;
-        const step = gradientStep(learner, params, () => ({
-          pixels: tf.tensor4d(pixels, [4, 3, size, size]),
-          labels,
-          at: [0, 0],
-        }));
-        expect([...step.terms.dataSync()].every(Number.isFinite), `${name} ${variants[k].name}`).toBe(true);
-        tf.dispose([params, step.terms, step.gradients] as any);
-        learner.dispose();
-        expect(tf.memory().numTensors, `${name} ${variants[k].name}`).toBe(before);
+      const pictures = trainPictures(drawFewShot(shapes, 1, 1).train, clip.preprocess, { batch: 4, seed: 1 });
+      for await (const { pixels, labels } of pictures.epoch(1)) {
+        for (const [k, { method, change }] of variants.entries()) {
+          const key = jobs[k].training?.key ?? "";
+          if (trainedKeys.has(key)) continue; // another variant has the same training steps
+          trainedKeys.add(key);
+          const before = tf.memory().numTensors;
+          const defaults = configFor(method, "embedded", "baseToNovel");
+          const task = {
+            clip,
+            classNames: shapes.classNames,
+            config: change ? changed(method, defaults, change) : defaults,
+            seed: 1,
+          };
+          const params = method.init(task);
+          const learner = method.prepare(task);
+          const size = clip.image.size;
+          const step = gradientStep(learner, params, () => ({
+            pixels: tf.tensor4d(pixels, [4, 3, size, size]),
+            labels,
+            at: [0, 0],
+          }));
+          expect([...step.terms.dataSync()].every(Number.isFinite), `${name} ${variants[k].name}`).toBe(true);
+          tf.dispose([params, step.terms, step.gradients] as any);
+          learner.dispose();
+          expect(tf.memory().numTensors, `${name} ${variants[k].name}`).toBe(before);
+        }
+        break;
       }
-      break;
-    }
-  });
+    },
+  );
 
   it("give a table with the paper's numbers in a column", async () => {
     const ablation = ablations.ensemble;
@@ -119,7 +122,7 @@ describe("ablations", () => {
 });
 
 describe("benchmarks", () => {
-  const comparedMethods = ["clip", "probe", "promptsrc"].map((name) => methods[name]);
+  const comparedMethods = ["clip", "probe", "promptsrc"].map((name) => methodNamed(name));
   const grid = (more: Partial<Grid>): Grid => ({
     clip,
     datasets: [],
@@ -139,7 +142,7 @@ describe("benchmarks", () => {
   });
 
   it("cost: trainable parameters, FLOPs and times", async () => {
-    const costMethods = ["clip", "cocoop", "promptsrc"].map((name) => methods[name]);
+    const costMethods = ["clip", "cocoop", "promptsrc"].map((name) => methodNamed(name));
     const jobs = benchmarks.cost.jobs(grid({ datasets: [shapes], methods: costMethods }));
     const tensors = tf.memory().numTensors;
     const { runs } = await runGrid(jobs, { meter: recordingMeter().meter, provenance, root: join(folder, "cost") });

@@ -1,4 +1,4 @@
-/** `export`: the figures that the notebooks store, as files and on one page. */
+/** `export`: the figures and tables that the notebooks store, as files and on one page. */
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -24,7 +24,8 @@ it("writes the figures of the chosen notebooks, and a page that shows each and l
 
 it.each([
   [["--notebook", "99"], /no notebook begins so. There are: 00-quickstart\.ipynb, /],
-  [["--format", "svg,jpg"], /unknown format "jpg".* There are: svg, png, pdf, html, csv, json/],
+  [["--format", "svg,jpg"], /unknown format "jpg".* There are: svg, png, pdf, html, csv, json, md, tex/],
+  [["--theme", "drak"], /unknown theme "drak". Did you mean "dark"\? There are: light, dark, print/],
   [["--size", "poster"], /unknown size "poster".* There are: one column, two columns, slide/],
   [["06"], /export takes options alone, not "06"; choose by --notebook/],
 ])("%j is refused in one sentence", (args, message) => {

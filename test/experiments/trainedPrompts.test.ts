@@ -16,7 +16,7 @@ import { openTensors } from "../../src/io/openTensors";
 import { readSafetensors, type Stored, writeSafetensors } from "../../src/io/safetensors";
 import { writeTorch } from "../../src/io/writeTorch";
 import { configFor, trainingSettings } from "../../src/methods/method";
-import { methods } from "../../src/methods/registry";
+import { methodNamed, methods } from "../../src/methods/registry";
 import { type HostParams, toDevice, toHost } from "../../src/training/ensemble";
 
 const golden = join("test", "golden");
@@ -125,7 +125,7 @@ describe("official checkpoints", () => {
     ["maple", "maple", "logits"],
   ])("%s classifies as the official code (%s: %s)", (method, name, result) => {
     const file = fresh();
-    writeOfficial(file, methods[method], { epochs: 1 }, paramsOf(name, "init"));
+    writeOfficial(file, methodNamed(method), { epochs: 1 }, paramsOf(name, "init"));
     const { logits, text } = classify(readPrompts(file, method));
     const actual = result === "logits" ? logits : (text as Stored);
     expect(largestDifference(actual, numbersOf(name)[result])).toBeLessThan(1e-4);
@@ -151,7 +151,7 @@ describe("official checkpoints", () => {
     const both = paramsOf("promptsrc", "gpa");
     const params = Object.fromEntries(names.map((name) => [name, both[name]]));
     const file = fresh();
-    writeOfficial(file, methods[method], { epochs: 1 }, params);
+    writeOfficial(file, methodNamed(method), { epochs: 1 }, params);
     const prompts = readPrompts(file);
     expect([prompts.method, prompts.params]).toEqual([method, params]);
     expect(classify(prompts).logits.shape).toEqual([8, 7]);
@@ -168,7 +168,7 @@ describe("round trips", () => {
       writePrompts(ours, official);
       const prompts = readPrompts(ours);
       expect(prompts).toEqual({ ...official, source: ours });
-      writeOfficial(back, methods[prompts.method], prompts.config, prompts.params);
+      writeOfficial(back, methodNamed(prompts.method), prompts.config, prompts.params);
       const [before, after] = [openTensors(file), openTensors(back)];
       try {
         const kept = before.names.filter((name) => !/token_(prefix|suffix)|ZS_image|logit_scale|positional/.test(name));
@@ -204,7 +204,7 @@ describe("round trips", () => {
   it.skipIf(!hasTorch)("torch.load takes the official file with Dassl's entries (needs python3 with torch)", () => {
     const file = fresh("model.pth.tar-20");
     const { method, config, params } = readPrompts(promptsrcFile);
-    writeOfficial(file, methods[method], config, params);
+    writeOfficial(file, methodNamed(method), config, params);
     const code = `import sys, torch
 a, b = (torch.load(path, weights_only=True) for path in sys.argv[1:])
 assert set(a) == set(b) and b["epoch"] == a["epoch"] == 20

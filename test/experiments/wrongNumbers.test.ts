@@ -21,7 +21,7 @@ import { crossEntropy } from "../../src/methods/losses";
 import { configFor, type Method, type Settings, schemaOf } from "../../src/methods/method";
 import { objective, promptLearner } from "../../src/methods/promptLearner";
 import { fillTemplate, promptSentence } from "../../src/methods/prompts";
-import { methods } from "../../src/methods/registry";
+import { methodNamed, methods } from "../../src/methods/registry";
 import { loadPaper } from "../../src/results/paper";
 import { summarise, summariseAverage } from "../../src/results/statistics";
 import { tableHtml, tableText } from "../../src/results/table";
@@ -80,10 +80,10 @@ describe("a stored training run is reused only for the settings it was trained w
   it.each(["kgcoop", "prograd", "vision"])("%s trains again with another zero-shot sentence", async (name) => {
     const root = join(folder, `sentence-${name}`);
     const sentence = (text: string) => (config: Settings) => ({ ...short(config), zeroShotTemplates: [text] });
-    await runAll(jobs(methods[name], sentence("a photo of a {}.")), root);
-    const secondSentence = await runAll(jobs(methods[name], sentence("the blurry {}.")), root);
+    await runAll(jobs(methodNamed(name), sentence("a photo of a {}.")), root);
+    const secondSentence = await runAll(jobs(methodNamed(name), sentence("the blurry {}.")), root);
     expect(hasTrained(secondSentence)).toBe(true);
-    const fresh = await runAll(jobs(methods[name], sentence("the blurry {}.")), join(root, "apart"));
+    const fresh = await runAll(jobs(methodNamed(name), sentence("the blurry {}.")), join(root, "apart"));
     expect(secondSentence.runs[0].epochs).toEqual(fresh.runs[0].epochs);
   });
 });
@@ -215,7 +215,12 @@ describe("CoOp's context follows its settings", () => {
       const count = idsOf(words).length;
       expect(count).toBeGreaterThan(4);
       const contexts = [1, 2].map((seed) => {
-        const params = methods[name].init({ clip, classNames: ["cat", "dog"], config: settings(count, words), seed });
+        const params = methodNamed(name).init({
+          clip,
+          classNames: ["cat", "dog"],
+          config: settings(count, words),
+          seed,
+        });
         const values = [...params.ctx.dataSync()];
         tf.dispose(params);
         return values;

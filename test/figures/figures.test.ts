@@ -11,7 +11,7 @@ import { variantsFigure } from "../../src/figures/variants";
 import { methods as registry } from "../../src/methods/registry";
 import { bundleOf } from "../../src/notebook/show";
 import { differencesTable, intervalText } from "../../src/results/differences";
-import { tableFrame } from "../../src/results/frame";
+import { sortedFrame, tableFrame } from "../../src/results/frame";
 import { loadPaper, paperBaseToNovel } from "../../src/results/paper";
 import { harmonicMean } from "../../src/results/statistics";
 import type { Run } from "../../src/results/store";
@@ -185,6 +185,20 @@ describe("tables", () => {
     expect(frame.column("base").values[1]).toBe(71.5);
   });
 
+  it("are in the order of a column in which values are absent, these last", () => {
+    const rows = [{ m: "a", v: 2 }, { m: "b" }, { m: "c", v: { mean: 30, n: 1 } }, { m: "d", v: 4 }];
+    const table = {
+      title: "",
+      columns: [
+        { key: "m", title: "m" },
+        { key: "v", title: "v" },
+      ],
+      rows,
+    };
+    const names = (ascending: boolean) => (sortedFrame(table, "v", { ascending }).values as string[][]).map(([m]) => m);
+    expect([names(false), names(true)].map((list) => list.join(""))).toEqual(["cdab", "adcb"]);
+    expect(() => sortedFrame(table, "w")).toThrow('unknown column "w"');
+  });
   it("give differences with intervals, starred where zero is outside", () => {
     const rows = differencesTable(scores, methods).rows;
     expect(rows.map((r) => r.pair)).toEqual(["IVLP \u2212 CLIP", "PromptSRC \u2212 CLIP", "PromptSRC \u2212 IVLP"]);

@@ -13,7 +13,7 @@ import { sentenceIds } from "../../src/methods/coop";
 import { configFor, type Method, type Params, type Settings, settle, type Task } from "../../src/methods/method";
 import { boundLogits } from "../../src/methods/proda";
 import type { ContextSettings } from "../../src/methods/prompts";
-import { methods } from "../../src/methods/registry";
+import { methodNamed, methods } from "../../src/methods/registry";
 import { accuracyOf, centred, featureMeans, regress, uncentred } from "../../src/solvers/logisticRegression";
 import { gradientStep, train } from "../../src/training/train";
 import { seeded } from "../../src/util/random";
@@ -138,9 +138,12 @@ describe("regularisers", () => {
     ["maple-src", "maple"],
     ["coop-src", "coop"],
   ])("%s with loss weights 0 has the gradients of %s", (regularised, host) => {
-    const task = taskOf(methods[regularised], { lossWeights: { text: 0, image: 0, logits: 0 } });
-    const params = methods[host].init(taskOf(methods[host]));
-    const [a, b] = [step(methods[regularised], task, params), step(methods[host], taskOf(methods[host]), params)];
+    const task = taskOf(methodNamed(regularised), { lossWeights: { text: 0, image: 0, logits: 0 } });
+    const params = methodNamed(host).init(taskOf(methodNamed(host)));
+    const [a, b] = [
+      step(methodNamed(regularised), task, params),
+      step(methodNamed(host), taskOf(methodNamed(host)), params),
+    ];
     for (const name of Object.keys(params)) expect(difference(a.gradients[name], b.gradients[name])).toBeLessThan(1e-6);
   });
 
@@ -151,7 +154,7 @@ describe("regularisers", () => {
       ["kgcoop", { kgcoop: { weight: 0 } }],
       ["prograd", { prograd: { lambda: 0 } }],
     ] as const) {
-      const gradient = step(methods[name], taskOf(methods[name], changes), params).gradients.ctx;
+      const gradient = step(methodNamed(name), taskOf(methodNamed(name), changes), params).gradients.ctx;
       expect(difference(gradient, reference)).toBeLessThan(1e-6);
     }
   });
@@ -226,9 +229,9 @@ test("CoCoOp with a meta-net of zeros gives the logits of CoOp", () => {
 
 test("vision prompting leaves zero-shot CLIP's class features unchanged, language prompting its image features", () => {
   const featuresOf = (name: string) => {
-    const classifier = methods[name].classify(
-      taskOf(methods[name]),
-      methods[name].trainable ? methods[name].init(taskOf(methods[name])) : {},
+    const classifier = methodNamed(name).classify(
+      taskOf(methodNamed(name)),
+      methodNamed(name).trainable ? methodNamed(name).init(taskOf(methodNamed(name))) : {},
     );
     return { text: classifier.text as Tensor2D, image: tf.tidy(() => classifier.image(images())) };
   };

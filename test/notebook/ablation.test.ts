@@ -6,11 +6,11 @@ import { afterAll, beforeAll, expect, it, vi } from "vitest";
 import { ablations } from "../../src/benchmarks/ablations";
 import { disposeClip, loadClip } from "../../src/clip/load";
 import type { Clip } from "../../src/clip/model";
+import type { Config } from "../../src/configs/config";
 import { type Dataset, loadDataset } from "../../src/datasets/split";
 import { tf } from "../../src/engine/tf";
 import { independent } from "../../src/methods/ivlp";
 import { crossEntropy } from "../../src/methods/losses";
-import type { Settings } from "../../src/methods/method";
 import { objective, promptLearner } from "../../src/methods/promptLearner";
 import { methods } from "../../src/methods/registry";
 import { ablation } from "../../src/notebook/ablation";
@@ -31,11 +31,11 @@ afterAll(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-const short = (config: Settings): Settings => ({ ...config, epochs: 2, ensemble: null });
+const short = (config: Config): Config => ({ ...config, epochs: 2, ensemble: null });
 const common = () => ({ title: "Prompts", clip, datasets, shots: 1, results });
 
 it("runs what is missing, and says so before", async () => {
-  const variants = { short, steep: (config: Settings) => ({ ...short(config), lr: 0.01 }) };
+  const variants = { short, steep: (config: Config) => ({ ...short(config), lr: 0.01 }) };
   const one = ablation({ ...common(), seeds: [1], variants });
   expect(one.status()).toBe(
     "Prompts: 0 of 2 runs are stored, 2 are missing: how long they take is known after the first",
@@ -119,6 +119,6 @@ it("takes a shipped ablation, and refuses a reference that is no variant and a s
   expect(() => ablation({ ...common(), seeds: [1], variants: { short }, reference: "long" })).toThrow(
     'the reference "long" is none of the variants short',
   );
-  const wrong = { short: (config: Settings) => ({ ...config, epoch: 2 }) };
+  const wrong = { short: (config: Config) => ({ ...config, epoch: 2 }) };
   expect(() => ablation({ ...common(), seeds: [1], variants: wrong })).toThrow('has no setting "epoch"');
 });

@@ -41,6 +41,37 @@ test("runs cells in the root of the clone, whatever folder Jupyter starts the ke
   );
 });
 
+test("Tab and Shift-Tab know the kit: functions, names and settings; a wrong name is an error before anything runs", async () => {
+  await kernel.run('import { ablation, ablations, loadClip, loadDataset, methods } from "./src/kit"');
+  const answer = async (type: string, marked: string) => {
+    const [cursor_pos, code] = [marked.indexOf("|"), marked.replace("|", "")];
+    const messages = await kernel.finished(kernel.send(`${type}_request`, { code, cursor_pos, detail_level: 0 }));
+    return messages.find((message) => message.type === `${type}_reply`)?.content;
+  };
+  const completed = async (code: string) => (await answer("complete", code)).matches;
+  const explained = async (code: string) => (await answer("inspect", code)).data["text/plain"];
+  expect(await completed("methods.|")).toEqual(expect.arrayContaining(["clip", "maple", "promptsrc"]));
+  expect(await completed("ablations.|")).toEqual(expect.arrayContaining(["components", "weights"]));
+  expect(await completed('loadDataset("data/|")')).toContain("data/food");
+  const study = (change: string) =>
+    `ablation({ title: "", clip: null as any, datasets: [], seeds: [1], variants: { a: (config) => (${change}) } })`;
+  expect(await completed(study("{ ...config, lr: config.| }"))).toEqual(expect.arrayContaining(["lr", "warmup"]));
+  expect(await completed(study("{ ...config, epo| }"))).toEqual(["epochs"]);
+  expect(await explained("loadCl|ip")).toContain("Reads a CLIP from a model folder or checkpoint");
+  expect(await explained("methods.prompt|src")).toContain("IVLP with the three regularisers");
+  expect(await explained(study("{ ...config, lr: config.warm|up.lr }"))).toContain("constant warm-up");
+  for (const [code, wanted] of [
+    ["console.log(methods.promptsrcc)", "Did you mean 'promptsrc'"],
+    ["console.log(ablations.component)", "Did you mean 'components'"],
+    [`console.log(${study('{ ...config, consistency: "l2" }')})`, `Type '"l2"' is not assignable`],
+  ]) {
+    const messages = await kernel.run(code);
+    expect(error(messages)).toMatchObject({ ename: "TypeScript", evalue: expect.stringContaining(wanted) });
+    expect(streamed(messages)).toBe("");
+    await new Promise((resolve) => setTimeout(resolve, 300));
+  }
+});
+
 test("2,000 lines printed in one tick arrive in order, and the cell ends", async () => {
   const messages = await kernel.run('for (let i = 0; i < 2000; i++) console.log("line", i)');
   expect(streamed(messages)).toBe(Array.from({ length: 2000 }, (_, i) => `line ${i}\n`).join(""));
@@ -70,6 +101,18 @@ test("a type error names line and column, and the cell does not run", async () =
   expect(error(messages).evalue).toContain("line 2, column 7");
   expect(streamed(messages)).toBe("");
   await new Promise((resolve) => setTimeout(resolve, 300));
+});
+
+test("a rejection that nobody handles is an error of the cell that made it, and the kernel lives", async () => {
+  const messages = await kernel.run(
+    'console.log("begun");\nPromise.reject(new RangeError("forgotten"));\nconst after = 1;',
+  );
+  expect(streamed(messages)).toBe("begun\n");
+  expect(error(messages)).toMatchObject({ ename: "RangeError", evalue: "forgotten" });
+  expect(error(messages).traceback.join("\n")).toContain("cell, line 2:");
+  expect(reply(messages)).toMatchObject({ status: "error" });
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  expect(streamed(await kernel.run('console.log("alive")'))).toBe("alive\n");
 });
 
 test("cells queued after a failed one are aborted, unless stop_on_error is false", async () => {

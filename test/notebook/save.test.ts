@@ -6,11 +6,15 @@ import { inflateSync } from "node:zlib";
 import { parse } from "csv-parse/sync";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { baseNovelFigure } from "../../src/figures/baseNovel";
+import { choiceFigure } from "../../src/figures/choice";
 import { figureCsv } from "../../src/figures/formats";
 import { linesFigure } from "../../src/figures/lines";
 import { saveFigure } from "../../src/figures/save";
 import { sized } from "../../src/figures/sizes";
+import type { Figure } from "../../src/figures/style";
 import { save } from "../../src/notebook/save";
+import { loadPaper } from "../../src/results/paper";
 import type { Table } from "../../src/results/table";
 
 const folder = mkdtempSync(join(tmpdir(), "save-"));
@@ -120,6 +124,33 @@ it("a heat map is a line of CSV for each cell", () => {
     ["trace", "panel", "x", "y", "z"],
     ["h", "x y", "a", "c", "1"],
     ["h", "x y", "b", "c", "2"],
+  ]);
+});
+
+it("the CSV of a figure with a menu holds every view, and no trace that a view hides", () => {
+  const scores = ["a", "b"].flatMap((dataset, d) =>
+    ["clip", "ivlp"].map((method, m) => ({ dataset, method, seed: 1, base: 50 + 10 * d + m, novel: 40 + d })),
+  );
+  const methods = ["clip", "ivlp"].map((name) => ({ name, title: name }));
+  const rows = (drawn: Figure) => parse(figureCsv(drawn), { columns: true }) as Record<string, string>[];
+  const bases = rows(baseNovelFigure(scores, methods, loadPaper())).filter(
+    ({ trace, x }) => trace === "ivlp" && x === "base",
+  );
+  expect(bases.map(({ view, y }) => [view, y])).toEqual([
+    ["mean of 2 datasets", "56"],
+    ["a", "51"],
+    ["b", "61"],
+  ]);
+  expect(bases[2].panel).toContain("Ours: b");
+  const small = (title: string, y: number) =>
+    linesFigure(title, "n", [{ title, x: "x", lines: [{ name: "m", title: "m", x: [1], y: [y] }] }], { alt: "" });
+  const choice = choiceFigure([
+    { label: "one", figure: small("first", 1) },
+    { label: "two", figure: small("second", 2) },
+  ]);
+  expect(rows(choice).map(({ view, panel, y }) => [view, panel, y])).toEqual([
+    ["one", "first", "1"],
+    ["two", "second", "2"],
   ]);
 });
 

@@ -19,7 +19,7 @@ import {
 import { type Tensor, tf } from "../../src/engine/tf";
 import { cosineLogits, crossEntropy, featureConsistency, logitConsistency } from "../../src/methods/losses";
 import { type Params, type Settings, settle, type Task } from "../../src/methods/method";
-import { methods } from "../../src/methods/registry";
+import { methodNamed, methods } from "../../src/methods/registry";
 import { loadState, saveState } from "../../src/training/checkpoint";
 import { gpaWeights } from "../../src/training/ensemble";
 import { learningRate } from "../../src/training/schedule";
@@ -144,7 +144,7 @@ describe("the training loop on a random model", () => {
       const tensorCounts = new Set<number>();
       const runs: Record<string, number[]>[] = [];
       for (let run = 0; run < 2; run++) {
-        const { params, last, history } = await train(methods[name], task, pictures, {
+        const { params, last, history } = await train(methodNamed(name), task, pictures, {
           ensemble: { mean: 3, std: 1 },
           onStep: ({ step, epoch }) => epoch > 0 && step > 0 && run === 0 && tensorCounts.add(tf.memory().numTensors),
         });
