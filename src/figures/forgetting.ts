@@ -14,6 +14,7 @@ import {
   type Figure,
   faintInk,
   panelTitle,
+  symbolOf,
   translucent,
 } from "./style";
 import { exact } from "./views";
@@ -113,7 +114,7 @@ function lineOf(runs: Run[], method: Labelled, key: "base" | "novel", legend: bo
     x: epochs,
     y: means,
     line: { color: colour, width: 2.4 },
-    marker: { color: colour, size: 5 },
+    marker: { color: colour, symbol: symbolOf(method.name), size: 6 },
     customdata: points.map(exact),
     hovertemplate: `${method.title}: %{customdata} %<extra></extra>`,
     ...axes,

@@ -1,6 +1,6 @@
 /** Line plots in one or several panels, for anything measured at a few points, such as epochs or numbers of shots. */
 import type { Data, Layout } from "plotly.js-dist-min";
-import { axis, baseConfig, baseLayout, colourOf, type Figure, panelTitle, translucent } from "./style";
+import { axis, baseConfig, baseLayout, colourOf, type Figure, panelTitle, symbolOf, translucent } from "./style";
 
 /**
  * `name` determines the colour. `title` appears in the legend, once for all panels. The standard deviations `sd`, if
@@ -17,6 +17,7 @@ export type Line = {
   /** Draws the line without markers at its points. */
   plain?: boolean;
   colour?: string;
+  symbol?: string;
 };
 
 /**
@@ -111,7 +112,7 @@ function band({ name, title, x, colour = colourOf(name) }: Line, interval: [numb
 }
 
 function trace(
-  { name, title, x, y, sd, band, dash = "solid", plain, colour = colourOf(name) }: Line,
+  { name, title, x, y, sd, band, dash = "solid", plain, colour = colourOf(name), symbol = symbolOf(name) }: Line,
   panel: Panel,
   legend: boolean,
   suffix: string,
@@ -127,7 +128,7 @@ function trace(
     x,
     y,
     line: { color: colour, width: 2.2, dash },
-    marker: { color: colour, size: 6 },
+    marker: { color: colour, symbol, size: 7 },
     ...(hasDeviations
       ? { error_y: { type: "data", array: sd?.map((value) => value ?? 0), color: colour, thickness: 1.2, width: 3 } }
       : {}),

@@ -7,31 +7,49 @@ import type { Config, Data, Layout } from "plotly.js-dist-min";
  */
 export type Figure = { data: Data[]; layout: Partial<Layout>; config?: Partial<Config>; alt: string; scale?: number };
 
-/** Distinguishable for colour-blind readers (after Okabe and Ito), and by lightness when printed in grey. */
-const colours: Record<string, string> = {
-  clip: "#8a8f98",
-  clip60: "#a9adb5",
-  clip80: "#6c7179",
-  probe: "#5c4b3c",
-  coop: "#c75146",
-  cocoop: "#cc79a7",
-  kgcoop: "#b8962e",
-  prograd: "#7b5ea7",
-  proda: "#5a7d2a",
-  vision: "#4aa8c0",
-  language: "#a05a2c",
-  ivlp: "#e08e0b",
-  maple: "#009e73",
-  promptsrc: "#1f5fa8",
-  "coop-src": "#8f2d3f",
-  "maple-src": "#00604a",
+/**
+ * The colour and the marker of each method, the same in all figures. The colours are after Okabe and Ito; where two come
+ * close for a colour-blind reader or in grey, the markers differ. Zero-shot CLIP is grey and open, and a host with
+ * PromptSRC's regularisers has the open marker of the host.
+ */
+const marks: Record<string, { colour: string; symbol: string }> = {
+  clip: { colour: "#8a8f98", symbol: "circle-open" },
+  clip60: { colour: "#a9adb5", symbol: "hexagon-open" },
+  clip80: { colour: "#6c7179", symbol: "diamond-open" },
+  probe: { colour: "#5c4b3c", symbol: "cross" },
+  coop: { colour: "#c75146", symbol: "square" },
+  cocoop: { colour: "#cc79a7", symbol: "diamond" },
+  kgcoop: { colour: "#b8962e", symbol: "triangle-up" },
+  prograd: { colour: "#7b5ea7", symbol: "triangle-down" },
+  proda: { colour: "#5a7d2a", symbol: "pentagon" },
+  vision: { colour: "#4aa8c0", symbol: "triangle-left" },
+  language: { colour: "#a05a2c", symbol: "triangle-right" },
+  ivlp: { colour: "#e08e0b", symbol: "hexagon" },
+  maple: { colour: "#009e73", symbol: "x" },
+  promptsrc: { colour: "#1f5fa8", symbol: "circle" },
+  "coop-src": { colour: "#8f2d3f", symbol: "square-open" },
+  "maple-src": { colour: "#00604a", symbol: "x-open" },
 };
-const fallbackColours = ["#3b4a9b", "#a83279", "#2f7f7f", "#8c6d1f", "#666a73"];
+const otherMarks = [
+  { colour: "#3b4a9b", symbol: "star" },
+  { colour: "#a83279", symbol: "bowtie" },
+  { colour: "#2f7f7f", symbol: "hexagram" },
+  { colour: "#8c6d1f", symbol: "hourglass" },
+  { colour: "#666a73", symbol: "star-square" },
+];
 
-/** The colour of a method by its registry name. Any other name gets a fallback colour by its position in `all`. */
-export const colourOf = (name: string, all: string[] = [name]): string =>
-  colours[name] ??
-  fallbackColours[Math.max(0, all.filter((n) => !(n in colours)).indexOf(name)) % fallbackColours.length];
+/** The mark of a method by its registry name. Any other name gets one by its position among the others in `all`. */
+const markOf = (name: string, all: string[]) =>
+  marks[name] ?? otherMarks[Math.max(0, all.filter((n) => !(n in marks)).indexOf(name)) % otherMarks.length];
+
+/** The colour of a method by its registry name; any other name gets a colour by its position in `all`. */
+export const colourOf = (name: string, all: string[] = [name]): string => markOf(name, all).colour;
+
+/** The marker of a method (a symbol of Plotly) by its registry name; any other name gets one as in `colourOf`. */
+export const symbolOf = (name: string, all: string[] = [name]): string => markOf(name, all).symbol;
+
+/** The names of the methods that have a mark of their own. */
+export const markedMethods = Object.keys(marks);
 
 /** Adds an opacity to a colour `#rrggbb`, for bands. */
 export function translucent(colour: string, opacity: number): string {

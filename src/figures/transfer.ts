@@ -5,7 +5,7 @@ import { type PaperTable, paperTitle } from "../results/paper";
 import { average, overSeeds, type Spread } from "../results/statistics";
 import { type Labelled, signed } from "../results/table";
 import { choiceFigure } from "./choice";
-import { axis, baseConfig, baseLayout, colourOf, type Figure, faintInk, panelTitle } from "./style";
+import { axis, baseConfig, baseLayout, colourOf, type Figure, faintInk, panelTitle, symbolOf } from "./style";
 import { exact } from "./views";
 
 /** Accuracy, and its difference from the accuracy of the reference method. */
@@ -110,7 +110,7 @@ function dotsFigure(title: string, { heading, source, columns, rows }: TransferP
         thickness: 1.3,
         width: 0,
       },
-      marker: { color: colourOf(method.name, names), size: 9 },
+      marker: { color: colourOf(method.name, names), symbol: symbolOf(method.name, names), size: 9 },
       customdata: cells.map(
         (cell, c) => cell && `${columns[c]}: ${exact(cell.accuracy)} % (${signed(cell.difference.mean, 2)})`,
       ),

@@ -2,7 +2,18 @@
 import type { Data, Layout } from "plotly.js-dist-min";
 import type { Triple } from "../results/paper";
 import type { Labelled, MethodScore } from "../results/table";
-import { axis, baseConfig, baseLayout, colourOf, equalSpans, type Figure, faintInk, ink, panelTitle } from "./style";
+import {
+  axis,
+  baseConfig,
+  baseLayout,
+  colourOf,
+  equalSpans,
+  type Figure,
+  faintInk,
+  ink,
+  panelTitle,
+  symbolOf,
+} from "./style";
 import { axisName, ends, exact, inWords, menu, metricPanels, oursAndPaper, underTitle, type View } from "./views";
 
 /** A row of the figure. A variant of a method has the colour of that `method`. */
@@ -42,7 +53,11 @@ export function variantsFigure<Row extends VariantRow>(
         y: shown.map((row) => row.title),
         ...panel.points,
         error_x: { type: "data", array: panel.deviations, color: "#3d434c", thickness: 1.2, width: 3 },
-        marker: { color: names.map((name) => colourOf(name, names)), size: 10 },
+        marker: {
+          color: names.map((name) => colourOf(name, names)),
+          symbol: names.map((name) => symbolOf(name, names)),
+          size: 10,
+        },
         textposition: "top center",
         textfont: { size: 11, color: ink },
         hovertemplate: "<b>%{y}</b><br>%{customdata} %<extra></extra>",
