@@ -37,10 +37,14 @@ export function probabilityOfImprovement(ours: Score[], theirs: Score[], metric:
     return count / (x.length * y.length);
   };
   // Both methods' runs are strata, so that either is drawn by itself: first ours, then theirs.
-  return stratifiedBootstrap([...a, ...b], (strata) => {
-    const first = strata.slice(0, a.length);
-    return first.reduce((sum, values, k) => sum + won(values, strata[a.length + k]), 0) / a.length;
-  });
+  return stratifiedBootstrap(
+    [...a, ...b],
+    (strata) => {
+      const first = strata.slice(0, a.length);
+      return first.reduce((sum, values, k) => sum + won(values, strata[a.length + k]), 0) / a.length;
+    },
+    1000,
+  );
 }
 
 /**

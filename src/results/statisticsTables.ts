@@ -16,7 +16,7 @@ const rangeText = ({ mean, low, high }: Range, digits: number): string =>
   `${mean.toFixed(digits)} [${low.toFixed(digits)}, ${high.toFixed(digits)}]`;
 
 /** Our accuracy less theirs in each run that both have: a list of the seeds for each dataset. */
-function pairedDifferences(ours: Score[], theirs: Score[], metric: Metric): number[][] {
+export function pairedDifferences(ours: Score[], theirs: Score[], metric: Metric): number[][] {
   const datasets = unique(ours.map((s) => s.dataset));
   const [a, b] = [ours, theirs].map((scores) =>
     byDataset(
