@@ -56,7 +56,7 @@ function againstFigure(rows: VariantRow[], reference: string, comparison: Compar
       comparison.zero,
       ...points.flatMap(({ mean, range }) => [mean, range?.low ?? mean, range?.high ?? mean]),
     ]);
-    const spans = comparison.zero === 0 ? equalSpans(extents) : extents.map((): [number, number] => [-0.04, 1.04]);
+    const spans = comparison.zero === 0 ? equalSpans(extents) : extents.map((): [number, number] => [-0.1, 1.1]);
     return { against, rows: order.map((k) => others[k]), panels: sorted, ranges: spans };
   });
   const marks = ({ rows: list }: (typeof views)[number]) => {
@@ -123,7 +123,13 @@ function againstFigure(rows: VariantRow[], reference: string, comparison: Compar
     ...Object.fromEntries(
       metricPanels.map(({ domain }, k) => [
         axisName("xaxis", k),
-        { ...axis, domain, range: first.ranges[k], nticks: 6 },
+        {
+          ...axis,
+          domain,
+          range: first.ranges[k],
+          ...(comparison.zero === 0 ? { nticks: 4 } : { tickvals: [0, 0.5, 1] }),
+          tickangle: 0,
+        },
       ]),
     ),
     yaxis: {

@@ -37,7 +37,7 @@ export function criticalDifferenceFigure(title: string, scores: MethodScore[], r
     );
     const { averageRanks, p } = friedman(datasets.map((_, d) => byMethod.map((values) => values[d])));
     const order = shown.map((_, m) => m).sort((a, b) => averageRanks[a] - averageRanks[b]);
-    const probability = p < 0.001 ? "p < 0.001" : `p = ${p.toFixed(3)}`;
+    const probability = p < 0.001 ? "p &lt; 0.001" : `p = ${p.toFixed(3)}`;
     return {
       label: titles[metric],
       heading:
@@ -48,7 +48,7 @@ export function criticalDifferenceFigure(title: string, scores: MethodScore[], r
       groups: indistinct(averageRanks, distance),
     };
   });
-  const strip = Math.max(...views.map(({ groups }) => groups.length)) * 0.6 + 0.6;
+  const strip = Math.max(...views.map(({ groups }) => groups.length)) * 0.6 + 0.3;
   const line = (x0: number, y0: number, x1: number, y1: number, style: Record<string, unknown>) => ({
     type: "line",
     layer: "below",
@@ -62,7 +62,7 @@ export function criticalDifferenceFigure(title: string, scores: MethodScore[], r
   const shapesOf = ({ ranks, groups }: (typeof views)[number]) => [
     ...ranks.map((rank, row) => line(rank, -strip, rank, row, { color: "#b9bec6", width: 1 })),
     ...groups.map(([best, worst], k) =>
-      line(best - 0.06, 0.6 * k - strip + 0.6, worst + 0.06, 0.6 * k - strip + 0.6, { color: ink, width: 4 }),
+      line(best - 0.06, 0.6 * k - strip + 0.5, worst + 0.06, 0.6 * k - strip + 0.5, { color: ink, width: 4 }),
     ),
   ];
   const marksOf = ({ order }: (typeof views)[number]) => ({

@@ -1,7 +1,7 @@
 /** Parallel coordinates for sweeps: a line a variant through its settings and its accuracies. */
 import type { Data, Layout } from "plotly.js-dist-min";
 import type { Labelled, MethodScore } from "../results/table";
-import { axis, baseConfig, baseLayout, colourOf, equalSpans, type Figure, faintInk, ink, translucent } from "./style";
+import { axis, baseConfig, baseLayout, colourOf, equalSpans, type Figure, ink, translucent } from "./style";
 import { exact, inWords, menu, metricPanels, underTitle, views } from "./views";
 
 /** A variant and the values of its settings, the same settings for all. */
@@ -141,5 +141,5 @@ const tick = (text: string, axisNumber: number, at: number) => ({
   xanchor: "right",
   yanchor: "middle",
   xshift: -6,
-  font: { size: 11, color: faintInk },
+  font: { size: 11, color: ink },
 });

@@ -3,10 +3,17 @@ import type { Data, Layout } from "plotly.js-dist-min";
 import type { Triple } from "../results/paper";
 import { harmonicMean, type Summary } from "../results/statistics";
 import type { Labelled, MethodScore } from "../results/table";
-import { axis, baseConfig, baseLayout, colourOf, equalSpans, type Figure, faintInk, symbolOf } from "./style";
+import { axis, baseConfig, baseLayout, colourOf, type Figure, faintInk, symbolOf } from "./style";
 import { ends, exact, inWords, menu, oursAndPaper, underTitle } from "./views";
 
-const height = 520; // pixels
+const plotHeight = 330; // pixels
+
+/** The range of an axis around its values, with room for the markers; at least 3 points long. */
+function rangeOf(values: number[]): [number, number] {
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const room = Math.max(0.12 * (high - low), (3 - (high - low)) / 2);
+  return [low - room, high + room];
+}
 
 /** The lines of equal HM that cross a window, at round numbers, and their labels at the lower right ends. */
 function contours([left, right]: [number, number], [bottom, top]: [number, number]) {
@@ -41,7 +48,7 @@ function contours([left, right]: [number, number], [bottom, top]: [number, numbe
 /**
  * A point for each method at its base and novel accuracy, with standard deviations over seeds as bars. Dotted lines
  * join what has the same harmonic mean. The menu offers the mean over the datasets, the paper's numbers if it reports
- * any of these rows, and each dataset; both axes span the same number of points.
+ * any of these rows, and each dataset.
  * @throws if there is no run of the named rows
  */
 export function planeFigure<Row extends Labelled>(
@@ -60,10 +67,7 @@ export function planeFigure<Row extends Labelled>(
   );
   const drawn = all.map((view) => {
     const summaries = names.map((name) => view.of(name));
-    const [x, y] = equalSpans([
-      summaries.flatMap((summary) => ends(summary?.base)),
-      summaries.flatMap((summary) => ends(summary?.novel)),
-    ]);
+    const [x, y] = (["base", "novel"] as const).map((key) => rangeOf(summaries.flatMap((s) => ends(s?.[key]))));
     return { summaries, x, y, contours: contours(x, y) };
   });
   const hover = (summary: Summary | undefined) =>
@@ -109,20 +113,30 @@ export function planeFigure<Row extends Labelled>(
   }));
   const base = baseLayout(
     title,
-    height,
+    plotHeight,
     shown.map((row) => row.title),
   );
   const top = (base.margin as { t: number }).t + 8;
-  const plotHeight = height - top - 56;
   const [{ x, y, contours: lines }] = drawn;
   const layout = {
     ...base,
+    height: plotHeight + top + 56,
     title: underTitle(base, all[0].heading),
     margin: { ...base.margin, t: top, b: 56, r: 34 },
     legend: { ...base.legend, y: 1 + 8 / plotHeight },
     hovermode: "closest",
-    xaxis: { ...axis, showgrid: false, range: x, title: { text: "base accuracy (%)", standoff: 8 } },
-    yaxis: { ...axis, showgrid: false, range: y, title: { text: "novel accuracy (%)", standoff: 8 } },
+    xaxis: {
+      ...axis,
+      showgrid: false,
+      range: x,
+      title: { text: "base accuracy (%)", font: { size: 13 }, standoff: 8 },
+    },
+    yaxis: {
+      ...axis,
+      showgrid: false,
+      range: y,
+      title: { text: "novel accuracy (%)", font: { size: 13 }, standoff: 8 },
+    },
     shapes: lines.map(({ line }) => line),
     annotations: lines.map(({ label }) => label),
     ...menu(buttons, 1 + (top - 12) / plotHeight),

@@ -68,11 +68,11 @@ export function bootstrapAverages(methods: Score[][], metric: Metric, draws = 10
 export function differenceOf(ours: Averages, theirs: Averages, metric: Metric): Interval {
   const averageOf = ({ base, novel }: Averages, draw: number) =>
     metric === "hm" ? harmonicMean(base[draw], novel[draw]) : metric === "base" ? base[draw] : novel[draw];
-  const [measured, ...drawn] = Array.from(ours.base, (_, draw) => averageOf(ours, draw) - averageOf(theirs, draw));
-  const values = drawn.sort((a, b) => a - b);
+  const differences = ours.base.map((_, draw) => averageOf(ours, draw) - averageOf(theirs, draw));
+  const values = Array.from(differences.subarray(1).slice().sort());
   const smallerSide = Math.min(values.filter((v) => v <= 0).length, values.filter((v) => v >= 0).length);
   return {
-    mean: measured,
+    mean: differences[0],
     low: quantileSorted(values, 0.025),
     high: quantileSorted(values, 0.975),
     p: Math.min(1, (2 * (1 + smallerSide)) / (1 + values.length)),
