@@ -3,7 +3,17 @@ import type { Data, Layout } from "plotly.js-dist-min";
 import type { Triple } from "../results/paper";
 import { harmonicMean, type Summary } from "../results/statistics";
 import type { Labelled, MethodScore } from "../results/table";
-import { axis, baseConfig, baseLayout, colourOf, type Figure, faintInk, symbolOf } from "./style";
+import {
+  axis,
+  baseConfig,
+  baseLayout,
+  colourOf,
+  type Figure,
+  faintInk,
+  legendRowHeight,
+  legendRows,
+  symbolOf,
+} from "./style";
 import { ends, exact, inWords, menu, oursAndPaper, underTitle } from "./views";
 
 const plotHeight = 330; // pixels
@@ -31,7 +41,7 @@ function contours([left, right]: [number, number], [bottom, top]: [number, numbe
       .map((base, k) => `${k === 0 ? "M" : "L"}${base.toFixed(3)},${other(h, base).toFixed(3)}`)
       .join(" ");
     return {
-      line: { type: "path", layer: "below", path, line: { color: "#c6cad1", width: 1.2, dash: "dot" } },
+      line: { type: "path", layer: "below", path, line: { color: "#b9bec6", width: 1.2, dash: "dot" } },
       label: {
         text: `${h}`,
         showarrow: false,
@@ -111,12 +121,12 @@ export function planeFigure<Row extends Labelled>(
       },
     ],
   }));
-  const base = baseLayout(
-    title,
-    plotHeight,
+  const base = baseLayout(title, plotHeight);
+  const legend = legendRows(
     shown.map((row) => row.title),
+    700,
   );
-  const top = (base.margin as { t: number }).t + 8;
+  const top = 88 + legendRowHeight * legend; // title, subtitle and legend
   const [{ x, y, contours: lines }] = drawn;
   const layout = {
     ...base,
