@@ -39,6 +39,8 @@ type Comparison = {
 };
 
 const rowHeight = 36; // pixels
+/** Four decimals: a figure with a menu holds many numbers, and these are enough. */
+const short = (value: number): number => Number(value.toFixed(4));
 
 /** Panels of base, novel and HM over the same rows, sorted by HM, with a menu of the references. */
 function againstFigure(rows: VariantRow[], reference: string, comparison: Comparison): Figure {
@@ -64,11 +66,11 @@ function againstFigure(rows: VariantRow[], reference: string, comparison: Compar
     return [marked.map((name) => colourOf(name, names)), marked.map((name) => symbolOf(name, names))];
   };
   const valuesOf = (points: Point[]) => ({
-    x: points.map(({ mean }) => mean),
+    x: points.map(({ mean }) => short(mean)),
     text: points.map(({ text }) => text),
     customdata: points.map(({ hover }) => hover),
-    upper: points.map(({ mean, range }) => (range ? range.high - mean : 0)),
-    lower: points.map(({ mean, range }) => (range ? mean - range.low : 0)),
+    upper: points.map(({ mean, range }) => (range ? short(range.high - mean) : 0)),
+    lower: points.map(({ mean, range }) => (range ? short(mean - range.low) : 0)),
   });
   const [first] = views;
   const data = first.panels.map((points, k) => {

@@ -36,9 +36,9 @@ function contours([left, right]: [number, number], [bottom, top]: [number, numbe
   return levels.map((h) => {
     const start = Math.max(left, 2 * top > h ? other(h, top) : left);
     const end = 2 * bottom > h ? Math.min(right, other(h, bottom)) : right;
-    const points = Array.from({ length: 25 }, (_, k) => start + ((end - start) * k) / 24);
+    const points = Array.from({ length: 13 }, (_, k) => start + ((end - start) * k) / 12);
     const path = points
-      .map((base, k) => `${k === 0 ? "M" : "L"}${base.toFixed(3)},${other(h, base).toFixed(3)}`)
+      .map((base, k) => `${k === 0 ? "M" : "L"}${base.toFixed(2)},${other(h, base).toFixed(2)}`)
       .join(" ");
     return {
       line: { type: "path", layer: "below", path, line: { color: "#b9bec6", width: 1.2, dash: "dot" } },
