@@ -11,7 +11,7 @@ export { anglesOf, batchOf, confusionOf, firstBatch, termsOf, termsTable } from 
 export { distances, pathOf, withParams } from "./analysis/trajectory";
 // Benchmarks and ablations: the runs of a grid, and their scores and tables.
 export { ablationDatasets, ablationJobs, ablations, ablationTables, paperOf, variantsOf } from "./benchmarks/ablations";
-export { baseToNovel, baseToNovelJobs, scoresOf, scoresOfRows } from "./benchmarks/baseToNovel";
+export { baseToNovel, baseToNovelJobs, scoresOf, scoresOfRows, testPictures } from "./benchmarks/baseToNovel";
 export { cost } from "./benchmarks/cost";
 export { fewShot, scoresByShots } from "./benchmarks/fewShot";
 export { crossDataset, domainGeneralisation, scoresByTarget } from "./benchmarks/transfer";
@@ -35,14 +35,19 @@ export type { PicturePrediction } from "./experiments/predictions";
 export { predictDataset, predictWith } from "./experiments/predictions";
 export { storedRuns } from "./experiments/runner";
 // Figures: plain Plotly records, drawn by `show` and written by `save` or `saveFigure`.
+export { differencesFigure, improvementFigure } from "./figures/against";
 export { anglesFigure, attentionFigure, confusionFigure, gpaFigure, termsFigure } from "./figures/analysis";
 export { baseNovelFigure } from "./figures/baseNovel";
 export { calibrationFigure } from "./figures/calibration";
 export { choiceFigure } from "./figures/choice";
 export { costFigure } from "./figures/cost";
+export { criticalDifferenceFigure } from "./figures/criticalDifference";
 export { fewShotFigure } from "./figures/fewShot";
 export { forgettingFigure } from "./figures/forgetting";
 export { lossesFigure } from "./figures/losses";
+export { parallelFigure } from "./figures/parallel";
+export { planeFigure } from "./figures/plane";
+export { profileFigure } from "./figures/profile";
 export { saveFigure } from "./figures/save";
 export { settingFigure } from "./figures/setting";
 export { sized } from "./figures/sizes";
@@ -62,9 +67,9 @@ export { methods } from "./methods/registry";
 export type { AblationStudy, Choice } from "./notebook/ablation";
 export { ablation } from "./notebook/ablation";
 export { attentionMaps } from "./notebook/attentionMaps";
-export { embeddedRows } from "./notebook/embedded";
+export { embeddedAblation, embeddedRows } from "./notebook/embedded";
 export { mistakesGrid, pictureGrid, picturesByClass } from "./notebook/pictures";
-export { runNotebookGrid } from "./notebook/profile";
+export { runNotebookGrid, runProfile } from "./notebook/profile";
 export { runInCell } from "./notebook/run";
 export { save } from "./notebook/save";
 export { show } from "./notebook/show";
@@ -76,6 +81,7 @@ export { comparableRuns, differencesByEpoch, forgettingTable } from "./results/f
 export { sortedFrame, tableFrame } from "./results/frame";
 export { loadPaper, paperBaseToNovel, paperTriple } from "./results/paper";
 export { comparable } from "./results/statistics";
+export { statisticsTable, uncertaintyTable } from "./results/statisticsTables";
 export type { Run } from "./results/store";
 export { baseNovelTable, baseToNovelTable, harmonicMeansTable, lastBlock } from "./results/table";
 // Training: the weights of the epochs (equation 6).

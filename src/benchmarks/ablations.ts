@@ -37,6 +37,8 @@ export type Ablation = {
   datasets?: string[];
   /** What the paper concludes, if it prints no numbers (its figures are of ImageNet). */
   said?: string;
+  /** The variant that the others are compared with; the first by default. */
+  reference?: string;
   /** The pairs of variants to compare: the second is subtracted from the first. The default is every pair. */
   pairs?: Pair[];
   /** The paper's table of this ablation. */
@@ -74,6 +76,7 @@ const components: Ablation = {
   title: "Components",
   question: "What does each of the three regularisations add to plain prompts?",
   paper: "components",
+  pairs: [...against("ivlp", ["scl", "gpa", "diversity"]), ["gpa", "scl"], ["diversity", "gpa"]],
   variants: [
     { name: "ivlp", title: "IVLP", method: ivlp, paper: "IVLP" },
     src("scl", "+ L_SCL", onlyConsistency, { paper: "+ L_SCL" }),
@@ -116,6 +119,7 @@ const ensemble: Ablation = {
   question: "Which prompts of a training should be the result: the last epoch's, or an average of all?",
   datasets: some,
   paper: "ensembling",
+  reference: "gpa",
   pairs: against("gpa", ["last", "ema-0.5", "ema-0.7", "ema-0.9", "equal"]),
   variants: [
     src("last", "last epoch", (config) => ({ ...config, ensemble: null })),
@@ -141,6 +145,7 @@ const gpa: Ablation = {
   question: "Which epochs should count, and how many of them?",
   said: "The deviation matters little; a later mean raises base and slightly lowers novel accuracy.",
   datasets: some,
+  reference: "mean-15-std-1",
   pairs: against("mean-15-std-1", [
     ...[2, 5, 10, 20].map((mean) => `mean-${mean}-std-1`),
     ...[2, 5, 10].flatMap((std) => [6, 15].map((mean) => `mean-${mean}-std-${std}`)),
@@ -158,6 +163,7 @@ const diversity: Ablation = {
   said: "More templates are generally better.",
   datasets: some,
   paper: "textualDiversity",
+  reference: "60",
   pairs: against("60", [1, 5, 10, 20, 40, "one-a-step"]),
   variants: [
     ...[1, 5, 10, 20, 40, 60].map((count) =>
@@ -180,6 +186,7 @@ const length: Ablation = {
   question: "How many tokens does a prompt need?",
   said: "Accuracy grows with length; 4 tokens in each tower have the highest harmonic mean.",
   datasets: some,
+  reference: "4",
   pairs: against("4", [1, 2, 8, 16]),
   variants: [1, 2, 4, 8, 16].map((count) =>
     src(`${count}`, count === 1 ? "1 token" : `${count} tokens`, (config) => ({

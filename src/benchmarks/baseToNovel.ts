@@ -3,12 +3,13 @@
  * its own class names only (CoOp's subsample_classes; PromptSRC, section 4.1). Both halves are tested alike; only the
  * prompts depend on the half that was trained on.
  */
-import { baseNovel } from "../datasets/split";
+import { baseNovel, type Dataset } from "../datasets/split";
 import { type Benchmark, byShots, configOf, type Grid, type Row, shotsFor } from "../experiments/benchmark";
 import type { Job } from "../experiments/runner";
 import { trainTestJob } from "../experiments/trainAndEvaluate";
 import { differencesTable } from "../results/differences";
 import { harmonicMean } from "../results/statistics";
+import type { TestPictures } from "../results/statisticsTables";
 import { type Run, settingOf } from "../results/store";
 import { baseToNovelTable, type MethodScore } from "../results/table";
 
@@ -44,6 +45,15 @@ export const scoresOf = (runs: Run[]): MethodScore[] =>
 /** The scores of runs, with the name of the table row in place of the method. */
 export const scoresOfRows = (rows: Row[]): MethodScore[] =>
   rows.map(({ row, run }) => ({ ...scoresOf([run])[0], method: row }));
+
+/** How many test pictures of base and of novel classes each dataset has. */
+export const testPictures = (datasets: Dataset[]): TestPictures =>
+  Object.fromEntries(
+    datasets.map((dataset) => {
+      const { base, novel } = baseNovel(dataset);
+      return [dataset.name, { base: base.test.length, novel: novel.test.length }];
+    }),
+  );
 
 /** The base-to-novel benchmark: train on half of the classes, test on both halves (paper, section 4.1). */
 export const baseToNovel: Benchmark = {

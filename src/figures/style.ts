@@ -84,9 +84,16 @@ export const axis = {
 /** Margin in pixels above the panels for title, legend and headings, and below them for the axis. */
 const margins = { t: 104, b: 46 };
 
-/** Estimated rows of the legend in a figure of that width: an entry takes about 48 pixels plus 7 for each letter. */
-export const legendRows = (titles: string[], width = 600): number =>
-  Math.max(1, Math.ceil(titles.reduce((sum, title) => sum + 48 + 7 * title.length, 0) / (width - 70)));
+/**
+ * Estimated rows of the legend in a figure of that width: an entry takes about 48 pixels plus 7 for each letter, and
+ * all are as wide as the widest where they do not fit into one row.
+ */
+export function legendRows(titles: string[], width = 600): number {
+  const widths = titles.map((title) => 48 + 7 * title.length);
+  const available = width - 70;
+  if (widths.reduce((a, b) => a + b, 0) <= available) return 1;
+  return Math.ceil(titles.length / Math.max(1, Math.floor(available / Math.max(...widths))));
+}
 export const legendRowHeight = 24;
 
 /**

@@ -10,7 +10,7 @@ import {
   type Variant,
   variantsOf,
 } from "../benchmarks/ablations";
-import { scoresOfRows } from "../benchmarks/baseToNovel";
+import { scoresOfRows, testPictures } from "../benchmarks/baseToNovel";
 import type { Clip } from "../clip/model";
 import type { Config } from "../configs/config";
 import type { Dataset } from "../datasets/split";
@@ -18,15 +18,17 @@ import { startEngine } from "../engine/tf";
 import type { Row } from "../experiments/benchmark";
 import { clock } from "../experiments/progress";
 import { rowsOf, storedRuns } from "../experiments/runner";
+import { differencesFigure } from "../figures/against";
 import { lossesFigure } from "../figures/losses";
 import type { Figure } from "../figures/style";
 import { variantsFigure } from "../figures/variants";
 import type { Method } from "../methods/method";
 import { methods } from "../methods/registry";
 import { loadPaper } from "../results/paper";
-import { comparable } from "../results/statistics";
+import { comparable, type Metric } from "../results/statistics";
+import { statisticsTable, uncertaintyTable } from "../results/statisticsTables";
 import { resultsFolder } from "../results/store";
-import { lastBlock, type Table } from "../results/table";
+import { lastBlock, type MethodScore, type Table } from "../results/table";
 import { UsageError } from "../util/errors";
 import { runInCell } from "./run";
 
@@ -52,16 +54,27 @@ export type AblationOptions = {
 export type AblationStudy = {
   /** One sentence: how many runs are stored, how many are missing, and how long these will take. */
   status(): string;
-  /** Runs what is missing, with progress; the stop button ends it, and the next call goes on. */
-  run(): Promise<Row[]>;
+  /**
+   * Runs what is missing, with progress; the stop button ends it, and the next call goes on. `shipped: false` also runs
+   * what came with the kit.
+   */
+  run(options?: { shipped?: boolean }): Promise<Row[]>;
+  /** Base and novel accuracies of the runs on the datasets and seeds that all variants have; none before any run. */
+  scores(): MethodScore[];
   /** Base, novel and HM by dataset, and their average. */
   table(): Table;
   /** The average alone. */
   average(): Table;
   /** Base, novel and HM of the variants. */
   figure(): Figure;
-  /** Every variant against the reference, in points with 95 % intervals. */
+  /** Every variant against the reference, in points with 95 % intervals; the star is after Holm's correction. */
   differences(): Table;
+  /** The same as a figure, in which another reference can be chosen. */
+  differencesFigure(): Figure;
+  /** Tests of every variant against the reference, and how many seeds and datasets would find 1 point; see `statisticsTable`. */
+  statistics(metric?: Metric): Table;
+  /** The standard errors of the accuracies, from seeds and from the test pictures; see `uncertaintyTable`. */
+  uncertainty(): Table;
   /** The terms of the loss over the epochs. */
   losses(): Figure;
 };
@@ -97,6 +110,7 @@ export function ablation(options: AblationOptions): AblationStudy {
     return all;
   };
   const paper = loadPaper();
+  const scores = () => comparable(scoresOfRows(someRows()));
   const tables = () => ablationTables(study, someRows(), paper);
   return {
     status() {
@@ -112,15 +126,19 @@ export function ablation(options: AblationOptions): AblationStudy {
           : `about ${clock((known.reduce((a, b) => a + b, 0) / known.length) * missing.length)}`;
       return `${what}, ${missing.length} are missing: ${time}`;
     },
-    async run() {
+    async run({ shipped = true } = {}) {
       if (storedRuns(jobs, results).length < jobs.length) console.log(this.status());
-      computed = rowsOf(jobs, await runInCell(jobs, await startEngine(), results, { shipped: true }));
+      computed = rowsOf(jobs, await runInCell(jobs, await startEngine(), results, { shipped }));
       return computed;
     },
     table: () => tables()[0],
     average: () => lastBlock(tables()[0]),
-    figure: () => variantsFigure(title, comparable(scoresOfRows(someRows())), variants, paperOf(study, paper)),
+    scores: () => (rows().length > 0 ? scores() : []),
+    figure: () => variantsFigure(title, scores(), variants, paperOf(study, paper)),
     differences: () => tables()[1],
+    differencesFigure: () => differencesFigure(title, scores(), variants, reference),
+    statistics: (metric) => statisticsTable(scores(), variants, { reference, metric }),
+    uncertainty: () => uncertaintyTable(scores(), variants, testPictures(datasets)),
     losses() {
       const all = someRows();
       const runsOf = (name: string) => all.filter(({ row }) => row === name).map(({ run }) => run);

@@ -5,6 +5,7 @@ import type { Row } from "../experiments/benchmark";
 import { type Job, rowsOf, storedRuns } from "../experiments/runner";
 import { shippedFolder } from "../results/store";
 import { oneOf } from "../util/errors";
+import type { AblationStudy } from "./ablation";
 import { runInCell } from "./run";
 
 const profiles = ["stored", "full", "small"];
@@ -41,4 +42,19 @@ export async function runNotebookGrid({
     `${rows.length} of ${grid.length} runs of the grid are stored in ${results} or ${shippedFolder}${missing}`,
   );
   return { rows: rows.length > 0 ? rows : fresh, fresh };
+}
+
+/**
+ * Runs an ablation in one of the three profiles (see `runNotebookGrid`): the small one is always run, the whole one if
+ * the profile is "full", and what is stored of it is said.
+ * @returns the ablation whose tables and figures are shown: the whole one if any of its runs are stored, else the small
+ * @throws UsageError for an unknown profile; and if a run is interrupted, as in `runInCell`
+ */
+export async function runProfile(profile: string, whole: AblationStudy, small: AblationStudy): Promise<AblationStudy> {
+  oneOf("profile", profile, profiles);
+  await small.run({ shipped: false });
+  if (profile === "small") return small;
+  if (profile === "full") await whole.run({ shipped: false });
+  console.log(whole.status());
+  return whole.scores().length > 0 ? whole : small;
 }

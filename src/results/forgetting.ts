@@ -2,8 +2,9 @@
  * Forgetting, from the accuracies after every epoch: what is gained or lost since the first epoch, and when the loss
  * begins.
  */
+import { type Interval, pairedBootstrap } from "./bootstrap";
 import { intervalText } from "./differences";
-import { comparable, type Interval, pairedBootstrap, type Score, summarise } from "./statistics";
+import { comparable, type Score, summarise } from "./statistics";
 import { type Run, settingOf } from "./store";
 import type { Column, Labelled, Table } from "./table";
 

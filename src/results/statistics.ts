@@ -2,8 +2,7 @@
  * Statistics of accuracies over seeds and datasets. All accuracies are in percent. A `Score` is the base and novel
  * accuracy of one run; each dataset has one run per seed.
  */
-import { mean, median, quantileSorted, sampleStandardDeviation } from "simple-statistics";
-import { seeded } from "../util/random";
+import { mean, median, sampleStandardDeviation } from "simple-statistics";
 
 export { median };
 
@@ -15,7 +14,8 @@ export type Score = { dataset: string; seed: number; base: number; novel: number
 /** Mean over seeds and sample standard deviation (divisor n - 1); undefined for a single seed. */
 export type Spread = { mean: number; sd?: number; n: number };
 export type Summary = { base: Spread; novel: Spread; hm: Spread };
-export type Interval = { mean: number; low: number; high: number; pairs: number };
+/** Which accuracy of a run is compared. */
+export type Metric = "base" | "novel" | "hm";
 
 /** Harmonic mean of base and novel accuracy, 2BN / (B + N); 0 if both are 0. */
 export const harmonicMean = (base: number, novel: number): number =>
@@ -27,7 +27,11 @@ export const spread = (values: number[]): Spread => ({
   n: values.length,
 });
 
-const unique = <T>(values: T[]): T[] => [...new Set(values)];
+/** The base accuracy, the novel accuracy or the harmonic mean of both, of one run. */
+export const accuracyOf = ({ base, novel }: Score, metric: Metric): number =>
+  metric === "hm" ? harmonicMean(base, novel) : metric === "base" ? base : novel;
+
+export const unique = <T>(values: T[]): T[] => [...new Set(values)];
 
 /**
  * Text that says what a mean is over: `3 seeds, +- standard deviation` (printed with a plus-minus sign), or `one seed`.
@@ -111,50 +115,6 @@ export function summariseAverage(scores: Score[]): Summary {
  */
 export function average(scores: { dataset: string; seed: number; accuracy: number; setting?: string }[]): Spread {
   return summariseAverage(scores.map((score) => ({ ...score, base: score.accuracy, novel: score.accuracy }))).base;
-}
-
-/**
- * 95 % percentile interval of `ours - theirs` by a paired bootstrap. Datasets are drawn with replacement, and within
- * each drawn dataset its seeds, so that runs on one dataset are not treated as independent. Both methods use the same
- * draws. For `hm` the statistic is the average HM (see `summariseAverage`). Only the datasets and seeds that both
- * methods have are used.
- * @throws if the methods have no dataset and seed in common
- */
-export function pairedBootstrap(
-  ours: Score[],
-  theirs: Score[],
-  metric: "base" | "novel" | "hm",
-  draws = 10_000,
-): Interval {
-  checkOnlySeedsDiffer(ours);
-  checkOnlySeedsDiffer(theirs);
-  const pairs = ours.flatMap((a) => {
-    const b = theirs.find((s) => s.dataset === a.dataset && s.seed === a.seed);
-    return b ? [[a.base, a.novel, b.base, b.novel]] : [];
-  });
-  const pairedScores = ours.filter((a) => theirs.some((s) => s.dataset === a.dataset && s.seed === a.seed));
-  if (pairs.length === 0) throw new Error("no dataset and seed was run with both methods");
-  const groups = unique(pairedScores.map((s) => s.dataset)).map((d) =>
-    pairs.filter((_, i) => pairedScores[i].dataset === d),
-  );
-
-  const difference = ([b1, n1, b2, n2]: number[]): number =>
-    metric === "base" ? b1 - b2 : metric === "novel" ? n1 - n2 : harmonicMean(b1, n1) - harmonicMean(b2, n2);
-  const averageOf = (rows: number[][]) => {
-    const sums = [0, 0, 0, 0];
-    for (const row of rows) for (let k = 0; k < 4; k++) sums[k] += row[k];
-    return sums.map((sum) => sum / rows.length);
-  };
-  const random = seeded("paired bootstrap", metric);
-  const resample = () =>
-    groups.map(() => random.pick(groups)).map((group) => averageOf(group.map(() => random.pick(group))));
-  const values = Array.from({ length: draws }, () => difference(averageOf(resample()))).sort((a, b) => a - b);
-  return {
-    mean: difference(averageOf(groups.map(averageOf))),
-    low: quantileSorted(values, 0.025),
-    high: quantileSorted(values, 0.975),
-    pairs: pairs.length,
-  };
 }
 
 /**

@@ -14,7 +14,13 @@ const cli = (...args: string[]) => command("export", ...args);
 it("writes the figures of the chosen notebooks, and a page that shows each and links to files that exist", () => {
   expect(cli("--notebook", "06", "--format", "svg,csv", "--size", "two columns").status).toBe(0);
   const target = join(folder, "exported");
-  expect(readdirSync(target).sort()).toEqual(["06-components-1.csv", "06-components-1.svg", "index.html"]);
+  expect(readdirSync(target).sort()).toEqual([
+    "06-components-1.csv",
+    "06-components-1.svg",
+    "06-components-2.csv",
+    "06-components-2.svg",
+    "index.html",
+  ]);
   const page = readFileSync(join(target, "index.html"), "utf8");
   const links = [...page.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, link]) => link);
   expect(links).toHaveLength(3);

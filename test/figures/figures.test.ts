@@ -203,7 +203,7 @@ describe("tables", () => {
     const rows = differencesTable(scores, methods).rows;
     expect(rows.map((r) => r.pair)).toEqual(["IVLP \u2212 CLIP", "PromptSRC \u2212 CLIP", "PromptSRC \u2212 IVLP"]);
     expect(rows[2].novel).toBe("+11.0 [+11.0, +11.0] *");
-    expect(intervalText({ mean: -0.2, low: -1, high: 0.6, pairs: 4 })).toBe("\u22120.2 [\u22121.0, +0.6]");
+    expect(intervalText({ mean: -0.2, low: -1, high: 0.6, p: 0.5, pairs: 4 })).toBe("\u22120.2 [\u22121.0, +0.6]");
   });
 
   it("compare given pairs only", () => {

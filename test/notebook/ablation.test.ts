@@ -45,6 +45,9 @@ it("runs what is missing, and says so before", async () => {
   await one.run();
   expect(tf.memory().numTensors).toBe(before);
   expect(one.differences().rows.map(({ pair }) => pair)).toEqual(["steep \u2212 short"]);
+  expect(one.statistics("base").rows.map(({ method }) => method)).toEqual(["steep"]);
+  expect(one.uncertainty().rows.map(({ method }) => method)).toEqual(["short", "steep"]);
+  expect(one.differencesFigure().alt).toMatch(/against short: steep [+\u2212]/);
   expect(one.average().rows.map(({ method }) => method)).toEqual(["short", "steep"]);
 
   const two = ablation({ ...common(), seeds: [1, 2], variants, reference: "steep" });

@@ -1,13 +1,7 @@
 import { describe, expect, it } from "vitest";
+import { pairedBootstrap } from "../../src/results/bootstrap";
 import { loadPaper, paperBaseToNovel } from "../../src/results/paper";
-import {
-  comparable,
-  harmonicMean,
-  pairedBootstrap,
-  type Score,
-  summarise,
-  summariseAverage,
-} from "../../src/results/statistics";
+import { comparable, harmonicMean, type Score, summarise, summariseAverage } from "../../src/results/statistics";
 
 const score = (dataset: string, seed: number, base: number, novel: number): Score => ({ dataset, seed, base, novel });
 
@@ -71,7 +65,7 @@ describe("statistics", () => {
     const baseline = ["a", "b", "c", "d"].flatMap((d, i) => [1, 2, 3].map((s) => score(d, s, 50 + 10 * i, 40 + s)));
     const shifted = baseline.map((s) => ({ ...s, base: s.base + 3 }));
     // Differences are paired, so a constant gain has an interval of width 0, however much the datasets differ.
-    expect(pairedBootstrap(shifted, baseline, "base", 500)).toEqual({ mean: 3, low: 3, high: 3, pairs: 12 });
+    expect(pairedBootstrap(shifted, baseline, "base", 500)).toMatchObject({ mean: 3, low: 3, high: 3, pairs: 12 });
     const mixed = baseline.map((s, i) => ({ ...s, novel: s.novel + (i % 2 ? 2 : -2) }));
     const interval = pairedBootstrap(mixed, baseline, "novel", 2000);
     expect(interval.low).toBeLessThan(0);
