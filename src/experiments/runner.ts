@@ -6,6 +6,7 @@
 import { existsSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
+import { savePredictions, type TestPredictions } from "../results/predictions";
 import {
   findRun,
   type Identity,
@@ -20,8 +21,8 @@ import {
 import { claim, type Lock } from "./lock";
 import { clock, type Meter, type Status } from "./progress";
 
-/** What a job computes: the part of a run that its identity does not contain. */
-export type JobResult = Pick<Run, "metrics" | "epochs" | "seconds">;
+/** What a job computes: the part of a run that its identity does not contain, and the predictions behind it. */
+export type JobResult = Pick<Run, "metrics" | "epochs" | "seconds"> & { predictions?: TestPredictions };
 
 /** Callback by which a job reports its progress. `work` is the work of this job alone, in the unit of `Job.testing`. */
 export type ReportProgress = (status: Omit<Status, "place" | "total">) => void;
@@ -52,8 +53,11 @@ export type Job = {
   training?: { key: string; work: number };
   /** Work of the tests, in the unit of `training.work`. */
   testing: number;
-  /** Whether a stored run contains everything that is asked for (its accuracies per epoch may be missing). */
-  suffices(run: Run): boolean;
+  /**
+   * Whether a stored run of the folder `root` contains everything that is asked for: its accuracies per epoch, or its
+   * predictions, may be missing.
+   */
+  suffices(run: Run, root: string): boolean;
   /** Trains, unless the training is stored, and then tests. @throws the signal's reason when it is aborted */
   run(hooks: JobContext): Promise<JobResult>;
 };
@@ -202,8 +206,9 @@ export async function runGrid(jobs: Job[], options: GridOptions): Promise<GridRe
       lock.touch();
       meter.report({ ...status, place, work: doneWork + Math.max(0, status.work - skippedWork), total });
     };
-    const outcome = await job.run({ signal, partial, trained, report });
+    const { predictions, ...outcome } = await job.run({ signal, partial, trained, report });
     const run: Run = { ...job.identity, key, ...outcome, finished: new Date().toISOString(), provenance };
+    if (job.stored !== false && predictions) savePredictions(run, predictions, root);
     if (job.stored !== false) saveRun(run, root);
     rmSync(partial, { recursive: true, force: true });
     runs[k] = run;

@@ -15,6 +15,7 @@ import { setAside, writeAtomic } from "../io/atomicWrite";
 import { canonical, type Json } from "../io/json";
 import { ensembleOf, type Method, type Params, type Settings, trainingSettings } from "../methods/method";
 import { methods } from "../methods/registry";
+import { findPredictions, type TestPredictions } from "../results/predictions";
 import type { EpochResult } from "../results/store";
 import { loadState, saveState } from "../training/checkpoint";
 import { aggregate, toDevice } from "../training/ensemble";
@@ -22,8 +23,9 @@ import { type Trained, type TrainState, train } from "../training/train";
 import { UsageError } from "../util/errors";
 import { numericsVersion } from "../util/numerics";
 import type { Grid } from "./benchmark";
-import { accuracy, firstOfSameSentence, testBatch } from "./evaluate";
+import { accuracyOf, firstOfSameSentence, testBatch } from "./evaluate";
 import { dataNotes } from "./notes";
+import { predictClasses } from "./predictions";
 import type { Job, JobContext, JobResult } from "./runner";
 
 export type TrainTestOptions = {
@@ -56,7 +58,10 @@ const everyThird = (dataset: Dataset): Dataset => {
   return { ...dataset, val: subsample(dataset.val), test: subsample(dataset.test) };
 };
 
-export function trainTestJob({ clip, subset = "test", perEpoch = false, row }: Grid, options: TrainTestOptions): Job {
+export function trainTestJob(
+  { clip, subset = "test", perEpoch = false, predictions = false, row }: Grid,
+  options: TrainTestOptions,
+): Job {
   const { benchmark, method, config, seed, source, target, tests } = options;
   const { name, title } = row ?? method;
   const trainedClasses = source.dataset.classNames.slice(
@@ -117,8 +122,9 @@ export function trainTestJob({ clip, subset = "test", perEpoch = false, row }: G
     note: dataNotes(target, drawn && { dataset: source.dataset, shots: source.shots, seed, drawn }),
     training,
     testing: pictures * (method.trainable && perEpoch ? config.epochs / 3 + 1 : 1),
-    suffices: (run) =>
-      !perEpoch || !method.trainable || (run.epochs.length > 0 && run.epochs.every((e) => e.metrics !== undefined)),
+    suffices: (run, root) =>
+      (!perEpoch || !method.trainable || (run.epochs.length > 0 && run.epochs.every((e) => e.metrics !== undefined))) &&
+      (!predictions || findPredictions(run, root) !== undefined),
     run: (hooks) => trainAndTest({ clip, subset, perEpoch }, options, hooks, training?.work ?? 0),
   };
 }
@@ -164,7 +170,9 @@ async function trainAndTest(
       Object.entries(options.tests).map(([name, dataset]) => [name, everyThird(dataset)]),
     );
     for (const [e, snapshot] of result.trajectory.entries()) {
-      metricsByEpoch[e] ??= await test(toDevice(snapshot), `epoch ${e + 1}/${config.epochs}, `, subsampledTests);
+      metricsByEpoch[e] ??= (
+        await test(toDevice(snapshot), `epoch ${e + 1}/${config.epochs}, `, subsampledTests)
+      ).metrics;
       epochs[e].metrics = metricsByEpoch[e];
       writeAtomic(file, JSON.stringify(metricsByEpoch));
     }
@@ -172,11 +180,11 @@ async function trainAndTest(
   const params = method.trainable
     ? aggregate(result.trajectory, ensembleOf(method, config))
     : await fitParams(shared.clip, options, hooks);
-  const metrics = await test(params, "");
+  const { metrics, predictions } = await test(params, "");
   const seconds = result.history.reduce((sum, epoch) => sum + epoch.seconds, (Date.now() - testStart) / 1000);
   // Only the result on the training dataset records the epochs of the training.
   const withEpochs = source.dataset.name === target.name || perEpoch;
-  return { metrics, epochs: withEpochs ? epochs : [], seconds: Number(seconds.toFixed(3)) };
+  return { metrics, epochs: withEpochs ? epochs : [], seconds: Number(seconds.toFixed(3)), predictions };
 }
 
 /** Returns a function that tests parameters and then disposes them. `work` is the work that the job has done before. */
@@ -187,7 +195,12 @@ function tester(
   work: number,
 ) {
   const { method, config, seed, metrics } = options;
-  return async (params: Params, stage: string, tests = options.tests): Promise<Record<string, number>> => {
+  return async (
+    params: Params,
+    stage: string,
+    tests = options.tests,
+  ): Promise<{ metrics: Record<string, number>; predictions: TestPredictions }> => {
+    const predictions: TestPredictions = {};
     const exact: Record<string, number> = {};
     const merged: Record<string, number> = {};
     try {
@@ -199,13 +212,15 @@ function tester(
         const workBefore = work;
         const testStage = name === "accuracy" ? "testing" : `testing ${name} classes`;
         try {
-          const counted = await accuracy(classifier, dataset[subset], clip, firstOfSameSentence(dataset.classNames), {
+          const pictures = await predictClasses(clip, classifier, dataset[subset], {
             signal,
             onPictures(done) {
               work = workBefore + done;
               report({ stage: `${stage}${testStage}`, work, count: work, unit: "pictures" });
             },
           });
+          predictions[name] = { classNames: dataset.classNames, pictures };
+          const counted = accuracyOf(pictures, firstOfSameSentence(dataset.classNames));
           exact[name] = counted.exact;
           merged[name] = counted.merged;
         } finally {
@@ -215,9 +230,10 @@ function tester(
     } finally {
       tf.dispose(params);
     }
-    if (Object.keys(exact).every((name) => exact[name] === merged[name])) return metrics(exact);
+    if (Object.keys(exact).every((name) => exact[name] === merged[name]))
+      return { metrics: metrics(exact), predictions };
     const both = Object.entries(metrics(merged)).map(([name, value]) => [`merged ${name}`, value]);
-    return { ...metrics(exact), ...Object.fromEntries(both) };
+    return { metrics: { ...metrics(exact), ...Object.fromEntries(both) }, predictions };
   };
 }
 
