@@ -158,10 +158,12 @@ async function trainAndTest(
   const result = method.trainable ? await loadOrTrain(shared.clip, options, hooks) : { trajectory: [], history: [] };
   const testStart = Date.now();
   const test = tester(shared, options, hooks, work);
-  const epochs: EpochResult[] = result.history.map(({ epoch, lr, losses }) => ({
+  const epochs: EpochResult[] = result.history.map(({ epoch, lr, losses, gradientNorm, distance }) => ({
     epoch,
     lr,
-    losses: roundLosses(losses),
+    losses: Object.fromEntries(Object.entries(losses).map(([name, value]) => [name, rounded(value)])),
+    gradientNorm: rounded(gradientNorm),
+    distance: rounded(distance),
   }));
   if (perEpoch) {
     const file = join(hooks.partial, "epochs.json");
@@ -317,9 +319,8 @@ function readState(file: string): TrainState | undefined {
   }
 }
 
-/** Rounds losses to six significant digits, because further digits differ between machines. */
-const roundLosses = (losses: Record<string, number>) =>
-  Object.fromEntries(Object.entries(losses).map(([name, value]) => [name, Number(value.toPrecision(6))]));
+/** Rounds to six significant digits, because further digits differ between machines. */
+const rounded = (value: number) => Number(value.toPrecision(6));
 
 /** Settings as result files store them: a list of more than two sentences is replaced by its length and hash. */
 export function configJson(config: Settings): Json {

@@ -55,11 +55,17 @@ export type Identity = {
   version?: string;
 };
 
-/** One epoch: mean losses by name and, if they were asked for, the accuracies after the epoch. */
+/**
+ * One epoch: mean losses by name; the mean length of the gradient and the distance of the parameters from their start,
+ * which older runs lack (`EpochRecord` in training/train.ts); and, if they were asked for, the accuracies after the
+ * epoch.
+ */
 export type EpochResult = {
   epoch: number;
   lr: number;
   losses: Record<string, number>;
+  gradientNorm?: number;
+  distance?: number;
   metrics?: Record<string, number>;
 };
 

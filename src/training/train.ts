@@ -10,7 +10,7 @@ import type { Tensor } from "../engine/tf";
 import { tf } from "../engine/tf";
 import type { PixelBatch } from "../io/preprocess";
 import type { Batch, Learner, Method, Params, Task } from "../methods/method";
-import { aggregate, type HostParams, toHost } from "./ensemble";
+import { aggregate, distance, type HostParams, toHost } from "./ensemble";
 import { learningRate } from "./schedule";
 import { sgdStep } from "./sgd";
 
@@ -20,8 +20,19 @@ import { sgdStep } from "./sgd";
  */
 export type Pictures = { epoch(epoch: number): Iterable<PixelBatch> | AsyncIterable<PixelBatch> };
 
-/** One epoch (from 1): its learning rate, the mean of each loss term over its steps, and its duration in seconds. */
-export type EpochRecord = { epoch: number; lr: number; losses: Record<string, number>; seconds: number };
+/**
+ * One epoch (from 1): its learning rate; the means over its steps of each loss term and of the gradient's length; at its
+ * end, the distance of the parameters from their initial values; its duration in seconds. Lengths and distances are
+ * Euclidean, over all parameters together; the gradient is the one that the optimiser receives.
+ */
+export type EpochRecord = {
+  epoch: number;
+  lr: number;
+  losses: Record<string, number>;
+  gradientNorm: number;
+  distance: number;
+  seconds: number;
+};
 
 /**
  * Everything needed to resume a training. `epoch` is the number of completed epochs, `trajectory` the parameters after
@@ -73,6 +84,7 @@ export async function train(
     trajectory: [],
     history: [],
   };
+  const start = tf.tidy(() => toHost(method.init(task))); // a resumed training started from the same
   const learner = method.prepare(task);
   const replace = (key: "params" | "velocity", value: Params) => {
     if (state[key]) tf.dispose(state[key]);
@@ -102,7 +114,7 @@ export async function train(
           const next = sgdStep(state.params, state.velocity, step.gradients, { ...config, lr });
           replace("params", next.params);
           replace("velocity", next.velocity);
-          const sum = tf.add(sums, step.terms);
+          const sum = tf.tidy(() => tf.add(sums, tf.concat([step.terms, lengthOf(step.gradients)])));
           tf.dispose([sums, step.terms, step.gradients] as any);
           sums = sum;
           steps += 1;
@@ -111,17 +123,26 @@ export async function train(
           throw new Error(
             `epoch ${epoch + 1} has no batch: there are too few training pictures for one batch of ${config.batch}`,
           );
-        const losses = tf.tidy(() => termsByName(names, tf.div(sums, steps)));
+        const means = tf.tidy(() => tf.div(sums, steps).dataSync());
+        const losses = Object.fromEntries(names.map((name, i) => [name, means[i]]));
         if (!Number.isFinite(losses.total))
           throw new Error(
             `the loss is ${losses.total} in epoch ${epoch + 1}: reduce the learning rate (lr is ${config.lr})`,
           );
-        state.history.push({ epoch: epoch + 1, lr, losses, seconds: (performance.now() - startTime) / 1000 });
+        const snapshot = toHost(state.params);
+        state.trajectory.push(snapshot);
+        state.history.push({
+          epoch: epoch + 1,
+          lr,
+          losses,
+          gradientNorm: means[names.length],
+          distance: distance(snapshot, start),
+          seconds: (performance.now() - startTime) / 1000,
+        });
       } finally {
         sums.dispose();
       }
       state.epoch += 1;
-      state.trajectory.push(toHost(state.params));
       await options.onEpoch?.(state);
     }
   } catch (error) {
@@ -135,6 +156,10 @@ export async function train(
   if (velocity) tf.dispose(velocity);
   return { params, last, trajectory, history };
 }
+
+/** Euclidean length of all gradients together, [1]. */
+const lengthOf = (gradients: Params): Tensor =>
+  tf.norm(tf.concat(Object.values(gradients).map((gradient) => tf.reshape(gradient, [-1])))).reshape([1]);
 
 /** Returns a function, so that the caller can create the tensors inside its tf.tidy. */
 function toBatch({ pixels, labels }: PixelBatch, { clip }: Task, at: [number, number]): () => Batch {
