@@ -7,8 +7,8 @@ import { escapeHtml } from "../util/escape";
 import { choiceFigure } from "./choice";
 import { axis, baseConfig, baseLayout, colourOf, type Figure, faintInk, panelTitle } from "./style";
 
-/** Names stand below the classes of a panel up to this number; beyond it they are on hover only. */
-const mostNames = 24;
+/** Names stand below the classes up to this number over all panels; beyond it they are on hover only. */
+const mostNames = 48;
 
 /**
  * A panel for each test ("base", "novel"): every class as a line from the accuracy of `frozen` to that of `prompted`,
@@ -51,7 +51,7 @@ function panelsOf(title: string, changes: Change[], what: string, frozen: Labell
     changes: changes.filter((change) => change.test === test),
   }));
   const axes = panels.flatMap(({ suffix, domain, changes: own }, k) => [
-    [`xaxis${suffix}`, { ...placeAxis(own), domain, anchor: `y${suffix}` }],
+    [`xaxis${suffix}`, { ...placeAxis(own, tests.length), domain, anchor: `y${suffix}` }],
     [`yaxis${suffix}`, { ...percentAxis(k), anchor: `x${suffix}` }],
   ]);
   const summaries = panels.map(({ test, changes: own }) => `${test}: ${inWords(own, what)}`);
@@ -127,11 +127,11 @@ function traces(changes: Change[], suffix: string, frozen: Labelled, prompted: L
   return [lines, ...ends] as unknown as Data[];
 }
 
-const placeAxis = (changes: Change[]): Record<string, unknown> => ({
+const placeAxis = (changes: Change[], panels: number): Record<string, unknown> => ({
   ...axis,
   showgrid: false,
   range: [-0.7, changes.length - 0.3],
-  ...(changes.length <= mostNames
+  ...(changes.length * panels <= mostNames
     ? {
         tickvals: changes.map((_, k) => k),
         ticktext: changes.map(({ name }) => spaced(name)),

@@ -109,8 +109,8 @@ export const confusionsFigure = (
     })),
   );
 
-const matrixDomain: [number, number] = [0, 0.48];
-const listDomain: [number, number] = [0.6, 1];
+const matrixDomain: [number, number] = [0, 0.5];
+const listDomain: [number, number] = [0.55, 1];
 
 function matrixAndList(title: string, classNames: string[], predictions: Predicted[]): Figure {
   const names = classNames.map(spaced);
@@ -152,16 +152,28 @@ function matrixAndList(title: string, classNames: string[], predictions: Predict
       hoverinfo: "skip",
     },
   ] as unknown as Data[];
-  const base = baseLayout(title, 440);
+  const base = baseLayout(title, 490);
   const layout = {
     ...base,
     showlegend: false,
-    margin: { ...base.margin, t: 74 }, // no legend
+    margin: { ...base.margin, t: 74, b: 92 }, // no legend above, the scale of the colours below
     xaxis: { ...bareAxis, domain: matrixDomain, title: { text: "taken for", font: { size: 13 }, standoff: 6 } },
     yaxis: { ...bareAxis, autorange: "reversed", title: { text: "picture of", font: { size: 13 } } },
     xaxis2: { ...bareAxis, domain: listDomain, anchor: "y2", rangemode: "tozero", showline: false },
     yaxis2: { ...bareAxis, anchor: "x2", range: [9.6, -0.6] },
-    coloraxis: { ...shares, colorbar: { ...shares.colorbar, x: matrixDomain[1], xpad: 6 } },
+    coloraxis: {
+      ...shares,
+      colorbar: {
+        ...shares.colorbar,
+        orientation: "h",
+        x: 0,
+        xanchor: "left",
+        xpad: 0,
+        len: matrixDomain[1],
+        y: -0.1,
+        yanchor: "top",
+      },
+    },
     annotations: [
       panelTitle(`<b>${accuracy} %</b> of ${predictions.length} pictures are right`, matrixDomain),
       panelTitle("<b>Largest confusions</b>, in pictures", listDomain),

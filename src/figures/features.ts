@@ -113,7 +113,7 @@ function marks(
       marker: {
         color: colour,
         symbol,
-        size: kind === "image" ? 5 : 11,
+        size: kind === "image" ? 5 : 9,
         opacity: kind === "image" ? 0.5 : 1,
         line: { color: kind === "image" ? colour : ink, width: kind === "image" ? 0 : 1.4 },
       },
