@@ -6,6 +6,7 @@
 
 import type { Ensemble, Optimisation } from "../configs/settings";
 import { differentiate } from "../engine/autograd";
+import { backend } from "../engine/dispatch";
 import type { Tensor } from "../engine/tf";
 import { tf } from "../engine/tf";
 import type { PixelBatch } from "../io/preprocess";
@@ -157,9 +158,18 @@ export async function train(
   return { params, last, trajectory, history };
 }
 
-/** Euclidean length of all gradients together, [1]. */
-const lengthOf = (gradients: Params): Tensor =>
-  tf.norm(tf.concat(Object.values(gradients).map((gradient) => tf.reshape(gradient, [-1])))).reshape([1]);
+/** Euclidean length of all gradients together, [1]. It takes 0.3 ms, a step of the embedded model 300. */
+const lengthOf = (gradients: Params): Tensor => {
+  const { runRaw, reshape, concat, matMul } = backend();
+  const { square } = runRaw(() => {
+    const all = concat(
+      Object.values(gradients).map((gradient) => reshape(gradient, [1, gradient.size])),
+      1,
+    );
+    return { square: reshape(matMul(all, all, false, true), [1]) };
+  });
+  return tf.sqrt(square);
+};
 
 /** Returns a function, so that the caller can create the tensors inside its tf.tidy. */
 function toBatch({ pixels, labels }: PixelBatch, { clip }: Task, at: [number, number]): () => Batch {
