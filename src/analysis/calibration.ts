@@ -3,7 +3,7 @@
  * cases (Guo et al. 2017, "On Calibration of Modern Neural Networks", arXiv 1706.04599, section 2). The confidence is
  * the probability of the predicted class. All numbers but counts are percentages.
  */
-import type { PicturePrediction } from "../experiments/predictions";
+import type { Predicted } from "../results/predictions";
 import type { Labelled, Table } from "../results/table";
 
 /** The pictures whose confidence is above `low` and at most `high`. Both means are NaN where there are none. */
@@ -20,24 +20,22 @@ export type Calibration = {
   ece: number;
 };
 
-const confidenceOf = ({ probabilities, predicted }: PicturePrediction): number => probabilities[predicted];
-
 /**
  * Accuracy and mean confidence in bins of equal width (lo, hi] between 0 and 100 %, 15 as in the paper, and the
  * expected calibration error. A confidence of 0 belongs to the first bin.
  */
-export function calibration(predictions: PicturePrediction[], binCount = 15): Calibration {
+export function calibration(predictions: Predicted[], binCount = 15): Calibration {
   if (predictions.length === 0) throw new Error("there are no predictions: the calibration of none is not defined");
   if (!Number.isInteger(binCount) || binCount < 1) {
     throw new Error(`the number of bins must be a whole number from 1; it is ${binCount}`);
   }
   const edges = Array.from({ length: binCount }, (_, k) => (k + 1) / binCount);
-  const members = edges.map((): PicturePrediction[] => []);
-  for (const prediction of predictions) {
-    const confidence = confidenceOf(prediction);
+  const members = edges.map((): Predicted[] => []);
+  for (const [k, prediction] of predictions.entries()) {
+    const { confidence } = prediction;
     if (!(confidence >= 0 && confidence <= 1)) {
       throw new Error(
-        `${prediction.path}: a probability lies between 0 and 1; that of the predicted class is ${confidence}`,
+        `picture ${k + 1}: a probability lies between 0 and 1; that of the predicted class is ${confidence}`,
       );
     }
     members[edges.findIndex((edge) => confidence <= edge)].push(prediction);
@@ -50,10 +48,10 @@ export function calibration(predictions: PicturePrediction[], binCount = 15): Ca
 }
 
 /** Number, accuracy and mean confidence of pictures. */
-function means(predictions: PicturePrediction[]): Pick<Calibration, "count" | "accuracy" | "confidence"> {
+function means(predictions: Predicted[]): Pick<Calibration, "count" | "accuracy" | "confidence"> {
   const count = predictions.length;
   const right = predictions.filter(({ label, predicted }) => label === predicted).length;
-  const sum = predictions.reduce((total, prediction) => total + confidenceOf(prediction), 0);
+  const sum = predictions.reduce((total, prediction) => total + prediction.confidence, 0);
   return { count, accuracy: (100 * right) / count, confidence: (100 * sum) / count };
 }
 
@@ -75,8 +73,8 @@ export const calibrationTable = (measured: { method: Labelled; calibration: Cali
 });
 
 /** Up to `n` pictures that are predicted wrongly, those of the highest confidence first. */
-export const mostConfidentMistakes = (predictions: PicturePrediction[], n: number): PicturePrediction[] =>
+export const mostConfidentMistakes = <P extends Predicted>(predictions: P[], n: number): P[] =>
   predictions
     .filter(({ label, predicted }) => label !== predicted)
-    .sort((a, b) => confidenceOf(b) - confidenceOf(a))
+    .sort((a, b) => b.confidence - a.confidence)
     .slice(0, n);

@@ -1,9 +1,9 @@
 /** Where a classifier errs, class by class, from its predictions of labelled pictures. C classes. */
-import type { PicturePrediction } from "../experiments/predictions";
+import type { Predicted } from "../results/predictions";
 import type { Table } from "../results/table";
 
 /** Counts [C][C]: row i has how many pictures of class i are predicted as each class. */
-function counts(predictions: PicturePrediction[], classNames: string[]): number[][] {
+function counts(predictions: Predicted[], classNames: string[]): number[][] {
   const rows = classNames.map(() => classNames.map(() => 0));
   for (const { label, predicted } of predictions) rows[label][predicted]++;
   return rows;
@@ -12,11 +12,11 @@ function counts(predictions: PicturePrediction[], classNames: string[]): number[
 const sum = (row: number[]): number => row.reduce((a, b) => a + b, 0);
 
 /** The confusion matrix [C][C]: the share of the pictures of class i that are predicted as class j; 0 without pictures. */
-export const confusionMatrix = (predictions: PicturePrediction[], classNames: string[]): number[][] =>
+export const confusionMatrix = (predictions: Predicted[], classNames: string[]): number[][] =>
   counts(predictions, classNames).map((row) => row.map((count) => count / Math.max(1, sum(row))));
 
 /** Accuracy of each class, the lowest first, and the class that it is most often taken for. */
-export function accuracyByClass(predictions: PicturePrediction[], classNames: string[]): Table {
+export function accuracyByClass(predictions: Predicted[], classNames: string[]): Table {
   const rows = counts(predictions, classNames).flatMap((row, label) => {
     const pictures = sum(row);
     if (pictures === 0) return [];
@@ -38,7 +38,7 @@ export function accuracyByClass(predictions: PicturePrediction[], classNames: st
 }
 
 /** The pairs of classes that are confused most often: the true class, the predicted one, and the number of pictures. */
-export function largestConfusions(predictions: PicturePrediction[], classNames: string[], n = 10): Table {
+export function largestConfusions(predictions: Predicted[], classNames: string[], n = 10): Table {
   const pairs = counts(predictions, classNames).flatMap((row, label) =>
     row.flatMap((count, c) =>
       c === label || count === 0

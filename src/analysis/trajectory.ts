@@ -5,7 +5,7 @@ import { type Job, trainedFile } from "../experiments/runner";
 import { setAside } from "../io/atomicWrite";
 import { ensembleOf, type Method, type Params, type Task } from "../methods/method";
 import { loadState } from "../training/checkpoint";
-import { aggregate, type HostParams, toDevice, toHost } from "../training/ensemble";
+import { aggregate, distance, type HostParams, toDevice, toHost } from "../training/ensemble";
 import type { TrainState } from "../training/train";
 import { UsageError } from "../util/errors";
 
@@ -59,11 +59,6 @@ export function withParams<T>(kept: HostParams, look: (params: Params) => T): T 
  * Euclidean distance of each epoch's parameters from the result, divided by that of the initial ones, which come first.
  */
 export function distances({ epochs, final }: Path): number[] {
-  const lengths = epochs.map((hostParams) => {
-    const squares = Object.entries(final).flatMap(([name, { data }]) =>
-      Array.from(data, (value, i) => (value - hostParams[name].data[i]) ** 2),
-    );
-    return Math.sqrt(squares.reduce((a, b) => a + b, 0));
-  });
+  const lengths = epochs.map((params) => distance(final, params));
   return lengths.map((length) => length / lengths[0]);
 }

@@ -2,7 +2,7 @@
 import { calibration } from "../analysis/calibration";
 import { accuracyByClass } from "../analysis/confusion";
 import { baseNovel, loadDataset } from "../datasets/split";
-import { firstOfSameSentence } from "../experiments/evaluate";
+import { accuracyOf, firstOfSameSentence } from "../experiments/evaluate";
 import { type PicturePrediction, predictDataset } from "../experiments/predictions";
 import { terminalScreen } from "../experiments/progress";
 import { writeAtomic } from "../io/atomicWrite";
@@ -62,18 +62,17 @@ export async function evaluate(args: string[]): Promise<number> {
   console.log(`accuracy ${accuracy.toFixed(1)} %, mean confidence ${confidence.toFixed(1)} %, ECE ${ece.toFixed(1)} %`);
   const firstOf = firstOfSameSentence(dataset.classNames);
   if (firstOf.some((first, label) => first !== label)) {
-    const right = predictions.filter(({ label, predicted }) => firstOf[label] === firstOf[predicted]).length;
-    const merged = ((100 * right) / items.length).toFixed(1);
+    const merged = accuracyOf(predictions, firstOf).merged.toFixed(1);
     console.log(`with classes that make the same sentence as one class: accuracy ${merged} %`);
   }
   const table = accuracyByClass(predictions, dataset.classNames);
   console.log(`\n${tableText(table)}`);
   if (values.json) {
-    const pictures = predictions.map(({ path, label, predicted, probabilities }) => ({
+    const pictures = predictions.map(({ path, label, predicted, confidence }) => ({
       picture: path,
       class: dataset.classNames[label],
       predicted: dataset.classNames[predicted],
-      confidence: Number(probabilities[predicted].toFixed(6)),
+      confidence: Number(confidence.toFixed(6)),
     }));
     const classRows = table.rows.map(({ class: name, pictures: count, accuracy: own }) => ({
       class: name,

@@ -39,6 +39,7 @@ export const runHelp = `  run <name>          run a benchmark or an ablation and
     --config paper    settings by name: paper or embedded (the model's own: those that its folder names, else the paper's)
     --set key=value   changes one setting, such as lr=0.02 or ensemble=null; may be repeated (settings <method> lists them)
     --per-epoch       also test every third picture after every epoch
+    --predictions     compute again what is stored without the prediction of each picture (as runs that came with the kit)
     --processes 1     how many processes share the runs and the threads; for small models as many as there are cores
     --fresh           compute again what is stored
     --skip-corrupt    leave out pictures that cannot be decoded, and say so
@@ -60,6 +61,7 @@ const runOptions = {
   config: { type: "string" },
   set: { type: "string", multiple: true },
   "per-epoch": { type: "boolean", default: false },
+  predictions: { type: "boolean", default: false },
   processes: { type: "string", default: "1" },
   fresh: { type: "boolean", default: false },
   "skip-corrupt": { type: "boolean", default: false },
@@ -193,6 +195,7 @@ export async function runCommand([name, ...rest]: string[], { before, after }: R
     change,
     subset,
     perEpoch: values["per-epoch"],
+    predictions: values.predictions,
   });
   const made = provenance(engine);
   const root = fromHere(values.results, resultsFolder);

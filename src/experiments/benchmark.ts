@@ -30,6 +30,11 @@ export type Grid = {
   subset?: "test" | "val";
   /** Also evaluate after every epoch, on every third image. */
   perEpoch?: boolean;
+  /**
+   * Compute again the runs whose predictions of the test pictures are not stored (results/predictions.ts), such as
+   * those that came with the kit. A training that is stored is used again.
+   */
+  predictions?: boolean;
   /** The table row that the runs belong to; the default is a row for each method. */
   row?: Labelled;
 };

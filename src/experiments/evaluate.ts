@@ -1,15 +1,12 @@
 /**
- * Top-1 accuracy of a classifier on labelled images. Where two class names make the same sentence ("hot_dog" and
- * "hot dog", or ImageNet's two cranes), the accuracy is counted both ways: as the official code counts, by which the
- * first of them is predicted for the images of both, and with the two as one class.
+ * Top-1 accuracy, counted from the predictions of labelled images. Where two class names make the same sentence
+ * ("hot_dog" and "hot dog", or ImageNet's two cranes), the accuracy is counted both ways: as the official code counts,
+ * by which the first of them is predicted for the images of both, and with the two as one class.
  */
 import { cleanText } from "../clip/cleanText";
 import type { Clip } from "../clip/model";
-import { testBatches } from "../datasets/pictures";
-import type { Item } from "../datasets/split";
-import { tf } from "../engine/tf";
-import type { Classifier } from "../methods/method";
 import { plainName } from "../methods/prompts";
+import type { Predicted } from "../results/predictions";
 
 /** Images per test batch, as in the official code. The accuracy does not depend on it. */
 export const testBatch = 100;
@@ -38,39 +35,13 @@ export function firstOfSameSentence(classNames: string[]): number[] {
 export type Accuracy = { exact: number; merged: number };
 
 /**
- * The percentage of images whose true class has the largest logit; of equal logits, the first class is the
- * prediction. `onPictures` is called after each batch with the number of images evaluated so far.
+ * The percentage of pictures whose true class is the predicted one.
  * @param firstOf `firstOfSameSentence` of the class names
- * @throws the signal's reason when it is aborted; an Error if there are no images, or a logit is not finite
+ * @throws an Error if there are no pictures
  */
-export async function accuracy(
-  classifier: Classifier,
-  items: Item[],
-  clip: Clip,
-  firstOf: number[],
-  { signal, onPictures }: { signal?: AbortSignal; onPictures?: (done: number) => void } = {},
-): Promise<Accuracy> {
-  if (items.length === 0) throw new Error("there are no images to test on");
-  const { height, width } = clip.preprocess.output;
-  let [exact, merged, done] = [0, 0, 0];
-  for await (const { pixels, labels } of testBatches(items, clip.preprocess, imagesPerPass(clip))) {
-    signal?.throwIfAborted();
-    const predicted = tf.tidy(() => {
-      const logits = classifier.logits(tf.tensor4d(pixels, [labels.length, 3, height, width]));
-      return tf.where(tf.all(tf.isFinite(logits), 1), logits.argMax(1), tf.scalar(-1, "int32")); // -1 where a logit is not finite
-    });
-    const classes = predicted.dataSync();
-    predicted.dispose();
-    const wrong = classes.indexOf(-1);
-    if (wrong >= 0)
-      throw new Error(
-        `a logit of ${items[done + wrong].path} is not finite: the model's files, or the prompts, are damaged`,
-      );
-    exact += labels.filter((label, i) => classes[i] === label).length;
-    merged += labels.filter((label, i) => firstOf[classes[i]] === firstOf[label]).length;
-    done += labels.length;
-    onPictures?.(done);
-    await yieldToEventLoop();
-  }
-  return { exact: (100 * exact) / items.length, merged: (100 * merged) / items.length };
+export function accuracyOf(pictures: Predicted[], firstOf: number[]): Accuracy {
+  if (pictures.length === 0) throw new Error("there are no images to test on");
+  const exact = pictures.filter(({ label, predicted }) => predicted === label).length;
+  const merged = pictures.filter(({ label, predicted }) => firstOf[predicted] === firstOf[label]).length;
+  return { exact: (100 * exact) / pictures.length, merged: (100 * merged) / pictures.length };
 }

@@ -8,22 +8,15 @@ import type { Item } from "../datasets/split";
 import { tf } from "../engine/tf";
 import type { Size } from "../io/preprocess";
 import type { Classifier, Method, Task } from "../methods/method";
+import type { Predicted } from "../results/predictions";
 import { type HostParams, toDevice } from "../training/ensemble";
 import { imagesPerPass, yieldToEventLoop } from "./evaluate";
 
-/** The prediction of a labelled picture. Classes are numbered as in the dataset's class names. */
-export type PicturePrediction = {
-  path: string;
-  /** The true class. */
-  label: number;
-  /** The class with the largest logit; of equal logits the first, as in `accuracy`. */
-  predicted: number;
-  /** [C], they sum to 1. */
-  probabilities: Float32Array;
-};
+/** The prediction of a labelled picture, with the probabilities of all classes [C], which sum to 1. */
+export type PicturePrediction = Predicted & { path: string; probabilities: Float32Array };
 
 /**
- * Predicted class and probabilities [C] of each picture of a batch.
+ * Predicted class, its probability, and the probabilities [C] of each picture of a batch.
  * @param pixels normalised planes [B,3,R,R]
  * @throws where a logit is not finite: the model or the prompts are damaged
  */
@@ -31,7 +24,7 @@ export function classProbabilities(
   classifier: Classifier,
   pixels: Float32Array,
   { height, width }: Size,
-): Pick<PicturePrediction, "predicted" | "probabilities">[] {
+): Omit<PicturePrediction, "path" | "label">[] {
   const rows = tf.tidy(() => {
     const batch = tf.tensor4d(pixels, [pixels.length / (3 * height * width), 3, height, width]);
     return classifier.logits(batch).arraySync() as number[][];
@@ -44,7 +37,8 @@ export function classProbabilities(
     const exponentials = logits.map((logit) => Math.exp(logit - largest));
     const sum = exponentials.reduce((a, b) => a + b, 0);
     const probabilities = Float32Array.from(exponentials, (value) => value / sum);
-    return { predicted: logits.indexOf(largest), probabilities };
+    const predicted = logits.indexOf(largest);
+    return { predicted, confidence: probabilities[predicted], probabilities };
   });
 }
 
@@ -80,13 +74,49 @@ export async function predictDataset(
   progress: (done: number) => void = () => {},
 ): Promise<PicturePrediction[]> {
   const predictions: PicturePrediction[] = [];
-  for await (const { pixels } of testBatches(items, clip.preprocess, imagesPerPass(clip))) {
-    for (const prediction of classProbabilities(classifier, pixels, clip.preprocess.output)) {
-      const { path, label } = items[predictions.length];
-      predictions.push({ path, label, ...prediction });
-    }
+  for await (const batch of predictBatches(clip, classifier, items)) {
+    predictions.push(...batch);
     progress(predictions.length);
-    await yieldToEventLoop();
   }
   return predictions;
+}
+
+/**
+ * The predictions of a test: as `predictDataset`, without the probabilities of the other classes, which take 200 MB for
+ * ImageNet.
+ * @param onPictures is called after each batch with the number of pictures predicted so far
+ * @throws the signal's reason when it is aborted
+ */
+export async function predictClasses(
+  clip: Clip,
+  classifier: Classifier,
+  items: Item[],
+  { signal, onPictures }: { signal?: AbortSignal; onPictures?: (done: number) => void } = {},
+): Promise<Predicted[]> {
+  const predictions: Predicted[] = [];
+  for await (const batch of predictBatches(clip, classifier, items, signal)) {
+    predictions.push(...batch.map(({ label, predicted, confidence }) => ({ label, predicted, confidence })));
+    onPictures?.(predictions.length);
+  }
+  return predictions;
+}
+
+/** The predictions of one batch of pictures after the other. */
+async function* predictBatches(
+  clip: Clip,
+  classifier: Classifier,
+  items: Item[],
+  signal?: AbortSignal,
+): AsyncGenerator<PicturePrediction[]> {
+  let done = 0;
+  for await (const { pixels } of testBatches(items, clip.preprocess, imagesPerPass(clip))) {
+    signal?.throwIfAborted();
+    const batch = classProbabilities(classifier, pixels, clip.preprocess.output);
+    yield batch.map((prediction, k) => {
+      const { path, label } = items[done + k];
+      return { path, label, ...prediction };
+    });
+    done += batch.length;
+    await yieldToEventLoop();
+  }
 }

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { removeAbandonedParts, removeIfPossible } from "../io/atomicWrite";
 import { DiskError } from "../io/disk";
+import { savePredictions, type TestPredictions } from "../results/predictions";
 import {
   findRun,
   type Identity,
@@ -24,8 +25,8 @@ import { claim, type Lock } from "./lock";
 import { clock, type Meter, type Status } from "./progress";
 import { checkDisk, checkMemory, diskAdvice, type Needs } from "./room";
 
-/** What a job computes: the part of a run that its identity does not contain. */
-export type JobResult = Pick<Run, "metrics" | "epochs" | "seconds">;
+/** What a job computes: the part of a run that its identity does not contain, and the predictions behind it. */
+export type JobResult = Pick<Run, "metrics" | "epochs" | "seconds"> & { predictions?: TestPredictions };
 
 /** Callback by which a job reports its progress. `work` is the work of this job alone, in the unit of `Job.testing`. */
 export type ReportProgress = (status: Omit<Status, "place" | "total">) => void;
@@ -58,8 +59,11 @@ export type Job = {
   testing: number;
   /** The memory and the room on the disk that the run takes, if they can be estimated. */
   needs?(): Needs;
-  /** Whether a stored run contains everything that is asked for (its accuracies per epoch may be missing). */
-  suffices(run: Run): boolean;
+  /**
+   * Whether a stored run of the folder `root` contains everything that is asked for: its accuracies per epoch, or its
+   * predictions, may be missing.
+   */
+  suffices(run: Run, root: string): boolean;
   /** Trains, unless the training is stored, and then tests. @throws the signal's reason when it is aborted */
   run(hooks: JobContext): Promise<JobResult>;
 };
@@ -221,8 +225,9 @@ export async function runGrid(jobs: Job[], options: GridOptions): Promise<GridRe
       lock.touch();
       meter.report({ ...status, place, work: doneWork + Math.max(0, status.work - skippedWork), total });
     };
-    const outcome = await job.run({ signal, partial, trained, report });
+    const { predictions, ...outcome } = await job.run({ signal, partial, trained, report });
     const run: Run = { ...job.identity, key, ...outcome, finished: new Date().toISOString(), provenance };
+    if (job.stored !== false && predictions) savePredictions(run, predictions, root);
     if (job.stored !== false) saveRun(run, root);
     removeIfPossible(partial);
     forgetFailure(root, key);

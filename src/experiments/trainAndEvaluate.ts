@@ -15,6 +15,7 @@ import { setAside, writeAtomic } from "../io/atomicWrite";
 import { canonical, type Json } from "../io/json";
 import { ensembleOf, type Method, type Params, type Settings, trainingSettings } from "../methods/method";
 import { methods } from "../methods/registry";
+import { findPredictions, type TestPredictions } from "../results/predictions";
 import type { EpochResult } from "../results/store";
 import { loadState, saveState } from "../training/checkpoint";
 import { aggregate, senselessGpa, toDevice } from "../training/ensemble";
@@ -22,9 +23,10 @@ import { type Trained, type TrainState, train } from "../training/train";
 import { UsageError } from "../util/errors";
 import { numericsVersion } from "../util/numerics";
 import type { Grid } from "./benchmark";
-import { accuracy, firstOfSameSentence, testBatch } from "./evaluate";
+import { accuracyOf, firstOfSameSentence, testBatch } from "./evaluate";
 import { needsOf } from "./needs";
 import { dataNotes } from "./notes";
+import { predictClasses } from "./predictions";
 import type { Job, JobContext, JobResult } from "./runner";
 
 export type TrainTestOptions = {
@@ -57,7 +59,10 @@ const everyThird = (dataset: Dataset): Dataset => {
   return { ...dataset, val: subsample(dataset.val), test: subsample(dataset.test) };
 };
 
-export function trainTestJob({ clip, subset = "test", perEpoch = false, row }: Grid, options: TrainTestOptions): Job {
+export function trainTestJob(
+  { clip, subset = "test", perEpoch = false, predictions = false, row }: Grid,
+  options: TrainTestOptions,
+): Job {
   const { benchmark, method, config, seed, source, target, tests } = options;
   const { name, title } = row ?? method;
   const trainedClasses = source.dataset.classNames.slice(
@@ -121,8 +126,9 @@ export function trainTestJob({ clip, subset = "test", perEpoch = false, row }: G
     training,
     needs: () => needsOf(method, { clip, classNames: trainedClasses, config: trainingSettings(method, config), seed }),
     testing: pictures * (method.trainable && perEpoch ? config.epochs / 3 + 1 : 1),
-    suffices: (run) =>
-      !perEpoch || !method.trainable || (run.epochs.length > 0 && run.epochs.every((e) => e.metrics !== undefined)),
+    suffices: (run, root) =>
+      (!perEpoch || !method.trainable || (run.epochs.length > 0 && run.epochs.every((e) => e.metrics !== undefined))) &&
+      (!predictions || findPredictions(run, root) !== undefined),
     run: (hooks) => trainAndTest({ clip, subset, perEpoch }, options, hooks, training?.work ?? 0),
   };
 }
@@ -156,10 +162,12 @@ async function trainAndTest(
   const result = method.trainable ? await loadOrTrain(shared.clip, options, hooks) : { trajectory: [], history: [] };
   const testStart = Date.now();
   const test = tester(shared, options, hooks, work);
-  const epochs: EpochResult[] = result.history.map(({ epoch, lr, losses }) => ({
+  const epochs: EpochResult[] = result.history.map(({ epoch, lr, losses, gradientNorm, distance }) => ({
     epoch,
     lr,
-    losses: roundLosses(losses),
+    losses: Object.fromEntries(Object.entries(losses).map(([name, value]) => [name, rounded(value)])),
+    gradientNorm: rounded(gradientNorm),
+    distance: rounded(distance),
   }));
   if (perEpoch) {
     const file = join(hooks.partial, "epochs.json");
@@ -168,7 +176,9 @@ async function trainAndTest(
       Object.entries(options.tests).map(([name, dataset]) => [name, everyThird(dataset)]),
     );
     for (const [e, snapshot] of result.trajectory.entries()) {
-      metricsByEpoch[e] ??= await test(toDevice(snapshot), `epoch ${e + 1}/${config.epochs}, `, subsampledTests);
+      metricsByEpoch[e] ??= (
+        await test(toDevice(snapshot), `epoch ${e + 1}/${config.epochs}, `, subsampledTests)
+      ).metrics;
       epochs[e].metrics = metricsByEpoch[e];
       writeAtomic(file, JSON.stringify(metricsByEpoch));
     }
@@ -176,11 +186,11 @@ async function trainAndTest(
   const params = method.trainable
     ? aggregate(result.trajectory, ensembleOf(method, config))
     : await fitParams(shared.clip, options, hooks);
-  const metrics = await test(params, "");
+  const { metrics, predictions } = await test(params, "");
   const seconds = result.history.reduce((sum, epoch) => sum + epoch.seconds, (Date.now() - testStart) / 1000);
   // Only the result on the training dataset records the epochs of the training.
   const withEpochs = source.dataset.name === target.name || perEpoch;
-  return { metrics, epochs: withEpochs ? epochs : [], seconds: Number(seconds.toFixed(3)) };
+  return { metrics, epochs: withEpochs ? epochs : [], seconds: Number(seconds.toFixed(3)), predictions };
 }
 
 /** Returns a function that tests parameters and then disposes them. `work` is the work that the job has done before. */
@@ -191,7 +201,12 @@ function tester(
   work: number,
 ) {
   const { method, config, seed, metrics } = options;
-  return async (params: Params, stage: string, tests = options.tests): Promise<Record<string, number>> => {
+  return async (
+    params: Params,
+    stage: string,
+    tests = options.tests,
+  ): Promise<{ metrics: Record<string, number>; predictions: TestPredictions }> => {
+    const predictions: TestPredictions = {};
     const exact: Record<string, number> = {};
     const merged: Record<string, number> = {};
     try {
@@ -203,13 +218,15 @@ function tester(
         const workBefore = work;
         const testStage = name === "accuracy" ? "testing" : `testing ${name} classes`;
         try {
-          const counted = await accuracy(classifier, dataset[subset], clip, firstOfSameSentence(dataset.classNames), {
+          const pictures = await predictClasses(clip, classifier, dataset[subset], {
             signal,
             onPictures(done) {
               work = workBefore + done;
               report({ stage: `${stage}${testStage}`, work, count: work, unit: "pictures" });
             },
           });
+          predictions[name] = { classNames: dataset.classNames, pictures };
+          const counted = accuracyOf(pictures, firstOfSameSentence(dataset.classNames));
           exact[name] = counted.exact;
           merged[name] = counted.merged;
         } finally {
@@ -219,9 +236,10 @@ function tester(
     } finally {
       tf.dispose(params);
     }
-    if (Object.keys(exact).every((name) => exact[name] === merged[name])) return metrics(exact);
+    if (Object.keys(exact).every((name) => exact[name] === merged[name]))
+      return { metrics: metrics(exact), predictions };
     const both = Object.entries(metrics(merged)).map(([name, value]) => [`merged ${name}`, value]);
-    return { ...metrics(exact), ...Object.fromEntries(both) };
+    return { metrics: { ...metrics(exact), ...Object.fromEntries(both) }, predictions };
   };
 }
 
@@ -305,9 +323,8 @@ function readState(file: string): TrainState | undefined {
   }
 }
 
-/** Rounds losses to six significant digits, because further digits differ between machines. */
-const roundLosses = (losses: Record<string, number>) =>
-  Object.fromEntries(Object.entries(losses).map(([name, value]) => [name, Number(value.toPrecision(6))]));
+/** Rounds to six significant digits, because further digits differ between machines. */
+const rounded = (value: number) => Number(value.toPrecision(6));
 
 /** Settings as result files store them: a list of more than two sentences is replaced by its length and hash. */
 export function configJson(config: Settings): Json {

@@ -1,14 +1,12 @@
 /**
  * Figures of what happens during prompt learning: angles between prompted and frozen features, loss terms, GPA's
- * weights of the epochs, attention to the prompts, predictions.
+ * weights of the epochs, attention to the prompts.
  */
 
-import type { Data, Layout } from "plotly.js-dist-min";
 import type { Angles } from "../analysis/diagnostics";
 import type { Labelled } from "../results/table";
-import { escapeHtml } from "../util/escape";
 import { type Line, linesFigure } from "./lines";
-import { axis, baseConfig, baseLayout, type Figure, faintInk, panelTitle } from "./style";
+import type { Figure } from "./style";
 
 const upTo = (count: number, from = 1): number[] => Array.from({ length: count }, (_, k) => k + from);
 const last = <T>(list: T[]): T => list[list.length - 1];
@@ -154,84 +152,4 @@ export function attentionFigure(
       alt: `Share of the end token's attention that goes to the context, by block: ${summaries.join("; ")}`,
     },
   );
-}
-
-/**
- * Mean predicted probabilities, or shares of the predictions (a confusion matrix), as heat maps, with one row for the
- * images of each class. The heading of each panel gives the mean over the classes of the value of the true class.
- */
-export function confusionFigure(
-  title: string,
-  classNames: string[],
-  measured: { method: Labelled; rows: number[][] }[],
-): Figure {
-  const gap = 0.04;
-  const width = (1 - gap * (measured.length - 1)) / measured.length;
-  const domains = measured.map((_, k): [number, number] => [k * (width + gap), k * (width + gap) + width]);
-  const trueClassMeans = measured.map(
-    ({ rows }) => (100 * rows.reduce((sum, row, c) => sum + row[c], 0)) / rows.length,
-  );
-  const names = classNames.map((name) => escapeHtml(name.replaceAll("_", " "))); // Plotly reads labels as HTML
-  const data = measured.map(
-    ({ method, rows }, k) =>
-      ({
-        type: "heatmap",
-        z: rows.map((row) => row.map((p) => 100 * p)),
-        x: names,
-        y: names,
-        xaxis: `x${k + 1}`.replace("x1", "x"),
-        yaxis: `y${k + 1}`.replace("y1", "y"),
-        coloraxis: "coloraxis",
-        hovertemplate: `${method.title}: a picture of %{y}<br>is called %{x} with %{z:.1f} %<extra></extra>`,
-      }) as unknown as Data,
-  );
-  const bareAxis = { ...axis, showgrid: false, showticklabels: false, ticks: "" };
-  const base = baseLayout(title, 370);
-  const layout = {
-    ...base,
-    margin: { ...base.margin, t: 74 }, // no legend
-    ...Object.fromEntries(
-      measured.flatMap((_, k) => {
-        const suffix = k === 0 ? "" : `${k + 1}`;
-        const x = {
-          ...bareAxis,
-          domain: domains[k],
-          anchor: `y${suffix}`,
-          title: { text: "called", font: { size: 13 }, standoff: 6 },
-        };
-        const y = {
-          ...bareAxis,
-          anchor: `x${suffix}`,
-          autorange: "reversed",
-          title: k === 0 ? { text: "picture of", font: { size: 13 } } : undefined,
-        };
-        return [
-          [`xaxis${suffix}`, x],
-          [`yaxis${suffix}`, y],
-        ];
-      }),
-    ),
-    coloraxis: {
-      cmin: 0,
-      cmax: 100,
-      colorscale: [
-        [0, "#ffffff"],
-        [0.1, "#dbe7f3"],
-        [0.3, "#8fb6da"],
-        [0.6, "#3a78b5"],
-        [1, "#0b2f57"],
-      ],
-      colorbar: { ticksuffix: " %", thickness: 12, outlinewidth: 0, tickfont: { color: faintInk } },
-    },
-    annotations: measured.map(({ method }, k) =>
-      panelTitle(`<b>${method.title}</b>: true class ${trueClassMeans[k].toFixed(0)} %`, domains[k]),
-    ),
-  } as unknown as Partial<Layout>;
-  const summaries = measured.map(({ method }, k) => `${method.title} ${trueClassMeans[k].toFixed(1)}`);
-  return {
-    data,
-    layout,
-    config: baseConfig("predictions"),
-    alt: `${title}; the true class, in the mean of the classes (%): ${summaries.join(", ")}`,
-  };
 }

@@ -7,12 +7,12 @@ import { readFileSync } from "node:fs";
 import sharp from "sharp";
 import { mostConfidentMistakes } from "../analysis/calibration";
 import type { Dataset, Item } from "../datasets/split";
-import type { PicturePrediction } from "../experiments/predictions";
 import { withPainter } from "../figures/save";
 import type { Figure } from "../figures/style";
 import { writeAtomic } from "../io/atomicWrite";
 import { decode } from "../io/preprocess";
 import { plainName } from "../methods/prompts";
+import type { Predicted } from "../results/predictions";
 import { escapeHtml } from "../util/escape";
 import type { Html } from "./show";
 import { figureOutputs, type Notebook, plotlyMime } from "./storedOutputs";
@@ -98,7 +98,7 @@ export async function picturesByClass(dataset: Dataset, classes = 10, perClass =
  * @param classNames those that the predictions number
  */
 export async function mistakesGrid(
-  predictions: PicturePrediction[],
+  predictions: (Predicted & { path: string })[],
   classNames: string[],
   count = 12,
   columns = 6,
@@ -106,9 +106,9 @@ export async function mistakesGrid(
   const wrong = predictions.filter(({ label, predicted }) => label !== predicted).length;
   const summary = `${wrong} of ${predictions.length} pictures are predicted wrongly`;
   const mistakes = mostConfidentMistakes(predictions, count);
-  const captions = mistakes.map(({ label, predicted, probabilities }) => {
+  const captions = mistakes.map(({ label, predicted, confidence }) => {
     const [is, called] = [label, predicted].map((c) => plainName(classNames[c]));
-    return `${is} / ${called}, ${(100 * probabilities[predicted]).toFixed(0)} %`;
+    return `${is} / ${called}, ${(100 * confidence).toFixed(0)} %`;
   });
   const place = "padding:4px;background:none;text-align:left;vertical-align:top;white-space:normal";
   const cells = await Promise.all(

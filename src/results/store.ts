@@ -55,11 +55,17 @@ export type Identity = {
   version?: string;
 };
 
-/** One epoch: mean losses by name and, if they were asked for, the accuracies after the epoch. */
+/**
+ * One epoch: mean losses by name; the mean length of the gradient and the distance of the parameters from their start,
+ * which older runs lack (`EpochRecord` in training/train.ts); and, if they were asked for, the accuracies after the
+ * epoch.
+ */
 export type EpochResult = {
   epoch: number;
   lr: number;
   losses: Record<string, number>;
+  gradientNorm?: number;
+  distance?: number;
   metrics?: Record<string, number>;
 };
 
@@ -171,13 +177,13 @@ export function shippedRuns(folder = shippedFolder): Map<string, Run> {
 export function findRun(
   identity: Identity,
   root = resultsFolder,
-  { suffices = () => true, shipped = true }: { suffices?: (run: Run) => boolean; shipped?: boolean } = {},
+  { suffices = () => true, shipped = true }: { suffices?(run: Run, root: string): boolean; shipped?: boolean } = {},
 ): Run | undefined {
   const file = runFile(identity, root);
   const local = fs.existsSync(file) ? readRun(file) : undefined;
-  if (local && local.provenance.numerics === numericsVersion() && suffices(local)) return local;
+  if (local && local.provenance.numerics === numericsVersion() && suffices(local, root)) return local;
   const shippedRun = shipped ? shippedRuns().get(runKey(identity)) : undefined;
-  return shippedRun && suffices(shippedRun) ? shippedRun : undefined;
+  return shippedRun && suffices(shippedRun, root) ? shippedRun : undefined;
 }
 
 /** Whether this run came with the kit and is not from `results/`. */

@@ -2,7 +2,8 @@
  * Saves and loads a checkpoint of a training as one safetensors file. It contains the parameters after each epoch
  * (`1.<name>`, `2.<name>`, ...) and the optimiser's `velocity.<name>`; the metadata contains the epoch and the history.
  * A training that is resumed from a checkpoint gives bit for bit the same numbers as one without interruption. The
- * checkpoint of the last epoch is the trained method, from which any ensemble of the epochs can be computed.
+ * checkpoint of the last epoch is the trained method, from which any ensemble of the epochs can be computed. A kit with
+ * other records of the epochs in the history does not find the file: its name is a hash that covers the code.
  */
 import { readSealed, type Stored, writeSealed } from "../io/safetensors";
 import { type HostParams, toDevice, toHost } from "./ensemble";

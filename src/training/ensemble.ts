@@ -58,6 +58,15 @@ export const toHost = (params: Params): HostParams =>
 export const toDevice = (kept: HostParams): Params =>
   Object.fromEntries(Object.entries(kept).map(([name, { data, shape }]) => [name, tf.tensor(data, shape)]));
 
+/** Euclidean distance of two sets of parameters. */
+export function distance(a: HostParams, b: HostParams): number {
+  let squares = 0;
+  for (const [name, { data }] of Object.entries(a)) {
+    for (let i = 0; i < data.length; i++) squares += (data[i] - b[name].data[i]) ** 2;
+  }
+  return Math.sqrt(squares);
+}
+
 /** Computes sum_e w_e P_e. @param trajectory the parameters P_e after each epoch */
 export function aggregate(trajectory: HostParams[], ensemble: Ensemble): Params {
   const weights = ensembleWeights(trajectory.length, ensemble);

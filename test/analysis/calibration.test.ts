@@ -8,8 +8,8 @@ import { disposeClip, loadClip } from "../../src/clip/load";
 import type { Clip } from "../../src/clip/model";
 import { type Dataset, loadDataset } from "../../src/datasets/split";
 import { tf } from "../../src/engine/tf";
-import { accuracy } from "../../src/experiments/evaluate";
-import { type PicturePrediction, predictDataset } from "../../src/experiments/predictions";
+import { accuracyOf } from "../../src/experiments/evaluate";
+import { predictClasses, predictDataset } from "../../src/experiments/predictions";
 import type { Classifier } from "../../src/methods/method";
 import { methods } from "../../src/methods/registry";
 import { mistakesGrid } from "../../src/notebook/pictures";
@@ -48,8 +48,9 @@ describe("predictions of a dataset", () => {
       expect(probabilities[predicted]).toBe(Math.max(...probabilities));
     }
     const each = dataset.classNames.map((_, label) => label);
-    const { exact } = await accuracy(classifier, dataset.test, clip, each);
-    expect(calibration(predictions).accuracy).toBeCloseTo(exact, 10);
+    const counted = await predictClasses(clip, classifier, dataset.test);
+    expect(predictions.map(({ path, probabilities, ...counts }) => counts)).toEqual(counted);
+    expect(calibration(predictions).accuracy).toBeCloseTo(accuracyOf(counted, each).exact, 10);
   });
 
   it("are an error where a logit is not finite, whatever the softmax makes of it", async () => {
@@ -59,11 +60,11 @@ describe("predictions of a dataset", () => {
 });
 
 /** A picture that is predicted as class 0 with this confidence. */
-const prediction = (confidence: number, right: boolean, path = "a.png"): PicturePrediction => ({
+const prediction = (confidence: number, right: boolean, path = "a.png") => ({
   path,
   label: right ? 0 : 1,
   predicted: 0,
-  probabilities: Float32Array.of(confidence, 1 - confidence),
+  confidence,
 });
 
 describe("calibration", () => {
@@ -71,13 +72,13 @@ describe("calibration", () => {
     const random = seeded("calibration");
     const predictions = Array.from({ length: 500 }, () => prediction(random.uniform(), random.uniform() < 0.6));
     // The definition, without bins as records: each picture adds |acc(B) - conf(B)| / n of the pictures B of its bin.
-    const confidences = predictions.map(({ probabilities }) => probabilities[0]);
+    const confidences = predictions.map(({ confidence }) => confidence);
     const gaps = confidences.map((confidence) => {
       const bin = Math.ceil(confidence * 15);
       const inside = predictions.filter((_, k) => Math.ceil(confidences[k] * 15) === bin);
       const right = inside.map(({ label }): number => (label === 0 ? 1 : 0));
       const mean = (values: number[]) => values.reduce((a, b) => a + b, 0) / values.length;
-      return Math.abs(mean(right) - mean(inside.map(({ probabilities }) => probabilities[0])));
+      return Math.abs(mean(right) - mean(inside.map(({ confidence }) => confidence)));
     });
     const expected = (100 * gaps.reduce((a, b) => a + b, 0)) / 500;
     expect(expected).toBeGreaterThan(10);
@@ -96,7 +97,7 @@ describe("calibration", () => {
       [75, 100, 1],
     ]);
     expect([confidence, accuracy]).toEqual([50, 40]);
-    expect(() => calibration([prediction(Number.NaN, true)])).toThrow("a.png: a probability lies between 0 and 1");
+    expect(() => calibration([prediction(Number.NaN, true)])).toThrow("picture 1: a probability lies between 0 and 1");
     expect(() => calibration([])).toThrow("no predictions");
   });
 

@@ -70,7 +70,7 @@ describe("figures", () => {
       methods.slice(0, 2).map((method, m) => {
         const predictions = confidences.map((confidence, k) => {
           const label = ((k * 37) % 60) / 60 < confidence - 0.2 * m ? 0 : 1;
-          return { path: `${k}`, label, predicted: 0, probabilities: Float32Array.of(confidence, 1 - confidence) };
+          return { label, predicted: 0, confidence };
         });
         return { method, calibration: calibration(predictions, 10) };
       }),

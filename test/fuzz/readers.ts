@@ -9,7 +9,7 @@ import { openSharded, openTensors } from "../../src/io/openTensors";
 import { decode } from "../../src/io/preprocess";
 import { readJson } from "../../src/io/readJson";
 import { readSealed, writeSealed } from "../../src/io/safetensors";
-import { storedFigures } from "../../src/notebook/storedFigures";
+import { storedOutputs } from "../../src/notebook/storedOutputs";
 import { shippedRuns } from "../../src/results/store";
 
 /** `folder` is the place of the file called `name`; `read` reads that file, or the folder around it. */
@@ -186,7 +186,7 @@ export const readers = (): Reader[] => [
     name: "notebook",
     file: "a.ipynb",
     corpus: [text({ nbformat: 4, cells: [{ cell_type: "code", outputs: [{ data: { "text/html": ["<b>"] } }] }] })],
-    read: storedFigures,
+    read: storedOutputs,
   },
   { name: "any JSON", file: "a.json", corpus: bytesOf("test/golden/meta.json"), read: readJson },
   {

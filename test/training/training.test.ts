@@ -174,8 +174,28 @@ describe("the training loop on a random model", () => {
       const resumed = await train(methods.promptsrc, task, pictures, { resume: state });
       expect(valuesOf(resumed.params)).toEqual(valuesOf(uninterrupted.params));
       expect(valuesOf(resumed.last)).toEqual(valuesOf(uninterrupted.last));
-      expect(resumed.history.map(({ losses }) => losses)).toEqual(uninterrupted.history.map(({ losses }) => losses));
+      const numbers = ({ history }: typeof resumed) => history.map(({ seconds, ...record }) => record);
+      expect(numbers(resumed)).toEqual(numbers(uninterrupted));
     }
+  });
+
+  test("an epoch records the mean length of its gradients, and how far the parameters are from their start", async () => {
+    const lengths: number[] = [];
+    const { trajectory, history, params, last } = await train(methods.ivlp, task, pictures, {
+      onStep({ gradients }) {
+        const squares = Object.values(gradients).flatMap((g) => [...g.dataSync()].map((value) => value ** 2));
+        lengths.push(Math.sqrt(squares.reduce((a, b) => a + b, 0)));
+      },
+    });
+    const start = valuesOf(methods.ivlp.init(task));
+    history.forEach(({ gradientNorm, distance }, e) => {
+      expect(gradientNorm).toBeCloseTo((lengths[2 * e] + lengths[2 * e + 1]) / 2, 5);
+      const squares = Object.entries(trajectory[e]).flatMap(([name, { data }]) =>
+        [...data].map((value, i) => (value - start[name][i]) ** 2),
+      );
+      expect(distance).toBeCloseTo(Math.sqrt(squares.reduce((a, b) => a + b, 0)), 8);
+    });
+    tf.dispose([params, last] as any);
   });
 
   test("an abort stops before the next step and leaks no tensor", async () => {
