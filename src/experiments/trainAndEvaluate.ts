@@ -16,6 +16,7 @@ import { canonical, type Json } from "../io/json";
 import { ensembleOf, type Method, type Params, type Settings, trainingSettings } from "../methods/method";
 import { methods } from "../methods/registry";
 import type { EpochResult } from "../results/store";
+import { tensorsOf } from "../solvers/optimiser";
 import { loadState, saveState } from "../training/checkpoint";
 import { aggregate, toDevice } from "../training/ensemble";
 import { type Trained, type TrainState, train } from "../training/train";
@@ -239,7 +240,7 @@ async function loadOrTrain(
   const { method, config, seed } = options;
   const resume = readState(trained);
   if (resume && resume.epoch === config.epochs) {
-    tf.dispose([resume.params, resume.velocity] as any);
+    tf.dispose([resume.params, tensorsOf(resume.optimiser)] as any);
     return resume;
   }
   const data = trainingSet(options);

@@ -1,6 +1,6 @@
 /**
  * The training loop of all methods. Its order of operations is that of Dassl's trainer and PromptSRC's
- * `forward_backward`: for each batch of an epoch, the gradient and an SGD step; for each epoch, the learning rate of
+ * `forward_backward`: for each batch of an epoch, the gradient and a step of the optimiser; for each epoch, the learning rate of
  * the schedule; after the last epoch, the aggregation of the epochs' parameters.
  */
 
@@ -10,27 +10,31 @@ import type { Tensor } from "../engine/tf";
 import { tf } from "../engine/tf";
 import type { PixelBatch } from "../io/preprocess";
 import type { Batch, Learner, Method, Params, Task } from "../methods/method";
+import { type OptimiserState, optimiserStep, tensorsOf } from "../solvers/optimiser";
 import { aggregate, type HostParams, toHost } from "./ensemble";
-import { learningRate } from "./schedule";
-import { sgdStep } from "./sgd";
+import { scheduleOf } from "./schedule";
 
 /**
  * The training pictures of epoch 1, 2, ...: batches of normalised pixels [B,3,R,R] with one label per picture. They
- * must depend on the epoch only, so that a resumed training sees the same batches.
+ * must depend on the epoch only, so that a resumed training sees the same batches. `steps` is the number of batches of
+ * an epoch, for methods whose learning rate falls in every step.
  */
-export type Pictures = { epoch(epoch: number): Iterable<PixelBatch> | AsyncIterable<PixelBatch> };
+export type Pictures = {
+  steps?: number;
+  epoch(epoch: number): Iterable<PixelBatch> | AsyncIterable<PixelBatch>;
+};
 
-/** One epoch (from 1): its learning rate, the mean of each loss term over its steps, and its duration in seconds. */
+/** One epoch (from 1): its learning rate (that of its first step), the mean of each loss term over its steps, and its duration in seconds. */
 export type EpochRecord = { epoch: number; lr: number; losses: Record<string, number>; seconds: number };
 
 /**
  * Everything needed to resume a training. `epoch` is the number of completed epochs, `trajectory` the parameters after
- * each of them.
+ * each of them, `optimiser` what the optimiser keeps.
  */
 export type TrainState = {
   epoch: number;
   params: Params;
-  velocity: Params | null;
+  optimiser: OptimiserState | null;
   trajectory: HostParams[];
   history: EpochRecord[];
 };
@@ -69,20 +73,20 @@ export async function train(
   const state: TrainState = options.resume ?? {
     epoch: 0,
     params: method.init(task),
-    velocity: null,
+    optimiser: null,
     trajectory: [],
     history: [],
   };
   const learner = method.prepare(task);
-  const replace = (key: "params" | "velocity", value: Params) => {
-    if (state[key]) tf.dispose(state[key]);
-    state[key] = value;
+  const replace = (params: Params, optimiser: OptimiserState) => {
+    tf.dispose([state.params, tensorsOf(state.optimiser)] as any);
+    [state.params, state.optimiser] = [params, optimiser];
   };
-  const disposeState = () => tf.dispose([state.params, state.velocity] as any);
+  const disposeState = () => tf.dispose([state.params, tensorsOf(state.optimiser)] as any);
   try {
     for (; state.epoch < config.epochs; ) {
       const epoch = state.epoch;
-      const lr = learningRate(epoch + 1, config);
+      const schedule = scheduleOf(epoch + 1, config, pictures.steps);
       const startTime = performance.now();
       let names: string[] = [];
       let sums: Tensor = tf.scalar(0);
@@ -99,9 +103,10 @@ export async function train(
             gradients: step.gradients,
             terms: () => termsByName(names, step.terms),
           });
-          const next = sgdStep(state.params, state.velocity, step.gradients, { ...config, lr });
-          replace("params", next.params);
-          replace("velocity", next.velocity);
+          const lr = schedule(steps);
+          const rate = (name: string) => lr * (learner.rate?.(name) ?? 1);
+          const next = optimiserStep(state.params, state.optimiser, step.gradients, config, rate);
+          replace(next.params, next.state);
           const sum = tf.add(sums, step.terms);
           tf.dispose([sums, step.terms, step.gradients] as any);
           sums = sum;
@@ -116,7 +121,12 @@ export async function train(
           throw new Error(
             `the loss is ${losses.total} in epoch ${epoch + 1}: reduce the learning rate (lr is ${config.lr})`,
           );
-        state.history.push({ epoch: epoch + 1, lr, losses, seconds: (performance.now() - startTime) / 1000 });
+        state.history.push({
+          epoch: epoch + 1,
+          lr: schedule(0),
+          losses,
+          seconds: (performance.now() - startTime) / 1000,
+        });
       } finally {
         sums.dispose();
       }
@@ -130,9 +140,9 @@ export async function train(
   } finally {
     learner.dispose();
   }
-  const { params: last, velocity, trajectory, history } = state;
+  const { params: last, optimiser, trajectory, history } = state;
   const params = aggregate(trajectory, options.ensemble ?? null);
-  if (velocity) tf.dispose(velocity);
+  tf.dispose(tensorsOf(optimiser));
   return { params, last, trajectory, history };
 }
 

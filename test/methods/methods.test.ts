@@ -57,7 +57,7 @@ const logitsOf = (method: Method, task: Task, params: Params): Tensor2D => {
   classifier.dispose();
   return logits;
 };
-const pictures = { epoch: () => [0, 1].map(() => ({ pixels, labels })) };
+const pictures = { steps: 2, epoch: () => [0, 1].map(() => ({ pixels, labels })) };
 const trainableMethods = Object.values(methods).filter((method) => method.trainable);
 
 describe.each(trainableMethods.map((method) => [method.name, method] as const))("%s", (_, method) => {

@@ -20,10 +20,10 @@ import { type Tensor, tf } from "../../src/engine/tf";
 import { cosineLogits, crossEntropy, featureConsistency, logitConsistency } from "../../src/methods/losses";
 import { type Params, type Settings, settle, type Task } from "../../src/methods/method";
 import { methods } from "../../src/methods/registry";
+import { optimiserStep } from "../../src/solvers/optimiser";
 import { loadState, saveState } from "../../src/training/checkpoint";
 import { gpaWeights } from "../../src/training/ensemble";
 import { learningRate } from "../../src/training/schedule";
-import { sgdStep } from "../../src/training/sgd";
 import { gradientStep, type TrainState, train } from "../../src/training/train";
 import { seeded } from "../../src/util/random";
 
@@ -86,13 +86,14 @@ describe("gradients and finite differences", () => {
 });
 
 test("SGD adds weight decay to the gradient, starts with the gradient as velocity, and has no dampening", () => {
-  const sgd = { lr: 0.1, momentum: 0.9, weightDecay: 0.5 };
+  const sgd = { momentum: 0.9, weightDecay: 0.5 };
   const gradients = { p: tf.tensor1d([3]) };
-  const step1 = sgdStep({ p: tf.tensor1d([2]) }, null, gradients, sgd);
-  expect(step1.velocity.p.dataSync()[0]).toBeCloseTo(4, 6); // 3 + 0.5 * 2
+  const rate = () => 0.1;
+  const step1 = optimiserStep({ p: tf.tensor1d([2]) }, null, gradients, sgd, rate);
+  expect(step1.state.moments.velocity.p.dataSync()[0]).toBeCloseTo(4, 6); // 3 + 0.5 * 2
   expect(step1.params.p.dataSync()[0]).toBeCloseTo(1.6, 6);
-  const step2 = sgdStep(step1.params, step1.velocity, gradients, sgd);
-  expect(step2.velocity.p.dataSync()[0]).toBeCloseTo(7.4, 5); // 0.9 * 4 + 3 + 0.5 * 1.6
+  const step2 = optimiserStep(step1.params, step1.state, gradients, sgd, rate);
+  expect(step2.state.moments.velocity.p.dataSync()[0]).toBeCloseTo(7.4, 5); // 0.9 * 4 + 3 + 0.5 * 1.6
   expect(step2.params.p.dataSync()[0]).toBeCloseTo(0.86, 5);
 });
 
