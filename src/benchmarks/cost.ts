@@ -16,7 +16,7 @@ import { testBatch } from "../experiments/evaluate";
 import type { Job, JobContext, JobResult } from "../experiments/runner";
 import { configJson } from "../experiments/trainAndEvaluate";
 import type { PixelBatch } from "../io/preprocess";
-import type { Method, Params, Task } from "../methods/method";
+import type { Method, Task } from "../methods/method";
 import { type Settings, trainingSettings } from "../methods/method";
 import { type Paper, paperTitle } from "../results/paper";
 import { median } from "../results/statistics";

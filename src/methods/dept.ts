@@ -53,6 +53,7 @@ export function withDept<S extends z.ZodRawShape>(inner: Host<S>): Host {
     head: ({ config }: Task) => ({
       share: config.dept.share,
       term: "ce_linear",
+      classes: (params) => params["linear.bias"].shape[0],
       logits: (params, { f }) => mapped(film(f, params, "film_image"), params, "linear"),
       loss(params, { f }, g, truth) {
         const ofLabels = tf.matMul(truth, film(g, params, "film_text")); // (B, E)

@@ -97,6 +97,30 @@ function foldedEncoders(task: LoraTask, params: Params): Encoders {
   };
 }
 
+export const loraHost = host({
+  settings: loraSettings,
+  init(task) {
+    const params: Params = {};
+    for (const [prefix, { blocks, width }] of [
+      ["text", task.clip.text],
+      ["vision", task.clip.image],
+    ] as const) {
+      for (const [i] of blocks.entries()) {
+        for (const kind of kinds) {
+          const name = `${prefix}.${i}.${letters[kind]}`;
+          const { weight, bias } = initialLinear(task, `${name}.A`, task.config.lora.rank, width);
+          bias.dispose();
+          params[`${name}.A`] = weight;
+          params[`${name}.B`] = tf.zeros([width, task.config.lora.rank]);
+        }
+      }
+    }
+    return params;
+  },
+  encoders: (task) => changedEncoders(task, loraChanges(task)),
+  folded: foldedEncoders,
+});
+
 export const lora = promptLearner(
   {
     name: "clip-lora",
@@ -114,27 +138,5 @@ export const lora = promptLearner(
       zeroShotTemplates: [template],
     }),
   },
-  host({
-    settings: loraSettings,
-    init(task) {
-      const params: Params = {};
-      for (const [prefix, { blocks, width }] of [
-        ["text", task.clip.text],
-        ["vision", task.clip.image],
-      ] as const) {
-        for (const [i] of blocks.entries()) {
-          for (const kind of kinds) {
-            const name = `${prefix}.${i}.${letters[kind]}`;
-            const { weight, bias } = initialLinear(task, `${name}.A`, task.config.lora.rank, width);
-            bias.dispose();
-            params[`${name}.A`] = weight;
-            params[`${name}.B`] = tf.zeros([width, task.config.lora.rank]);
-          }
-        }
-      }
-      return params;
-    },
-    encoders: (task) => changedEncoders(task, loraChanges(task)),
-    folded: foldedEncoders,
-  }),
+  loraHost,
 );

@@ -49,6 +49,12 @@ export type Batch = { pixels: Tensor4D; labels: Int32Array; at?: [number, number
 /** Batches of pictures without augmentation, as in testing: normalised pixels [B,3,R,R] and one label per picture. */
 export type PictureBatches = Iterable<PixelBatch> | AsyncIterable<PixelBatch>;
 
+/**
+ * What `Method.fit` gets: the training and validation pictures, and `views(v)`, the training pictures in the same order
+ * with random crops and mirrorings that depend on v and the seed alone.
+ */
+export type FitPictures = Record<"train" | "val", PictureBatches> & { views(view: number): PictureBatches };
+
 /** Scalars: loss terms by name, already multiplied by their weights; `total` is the loss that is minimised. */
 export type Terms = Record<string, Tensor>;
 
@@ -131,7 +137,7 @@ export type Method = {
    * @param pictures the few-shot training pictures, and the validation pictures that were drawn with them
    * @throws the signal's reason when it is aborted
    */
-  fit?(task: Task, pictures: Record<"train" | "val", PictureBatches>, signal?: AbortSignal): Promise<Params>;
+  fit?(task: Task, pictures: FitPictures, signal?: AbortSignal): Promise<Params>;
   /** False if the parameters can classify only the classes they were trained on. By default they can classify any. */
   transfers?(config: Settings): boolean;
   /** Builds a classifier and encodes the class names once. They may differ from the class names of the training. */

@@ -56,6 +56,34 @@ export function mmaChanges(task: MmaTask): TowerChanges {
   };
 }
 
+export const mmaHost = host({
+  settings: mmaSettings,
+  init(task) {
+    const { clip, config } = task;
+    const M = config.mma.width;
+    const params: Params = {};
+    /** Weight from N(0, 2 / outputs) (Kaiming, fan out), bias 0. */
+    const add = (name: string, outputs: number, inputs: number) => {
+      const weight: Tensor = noise(task, name, [outputs, inputs], Math.sqrt(2 / outputs));
+      Object.assign(params, named(name, { weight, bias: tf.zeros([outputs]) }));
+    };
+    const all = new Set<number>();
+    for (const [prefix, { blocks, width }] of [
+      ["text", clip.text],
+      ["vision", clip.image],
+    ] as const) {
+      for (const block of blocksIn(config.mma.blocks, blocks)) {
+        all.add(block);
+        add(`${prefix}.${block + 1}.down`, M, width);
+        add(`${prefix}.${block + 1}.up`, width, M);
+      }
+    }
+    for (const block of all) add(`shared.${block + 1}`, M, M);
+    return params;
+  },
+  encoders: (task) => changedEncoders(task, mmaChanges(task)),
+});
+
 export const mma = promptLearner(
   {
     name: "mma",
@@ -71,31 +99,5 @@ export const mma = promptLearner(
       zeroShotTemplates: [template],
     }),
   },
-  host({
-    settings: mmaSettings,
-    init(task) {
-      const { clip, config } = task;
-      const M = config.mma.width;
-      const params: Params = {};
-      /** Weight from N(0, 2 / outputs) (Kaiming, fan out), bias 0. */
-      const add = (name: string, outputs: number, inputs: number) => {
-        const weight: Tensor = noise(task, name, [outputs, inputs], Math.sqrt(2 / outputs));
-        Object.assign(params, named(name, { weight, bias: tf.zeros([outputs]) }));
-      };
-      const all = new Set<number>();
-      for (const [prefix, { blocks, width }] of [
-        ["text", clip.text],
-        ["vision", clip.image],
-      ] as const) {
-        for (const block of blocksIn(config.mma.blocks, blocks)) {
-          all.add(block);
-          add(`${prefix}.${block + 1}.down`, M, width);
-          add(`${prefix}.${block + 1}.up`, width, M);
-        }
-      }
-      for (const block of all) add(`shared.${block + 1}`, M, M);
-      return params;
-    },
-    encoders: (task) => changedEncoders(task, mmaChanges(task)),
-  }),
+  mmaHost,
 );

@@ -100,7 +100,7 @@ export const mmrlHost = host({
 });
 
 /** Keeps both features close to the frozen CLIP's. */
-const nearFrozen = objective({
+export const nearFrozen = objective({
   settings: {
     zeroShotTemplates,
     regularisation: z.number().min(0).default(1).describe("weight lambda of the distances to the frozen features"),

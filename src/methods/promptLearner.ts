@@ -93,6 +93,8 @@ export type Head = {
   share: number;
   /** The name of its cross-entropy among the loss terms. */
   term: string;
+  /** The number of classes that it can tell apart; any by default. */
+  classes?(params: Params): number;
   /** Logits [B,C]; `g` [C,E] are the class features, not normalised. */
   logits(params: Params, image: ImageFeatures, g: Tensor2D): Tensor2D;
   /** Its cross-entropy, if that is not the cross-entropy of `logits`. @param truth one-hot labels [B,C] */
@@ -200,7 +202,9 @@ export function promptLearner(
     classify(task, params) {
       const { clip } = task;
       const encoders = host.folded?.(task, params) ?? host.encoders(task);
-      const head = asksTrainedClasses(task) ? host.head?.(task) : undefined;
+      const possible = asksTrainedClasses(task) ? host.head?.(task) : undefined;
+      const head =
+        (possible?.classes?.(params) ?? task.classNames.length) === task.classNames.length ? possible : undefined;
       const rawText = tf.tidy(() => encoders.text(params));
       const text = l2Normalise(rawText);
       const image = (pixels: Tensor4D) => encoders.image(frozen(clip, pixels))(params);

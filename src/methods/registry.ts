@@ -16,6 +16,7 @@ import { proda } from "./proda";
 import { prograd } from "./prograd";
 import { coopSrc, mapleSrc, promptsrc } from "./promptsrc";
 import { tcp } from "./tcp";
+import { tip, tipF } from "./tip";
 
 const all = [
   clip,
@@ -34,6 +35,8 @@ const all = [
   promptsrc,
   coopSrc,
   mapleSrc,
+  tip,
+  tipF,
   tcp,
   mma,
   deptCoop,
