@@ -42,10 +42,19 @@ type LoraTask = Task<z.infer<z.ZodObject<typeof loraSettings>>>;
 const letters = { query: "q", key: "k", value: "v" } as const;
 const kinds = Object.keys(letters) as (keyof typeof letters)[];
 
-/** A value of y [R,D] is kept with probability 1 - p and divided by it; which are, the seed tells. */
+/**
+ * A value of y [R,D] is kept with probability 1 - p and divided by it; which are, the seed tells. Each random number of
+ * 32 bits serves four values, so that p counts in steps of 1/256.
+ */
 function dropout(y: Tensor2D, p: number, ...seed: (string | number)[]): Tensor2D {
   const random = seeded("dropout", ...seed);
-  const mask = Float32Array.from({ length: y.size }, () => (random.uniform() < p ? 0 : 1 / (1 - p)));
+  const [threshold, kept] = [Math.round(256 * p), 1 / (1 - p)];
+  const mask = new Float32Array(y.size);
+  let bits = 0;
+  for (let i = 0; i < mask.length; i++) {
+    bits = i % 4 === 0 ? random.int(2 ** 32) : bits >>> 8;
+    mask[i] = (bits & 255) < threshold ? 0 : kept;
+  }
   return tf.mul(y, tf.tensor2d(mask, y.shape));
 }
 
