@@ -146,6 +146,8 @@ export const lora = promptLearner(
       weightDecay: 1e-2,
       zeroShotTemplates: [template],
     }),
+    // The paper's rate over a sixteenth of its steps, because a training should take no minutes.
+    embedded: () => ({ lr: 2e-4, minimumLr: 1e-6, weightDecay: 1e-2 }),
   },
   loraHost,
 );
