@@ -146,8 +146,9 @@ export const lora = promptLearner(
       weightDecay: 1e-2,
       zeroShotTemplates: [template],
     }),
-    // The paper's rate over a sixteenth of its steps, because a training should take no minutes.
-    embedded: () => ({ lr: 2e-4, minimumLr: 1e-6, weightDecay: 1e-2 }),
+    // Ten times the paper's rate, for a fiftieth of its steps: on the validation pictures of food (4 shots, seed 1), base
+    // 56.7 and novel 45.0; with 0.0002, 53.9 and 40.6, where zero-shot CLIP has 53.9 and 39.4.
+    embedded: () => ({ lr: 2e-3, minimumLr: 1e-6, weightDecay: 1e-2 }),
   },
   loraHost,
 );

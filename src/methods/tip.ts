@@ -152,7 +152,10 @@ async function trainedKeys(
   return best.keys;
 }
 
-const tipAdapter = (about: Pick<Method, "name" | "title" | "settings" | "paper">, trainKeys: boolean): Method => ({
+const tipAdapter = (
+  about: Pick<Method, "name" | "title" | "settings" | "paper" | "embedded">,
+  trainKeys: boolean,
+): Method => ({
   ...about,
   source: "Zhang et al. 2022, arXiv 2207.09519; gaopengcuhk/Tip-Adapter main.py",
   trainable: false,
@@ -230,6 +233,7 @@ export const tipF = tipAdapter(
       weightDecay: 0.01,
       zeroShotTemplates: [template],
     }),
+    embedded: () => ({ batch: 256, lr: 0.001, weightDecay: 0.01 }), // as in the paper
   },
   true,
 );
