@@ -19,7 +19,7 @@ import { fillTemplate } from "../src/methods/prompts";
 import { methods } from "../src/methods/registry";
 import type { BenchJob, BenchOutcome, ModelJob, Phase } from "../src/results/benchFile";
 import { median } from "../src/results/statistics";
-import { sgdStep } from "../src/training/sgd";
+import { type OptimiserState, optimiserStep, tensorsOf } from "../src/solvers/optimiser";
 import { gradientStep } from "../src/training/train";
 import { seeded } from "../src/util/random";
 import { exactStepCost, exactTestCost, officialStepCost, officialTestCost, totalCost } from "./flops";
@@ -94,7 +94,7 @@ function stepTimer(
   learner: Learner,
 ): { repeat(): Times; losses(): Record<string, number>; dispose(): void } {
   const { lr } = task.config;
-  let [current, velocity]: [Params, Params | null] = [params, null];
+  let [current, state]: [Params, OptimiserState | null] = [params, null];
   let firstLosses: Record<string, number> | undefined;
   const repeat = () => {
     forgetImages(); // the pictures are the same in every repeat, so their cached features would be used
@@ -115,14 +115,14 @@ function stepTimer(
     const { names, terms, gradients } = gradientStep(timedLearner, current, batch);
     const values = terms.dataSync();
     mark("backward");
-    const next = sgdStep(current, velocity, gradients, { ...(task.config as Optimisation), lr });
-    tf.dispose([current, velocity, terms, gradients] as any);
-    [current, velocity] = [next.params, next.velocity];
+    const next = optimiserStep(current, state, gradients, task.config as Optimisation, () => lr);
+    tf.dispose([current, tensorsOf(state), terms, gradients] as any);
+    [current, state] = [next.params, next.state];
     mark("optimiser");
     firstLosses ??= Object.fromEntries(names.map((name, i) => [name, values[i]]));
     return { step: (performance.now() - startTime) / 1000, ...times };
   };
-  return { repeat, losses: () => firstLosses ?? {}, dispose: () => tf.dispose([current, velocity] as any) };
+  return { repeat, losses: () => firstLosses ?? {}, dispose: () => tf.dispose([current, tensorsOf(state)] as any) };
 }
 
 async function step(job: ModelJob): Promise<Result> {

@@ -36,7 +36,7 @@ export function imageAttention({ image }: Clip, pixels: Tensor4D, prompts: Promp
     blocks.push(ordered.arraySync() as number[][]);
   };
   tf.tidy(() => {
-    encodeImage(image, imageFront(image, pixels), prompts, observe);
+    encodeImage(image, imageFront(image, pixels), prompts, { observe });
   });
   return blocks;
 }
@@ -50,7 +50,7 @@ export function imageAttention({ image }: Clip, pixels: Tensor4D, prompts: Promp
 export function textAttention({ text }: Clip, ids: number[], prompts: Prompts): number[][] {
   const blocks: number[][] = [];
   tf.tidy(() => {
-    const [group] = suffixGroups(text, [ids], prompts.length > 0 ? prompts[0].shape[0] : 0);
+    const [group] = suffixGroups(text, [ids], prompts[0]?.shape[0] ?? 0);
     const observe: BlockObserver = (w, x, sequences, inputs) => {
       const { endRows: queryRows, endMask: mask } = group;
       const p = blockAttention(w, x, sequences, { ...inputs, qkv: undefined, queryRows, mask });

@@ -4,6 +4,7 @@ import { tf } from "../engine/tf";
 import { type Job, trainedFile } from "../experiments/runner";
 import { setAside } from "../io/atomicWrite";
 import { ensembleOf, type Method, type Params, type Task } from "../methods/method";
+import { tensorsOf } from "../solvers/optimiser";
 import { loadState } from "../training/checkpoint";
 import { aggregate, distance, type HostParams, toDevice, toHost } from "../training/ensemble";
 import type { TrainState } from "../training/train";
@@ -26,8 +27,8 @@ export function pathOf(method: Method, task: Task, job: Job, results: string): P
         "delete the stored run and run it again",
     );
   }
-  const { trajectory, params, velocity } = stateOf(file, job);
-  tf.dispose([params, velocity] as any);
+  const { trajectory, params, optimiser } = stateOf(file, job);
+  tf.dispose([params, tensorsOf(optimiser)] as any);
   const initial = tf.tidy(() => method.init(task));
   const final = aggregate(trajectory, ensembleOf(method, task.config));
   const path = { method, task, epochs: [toHost(initial), ...trajectory], final: toHost(final) };

@@ -16,12 +16,12 @@ import { testBatch } from "../experiments/evaluate";
 import type { Job, JobContext, JobResult } from "../experiments/runner";
 import { configJson } from "../experiments/trainAndEvaluate";
 import type { PixelBatch } from "../io/preprocess";
-import type { Method, Params, Task } from "../methods/method";
+import type { Method, Task } from "../methods/method";
 import { type Settings, trainingSettings } from "../methods/method";
 import { type Paper, paperTitle } from "../results/paper";
 import { median } from "../results/statistics";
 import type { Column, Labelled, Table } from "../results/table";
-import { sgdStep } from "../training/sgd";
+import { type OptimiserState, optimiserStep, tensorsOf } from "../solvers/optimiser";
 import { gradientStep } from "../training/train";
 
 /** Numbers of training steps and of test batches: the first `warmup` are not timed, the next `timed` are. */
@@ -95,7 +95,7 @@ export async function measureMethod(
       });
       const learner = method.prepare(task);
       const seconds: number[] = [];
-      let velocity: Params | null = null;
+      let state: OptimiserState | null = null;
       const step = ({ pixels, labels }: PixelBatch) => {
         forgetImages();
         const stepStart = performance.now();
@@ -103,9 +103,9 @@ export async function measureMethod(
           ...tensors(task, pixels, labels),
           at: [0, seconds.length],
         }));
-        const next = sgdStep(params, velocity, gradients, config as Optimisation);
-        tf.dispose([gradients, terms, params, velocity] as any);
-        [params, velocity] = [next.params, next.velocity];
+        const next = optimiserStep(params, state, gradients, config as Optimisation, () => config.lr);
+        tf.dispose([gradients, terms, params, tensorsOf(state)] as any);
+        [params, state] = [next.params, next.state];
         for (const p of Object.values(params)) p.dataSync();
         seconds.push((performance.now() - stepStart) / 1000);
       };
@@ -121,7 +121,7 @@ export async function measureMethod(
         }
       } finally {
         learner.dispose();
-        if (velocity) tf.dispose(velocity);
+        tf.dispose(tensorsOf(state));
       }
       metrics["ms a step"] = 1000 * median(seconds.slice(warmup));
     }

@@ -8,6 +8,7 @@
  * width, H heads, E joint embedding, R pixels a side.
  */
 import { type Tensor, type Tensor2D, type Tensor3D, type Tensor4D, tf } from "../engine/tf";
+import type { Additions } from "./additions";
 import type { Clip } from "./model";
 import {
   type Attention,
@@ -32,6 +33,8 @@ export type Hooks = {
   before?(i: number, x: Tensor3D): Tensor3D;
   /** The adapter of block i, if it has one. */
   adapter?(i: number): Adapter | undefined;
+  /** What is added inside the blocks, as the fast encoders take it. */
+  additions?: Additions;
 };
 
 /**
@@ -73,38 +76,81 @@ export function referenceImage(clip: Clip, pixels: Tensor4D, hooks: Hooks = {}):
   const kernel = tf.transpose(patches.weight, [2, 3, 1, 0]); // (D, 3, size, size) -> (size, size, 3, D)
   const channelsLast = tf.transpose(pixels, [0, 2, 3, 1]); // (B, R, R, 3)
   const embedded = tf.reshape(tf.conv2d(channelsLast, kernel, kernel.shape[0], "valid"), [B, -1, D]); // (B, N - 1, D)
-  let x: Tensor3D = tf.concat([broadcast(tf.reshape(cls, [1, D]), B), embedded as Tensor3D], 1); // (B, N, D)
+  const first = broadcast(tf.reshape(cls, [1, D]) as Tensor2D, B);
+  let x: Tensor3D = tf.concat([first, embedded as Tensor3D], 1); // (B, N, D)
   x = tf.add(x, positions.weight);
   x = layerNorm(p.pre_layrnorm, hooks.input?.(x) ?? x);
   x = transformer(p.encoder.layers, x, hooks, false); // (B, N, D), N with the tokens that entered
-  const first = layerNorm(p.post_layernorm, tf.slice(x, [0, 0, 0], [-1, 1, -1])); // (B, 1, D)
-  return { features: linear(projection, tf.reshape(first, [B, D]) as Tensor2D), tokens: x };
+  const y = layerNorm(p.post_layernorm, tf.slice(x, [0, 0, 0], [-1, 1, -1])); // (B, 1, D)
+  return { features: linear(projection, tf.reshape(y, [B, D]) as Tensor2D), tokens: x };
 }
 
 /** All blocks, one after another. Causal: a token attends to itself and those before it. [B,T,D] -> [B,T,D] */
 function transformer(layers: Block[], x: Tensor3D, hooks: Hooks, causal: boolean): Tensor3D {
   layers.forEach((p, i) => {
     x = hooks.before?.(i, x) ?? x;
-    x = block(p, x, causal ? causalAttentionMask(x.shape[1]) : undefined, hooks.adapter?.(i));
+    x = block(
+      p,
+      x,
+      causal ? causalAttentionMask(x.shape[1]) : undefined,
+      hooks.adapter?.(i),
+      addedIn(i, hooks.additions),
+    );
   });
   return x;
 }
 
+/** What is added in one block, from the output y [B,T,D] of its first layer norm. */
+type Added = (y: Tensor3D) => { attention?: Record<"query" | "key" | "value", Tensor3D>; output?: Tensor3D };
+
+/** The additions of block i, for tokens [B,T,D] instead of rows. */
+const addedIn =
+  (i: number, additions: Additions = {}): Added =>
+  (y) => {
+    const rows = tf.reshape(y, [-1, y.shape[2]]) as Tensor2D;
+    const tokens = (added: Tensor2D) => tf.reshape(added, y.shape) as Tensor3D;
+    const qkv = additions.attention?.(i, rows);
+    const output = additions.output?.(i, rows);
+    return {
+      attention: qkv && { query: tokens(qkv.query), key: tokens(qkv.key), value: tokens(qkv.value) },
+      output: output && tokens(output),
+    };
+  };
+
 /** One residual block. [B,T,D] -> [B,T,D] @param mask [T,T] is added to the attention scores. */
-export function block(p: Block, x: Tensor3D, mask?: Tensor2D, adapter: Adapter = {}): Tensor3D {
+export function block(
+  p: Block,
+  x: Tensor3D,
+  mask?: Tensor2D,
+  adapter: Adapter = {},
+  additions: Added = () => ({}),
+): Tensor3D {
   const { attention: adaptAttention = (y) => y, mlp: adaptMlp = (y) => y } = adapter;
-  x = tf.add(x, adaptAttention(attention(p.self_attn, layerNorm(p.layer_norm1, x), mask), x));
+  const y = layerNorm(p.layer_norm1, x);
+  const added = additions(y);
+  x = tf.add(x, adaptAttention(attention(p.self_attn, y, mask, added.attention), x));
   x = tf.add(x, adaptMlp(mlp(p.mlp, layerNorm(p.layer_norm2, x)), x));
-  return x;
+  return added.output ? tf.add(x, added.output) : x;
 }
 
-/** Multi-head self-attention: softmax(q k^T / sqrt(D/H) + mask) v. [B,T,D] -> [B,T,D] */
-export function attention(p: Attention, x: Tensor3D, mask?: Tensor2D): Tensor3D {
+/**
+ * Multi-head self-attention: softmax(q k^T / sqrt(D/H) + mask) v. [B,T,D] -> [B,T,D]
+ * @param added is added to queries, keys and values, each [B,T,D]
+ */
+export function attention(
+  p: Attention,
+  x: Tensor3D,
+  mask?: Tensor2D,
+  added?: Record<"query" | "key" | "value", Tensor3D>,
+): Tensor3D {
   const [B, T, D] = x.shape;
   const H = p.heads;
   // (B, T, D) -> (B, H, T, D/H)
   const split = (y: Tensor3D): Tensor4D => tf.transpose(tf.reshape(y, [B, T, H, D / H]), [0, 2, 1, 3]);
-  const [q, k, v] = [p.q_proj, p.k_proj, p.v_proj].map((map) => split(linear(map, x)));
+  const projected = (map: Linear, more?: Tensor3D) => split(more ? tf.add(linear(map, x), more) : linear(map, x));
+  const q = projected(p.q_proj, added?.query);
+  const k = projected(p.k_proj, added?.key);
+  const v = projected(p.v_proj, added?.value);
   const scores = tf.div(tf.matMul(q, k, false, true), Math.sqrt(D / H)); // (B, H, T, T): query by key
   const weights = tf.softmax(mask ? tf.add(scores, mask) : scores);
   const mixed = tf.transpose(tf.matMul(weights, v), [0, 2, 1, 3]); // (B, H, T, D/H) -> (B, T, H, D/H)
@@ -145,13 +191,13 @@ const causalAttentionMask = (T: number): Tensor2D =>
   );
 
 /** The same tokens for each of B sequences. [P,D] -> [B,P,D] */
-const broadcast = (tokens: Tensor2D, B: number): Tensor3D => tf.add(tf.zeros([B, 1, 1]), tokens);
+const broadcast = (tokens: Tensor2D | Tensor3D, B: number): Tensor3D => tf.add(tf.zeros([B, 1, 1]), tokens as Tensor3D);
 
 /**
- * Puts the same tokens [P,D] into every sequence of x [B,T,D], in place of the `count` tokens from position `start` on;
- * a count of 0 inserts them there. @returns [B,T-count+P,D]
+ * Puts the same tokens [P,D] into every sequence of x [B,T,D], or to each its own [B,P,D], in place of the `count`
+ * tokens from position `start` on; a count of 0 inserts them there. @returns [B,T-count+P,D]
  */
-export function replaceTokens(x: Tensor3D, start: number, count: number, tokens: Tensor2D): Tensor3D {
+export function replaceTokens(x: Tensor3D, start: number, count: number, tokens: Tensor2D | Tensor3D): Tensor3D {
   const [B, T] = x.shape;
   const parts = [tf.slice(x, [0, 0, 0], [-1, start, -1]), broadcast(tokens, B)];
   if (start + count < T) parts.push(tf.slice(x, [0, start + count, 0], [-1, -1, -1]));

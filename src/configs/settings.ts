@@ -48,6 +48,16 @@ const range = (minimum: number, maximum: number) =>
     .tuple([z.number().gt(minimum).max(maximum), z.number().gt(minimum).max(maximum)])
     .refine(([low, high]) => low <= high, "needs the smaller number first") as unknown as z.ZodType<[number, number]>;
 
+/** Blocks `from` to `to`, counted from 1 as in the official configurations; an encoder with fewer ends with its last. */
+export const blockRange = (from: number, to: number) =>
+  z
+    .object({
+      from: integerFrom(1).default(from).describe("first block, from 1"),
+      to: integerFrom(1).default(to).describe("last block, from 1"),
+    })
+    .prefault({})
+    .describe("blocks that the method changes");
+
 /** Random crops and flips of training pictures, as in torchvision's RandomResizedCrop and RandomHorizontalFlip. */
 const augmentation = z.object({
   scale: range(0, 1).describe("share of the picture's area that a random crop covers"),
@@ -68,8 +78,43 @@ export const optimisation = {
     })
     .describe("constant warm-up"),
   momentum: z.number().min(0).lt(1).describe("momentum of SGD"),
-  weightDecay: z.number().min(0).describe("weight decay of SGD, added to the gradient"),
+  weightDecay: z.number().min(0).describe("weight decay; of SGD and Adam, added to the gradient"),
 };
+
+const { momentum: _, warmup: __, ...anyOptimiser } = optimisation;
+const beta = z.number().min(0).lt(1);
+const adam = (decoupled: boolean, epsilon: number) =>
+  z
+    .object({
+      decoupled: z.boolean().default(decoupled).describe("weight decay apart from the gradient (AdamW)"),
+      beta1: beta.default(0.9).describe("decay of the mean gradient"),
+      beta2: beta.default(0.999).describe("decay of the mean squared gradient"),
+      epsilon: positive.default(epsilon).describe("added to the root of the mean squared gradient"),
+    })
+    .prefault({})
+    .describe("Adam's numbers");
+
+/** A warm-up after which the cosine may go on as if there had been none. */
+export const recountedWarmup = optimisation.warmup.extend({
+  recount: z
+    .boolean()
+    .default(true)
+    .describe("after the warm-up the cosine starts from its beginning (Dassl's WARMUP_RECOUNT)"),
+});
+
+/** The settings of methods that are trained by Adam or AdamW (src/solvers/optimiser.ts) instead of SGD. */
+export const adamOptimisation = (kind: "adam" | "adamw", epsilon = 1e-8) => ({
+  ...anyOptimiser,
+  warmup: recountedWarmup.describe("constant warm-up"),
+  adam: adam(kind === "adamw", epsilon),
+});
+
+/** Adam or AdamW, with a cosine that falls in every step instead of every epoch, without a warm-up. */
+export const adamByStep = (kind: "adam" | "adamw", epsilon = 1e-8) => ({
+  ...anyOptimiser,
+  adam: adam(kind === "adamw", epsilon),
+  minimumLr: z.number().min(0).default(0).describe("learning rate to which the cosine falls, in every step"),
+});
 
 /**
  * How the prompts of the epochs are weighted in the result: by a Gaussian over the epochs (GPA, equation 6), or by an
@@ -93,7 +138,13 @@ export const ensemble = z
 export type Ensemble = z.infer<typeof ensemble>;
 
 export type Augmentation = z.infer<typeof augmentation>;
-export type Optimisation = z.infer<z.ZodObject<typeof optimisation>>;
+/** What the training loop reads: of SGD and a warm-up, or of Adam (`adam`), or of a cosine by step (`minimumLr`). */
+export type Optimisation = Omit<z.infer<z.ZodObject<typeof optimisation>>, "momentum" | "warmup"> & {
+  momentum?: number;
+  warmup?: { epochs: number; lr: number; recount?: boolean };
+  adam?: { decoupled: boolean; beta1: number; beta2: number; epsilon: number };
+  minimumLr?: number;
+};
 
 /** The settings that presets define. A method reads a subset of them, and may have further settings. */
 export const common = {

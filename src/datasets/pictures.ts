@@ -85,6 +85,27 @@ export async function* testBatches(items: Item[], preprocess: Preprocess, batch:
   }
 }
 
+/**
+ * Every item in order, with a random crop and perhaps a mirroring that depend on (seed, view) alone; the last batch may
+ * be smaller.
+ */
+export async function* viewBatches(
+  items: Item[],
+  preprocess: Preprocess,
+  { batch, seed, augmentation = officialAugmentation }: BatchOptions,
+  view: number,
+): AsyncGenerator<PixelBatch> {
+  const random = seeded("view", seed, view);
+  for (let from = 0; from < items.length; from += batch) {
+    const chosen = items.slice(from, from + batch);
+    const pictures = await decodeAll(chosen);
+    yield fillBatch(chosen, preprocess, (i) => {
+      const box = randomResizedCrop(random, pictures[i].width, pictures[i].height, augmentation);
+      return { picture: cropPicture(pictures[i], box, preprocess), flip: random.uniform() < augmentation.flip };
+    });
+  }
+}
+
 function checkBatch(batch: number): void {
   if (!Number.isInteger(batch) || batch < 1)
     throw new Error(`the batch must be a whole number of pictures from 1; it is ${batch}`);

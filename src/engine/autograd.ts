@@ -71,6 +71,10 @@ export function meanAbsolute(x: Tensor): Scalar {
   })(x) as Scalar;
 }
 
+/** x itself; in the backward pass its gradient is multiplied by a number. */
+export const scaleGradient = <T extends Tensor>(x: T, factor: number): T =>
+  tf.customGrad((x: any) => ({ value: tf.clone(x), gradFunc: (dy: any) => tf.mul(dy, factor) }))(x) as T;
+
 /** [1,...] -> [n,...], n times the same. */
 export function repeat<T extends Tensor>(x: T, n: number): T {
   const times = [n, ...x.shape.slice(1).map(() => 1)];

@@ -18,20 +18,22 @@ export type PicturePrediction = Predicted & { path: string; probabilities: Float
 /**
  * Predicted class, its probability, and the probabilities [C] of each picture of a batch.
  * @param pixels normalised planes [B,3,R,R]
+ * @param nameOf what a picture of the batch (from 0) is called in an error
  * @throws where a logit is not finite: the model or the prompts are damaged
  */
 export function classProbabilities(
   classifier: Classifier,
   pixels: Float32Array,
   { height, width }: Size,
+  nameOf = (picture: number) => `picture ${picture + 1}`,
 ): Omit<PicturePrediction, "path" | "label">[] {
   const rows = tf.tidy(() => {
     const batch = tf.tensor4d(pixels, [pixels.length / (3 * height * width), 3, height, width]);
     return classifier.logits(batch).arraySync() as number[][];
   });
-  return rows.map((logits) => {
+  return rows.map((logits, k) => {
     if (!logits.every(Number.isFinite)) {
-      throw new Error("the model gives logits that are not finite: its files, or the prompts, are damaged");
+      throw new Error(`a logit of ${nameOf(k)} is not finite: the model's files, or the prompts, are damaged`);
     }
     const largest = logits.reduce((a, b) => Math.max(a, b));
     const exponentials = logits.map((logit) => Math.exp(logit - largest));
@@ -111,7 +113,7 @@ async function* predictBatches(
   let done = 0;
   for await (const { pixels } of testBatches(items, clip.preprocess, imagesPerPass(clip))) {
     signal?.throwIfAborted();
-    const batch = classProbabilities(classifier, pixels, clip.preprocess.output);
+    const batch = classProbabilities(classifier, pixels, clip.preprocess.output, (k) => items[done + k].path);
     yield batch.map((prediction, k) => {
       const { path, label } = items[done + k];
       return { path, label, ...prediction };

@@ -7,8 +7,9 @@ import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Clip } from "../clip/model";
+import { officialAugmentation } from "../configs/presets";
 import { drawFewShot } from "../datasets/fewShot";
-import { stepsPerEpoch, testBatches, trainPictures } from "../datasets/pictures";
+import { stepsPerEpoch, testBatches, trainPictures, viewBatches } from "../datasets/pictures";
 import { baseNovel, type Dataset, type Item } from "../datasets/split";
 import { tf } from "../engine/tf";
 import { setAside, writeAtomic } from "../io/atomicWrite";
@@ -17,6 +18,7 @@ import { ensembleOf, type Method, type Params, type Settings, trainingSettings }
 import { methods } from "../methods/registry";
 import { findPredictions, type TestPredictions } from "../results/predictions";
 import type { EpochResult } from "../results/store";
+import { tensorsOf } from "../solvers/optimiser";
 import { loadState, saveState } from "../training/checkpoint";
 import { aggregate, senselessGpa, toDevice } from "../training/ensemble";
 import { type Trained, type TrainState, train } from "../training/train";
@@ -65,10 +67,7 @@ export function trainTestJob(
 ): Job {
   const { benchmark, method, config, seed, source, target, tests } = options;
   const { name, title } = row ?? method;
-  const trainedClasses = source.dataset.classNames.slice(
-    0,
-    source.classes === "base" ? Math.ceil(source.dataset.classNames.length / 2) : undefined,
-  );
+  const trainedClasses = trainingClasses(options);
   if (
     method.transfers?.(config) === false &&
     Object.values(tests).some((test) => JSON.stringify(test.classNames) !== JSON.stringify(trainedClasses))
@@ -132,6 +131,10 @@ export function trainTestJob(
     run: (hooks) => trainAndTest({ clip, subset, perEpoch }, options, hooks, training?.work ?? 0),
   };
 }
+
+/** The class names of the training. */
+const trainingClasses = ({ source: { dataset, classes } }: TrainTestOptions): string[] =>
+  dataset.classNames.slice(0, classes === "base" ? Math.ceil(dataset.classNames.length / 2) : undefined);
 
 /** All classes of the few shots, or the base classes alone. */
 const ofClasses = (drawn: Dataset, classes: "all" | "base"): Dataset =>
@@ -201,6 +204,7 @@ function tester(
   work: number,
 ) {
   const { method, config, seed, metrics } = options;
+  const trainedClasses = trainingClasses(options);
   return async (
     params: Params,
     stage: string,
@@ -212,7 +216,7 @@ function tester(
     try {
       for (const [name, dataset] of Object.entries(tests)) {
         const classifier = method.classify(
-          { clip, classNames: dataset.classNames, config: trainingSettings(method, config), seed },
+          { clip, classNames: dataset.classNames, config: trainingSettings(method, config), seed, trainedClasses },
           params,
         );
         const workBefore = work;
@@ -261,7 +265,7 @@ async function loadOrTrain(
   const { method, config, seed } = options;
   const resume = readState(trained);
   if (resume && resume.epoch === config.epochs) {
-    tf.dispose([resume.params, resume.velocity] as any);
+    tf.dispose([resume.params, tensorsOf(resume.optimiser)] as any);
     return resume;
   }
   const data = trainingSet(options);
@@ -296,6 +300,9 @@ async function loadOrTrain(
   return result;
 }
 
+/** Crops of half a picture or more, as in gaopengcuhk/Tip-Adapter main.py. */
+const fitAugmentation = { ...officialAugmentation, scale: [0.5, 1] as [number, number] };
+
 /** The parameters of a method that solves for them (`Method.fit`); none for other methods. */
 async function fitParams(clip: Clip, options: TrainTestOptions, { signal }: JobContext): Promise<Params> {
   const { method, config, seed } = options;
@@ -304,7 +311,12 @@ async function fitParams(clip: Clip, options: TrainTestOptions, { signal }: JobC
   const batches = (items: Item[]) => testBatches(items, clip.preprocess, testBatch);
   return method.fit(
     { clip, classNames, config: trainingSettings(method, config), seed },
-    { train: batches(train), val: batches(val) },
+    {
+      train: batches(train),
+      val: batches(val),
+      views: (view) =>
+        viewBatches(train, clip.preprocess, { batch: testBatch, seed, augmentation: fitAugmentation }, view),
+    },
     signal,
   );
 }

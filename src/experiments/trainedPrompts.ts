@@ -160,7 +160,8 @@ function parseJson(path: string, text: string): unknown {
 export function promptsFor(prompts: TrainedPrompts, clip: Clip, classNames: string[]): { method: Method; task: Task } {
   const method = methodNamed(prompts.method);
   const config = trainingSettings(method, prompts.config);
-  const task: Task = { clip, classNames, config, seed: prompts.training?.seed ?? 1 };
+  const { classNames: trainedClasses } = prompts;
+  const task: Task = { clip, classNames, config, seed: prompts.training?.seed ?? 1, trainedClasses };
   const refuse = (what: string): never => {
     throw new UsageError(`${prompts.source}: ${what}`);
   };

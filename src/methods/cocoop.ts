@@ -14,22 +14,20 @@ import { inTextOrder, type SuffixGroup } from "../clip/fast/text";
 import type { Clip } from "../clip/model";
 import { optimisation, textContext } from "../configs/settings";
 import { l2Normalise, oneHot } from "../engine/autograd";
-import type { Tensor1D, Tensor2D, Tensor3D, Tensor4D } from "../engine/tf";
+import type { Tensor2D, Tensor3D, Tensor4D } from "../engine/tf";
 import { tf } from "../engine/tf";
 import { classSuffixes } from "./ivlp";
 import { crossEntropy } from "./losses";
 import type { Method, Params, Task } from "./method";
 import { frozen } from "./promptLearner";
-import { type ContextSettings, initialContext, initialLinear } from "./prompts";
+import { type ContextSettings, initialContext, initialLinear, mapped, named } from "./prompts";
 
 /** The joint embedding width E, divided by the width of the meta-net's hidden layer. */
 const reduction = 16;
 
 /** The shift [B,D] that the meta-net adds to every context token, from image features f [B,E]. */
 function contextShifts(f: Tensor2D, params: Params): Tensor2D {
-  const linear = (x: Tensor2D, name: string): Tensor2D =>
-    tf.add(tf.matMul(x, params[`${name}.weight`] as Tensor2D, false, true), params[`${name}.bias`] as Tensor1D);
-  return linear(tf.relu(linear(f, "meta_net.linear1")), "meta_net.linear2");
+  return mapped(tf.relu(mapped(f, params, "meta_net.linear1")), params, "meta_net.linear2");
 }
 
 /** Scaled cosine similarities [B,C] between image features f [B,E] and each image's own class features. */
@@ -66,9 +64,7 @@ export const cocoop: Method = {
       ["meta_net.linear1", hidden, clip.embed],
       ["meta_net.linear2", clip.text.width, hidden],
     ] as const) {
-      const { weight, bias } = initialLinear(task, name, outputs, inputs);
-      params[`${name}.weight`] = weight;
-      params[`${name}.bias`] = bias;
+      Object.assign(params, named(name, initialLinear(task, name, outputs, inputs)));
     }
     return params;
   },

@@ -9,13 +9,12 @@ import { z } from "zod";
 import { encodeSentences, sentenceGroups } from "../clip/fast/sentences";
 import { type ContextSlot, tokenise } from "../clip/fast/text";
 import { textContext } from "../configs/settings";
-import { l2Normalise } from "../engine/autograd";
 import type { Tensor2D, Tensor3D } from "../engine/tf";
 import { tf } from "../engine/tf";
-import { promptedEncoders } from "./ivlp";
 import type { Settings, Task } from "./method";
 import { type Encoders, host, promptLearner } from "./promptLearner";
 import { type ContextSettings, contextWords, initialContext, noise, plainName, promptSentence } from "./prompts";
+import { changedEncoders, contextInPlace } from "./towers";
 
 const coopSettings = {
   ...textContext,
@@ -68,11 +67,11 @@ function sentenceEncoders(task: Task<CoopSettings>): Encoders {
           `class-specific contexts cannot classify other classes than those they were trained for: there are ${ctx.shape[0]} contexts and ${classNames.length} class names; set coop.classSpecific=false`,
         );
       }
-      return l2Normalise(encodeSentences(clip.text, groups, ctx as Tensor2D | Tensor3D));
+      return encodeSentences(clip.text, groups, ctx as Tensor2D | Tensor3D);
     },
-    image({ features }) {
-      const f = features();
-      return () => f;
+    image({ rawFeatures }) {
+      const f = rawFeatures();
+      return () => ({ f });
     },
     dispose: () => tf.dispose(groups as any),
   };
@@ -91,7 +90,8 @@ export const coopHost = host({
   },
   encoders(task) {
     const { position, classSpecific } = task.config.coop;
-    if (position === "end" && !classSpecific) return promptedEncoders(task, { text: ({ ctx }) => [ctx as Tensor2D] });
+    if (position === "end" && !classSpecific)
+      return changedEncoders(task, { text: contextInPlace(task, ({ ctx }) => [ctx as Tensor2D]) });
     return sentenceEncoders(task);
   },
 });

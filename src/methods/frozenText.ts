@@ -22,4 +22,8 @@ export const frozenTextTarget = (clip: Clip, classNames: string[], templates: st
 
 /** Weights [C,E] of the zero-shot classifier: the template features are normalised, averaged, and normalised again. */
 export const zeroShotText = (clip: Clip, classNames: string[], templates: string[]): Tensor2D =>
-  tf.tidy(() => l2Normalise(tf.mean(l2Normalise(templateFeatures(clip, classNames, templates)), 1) as Tensor2D));
+  tf.tidy(() => l2Normalise(zeroShotMean(clip, classNames, templates)));
+
+/** The same without the last normalisation. */
+export const zeroShotMean = (clip: Clip, classNames: string[], templates: string[]): Tensor2D =>
+  tf.tidy(() => tf.mean(l2Normalise(templateFeatures(clip, classNames, templates)), 1) as Tensor2D);

@@ -6,16 +6,13 @@
  * With prompts in the text tower only, it is deep language prompting. With prompts in the image tower only, it is deep
  * vision prompting (VPT deep), and the text features are those of zero-shot CLIP's sentences.
  */
-import { encodeImage } from "../clip/fast/image";
-import { encodeText, type Prompts, type SuffixGroup, suffixGroups, tokenise } from "../clip/fast/text";
+import { type SuffixGroup, suffixGroups, tokenise } from "../clip/fast/text";
 import { bothPrompts, imagePrompts, textPrompts, zeroShotTemplates } from "../configs/settings";
-import { l2Normalise } from "../engine/autograd";
 import type { Tensor2D } from "../engine/tf";
-import { tf } from "../engine/tf";
-import { zeroShotText } from "./frozenText";
 import type { Params, Task } from "./method";
-import { type Encoders, host, promptLearner } from "./promptLearner";
+import { host, promptLearner } from "./promptLearner";
 import { type ContextSettings, initialContext, noise, promptSentence, wordsForShortContexts } from "./prompts";
+import { changedEncoders, contextInPlace } from "./towers";
 
 /** Settings of deep prompts; an encoder whose depth is undefined has no prompts. */
 type DeepPrompts = {
@@ -68,29 +65,6 @@ export function classSuffixes({ clip, classNames, config }: Task<ContextSettings
   return suffixGroups(clip.text, ids, config.tokens.text, true);
 }
 
-/** Compute each tower's prompts from the parameters; a tower without such a function stays as in frozen CLIP. */
-export type TowerPrompts = { text?(params: Params): Prompts; image?(params: Params): Prompts };
-
-/** Encoders with prompts. Without prompts in the text encoder, it encodes the sentences of zero-shot CLIP. */
-export function promptedEncoders(task: Task, { text, image }: TowerPrompts): Encoders {
-  const { clip, classNames, config } = task;
-  const suffixes = text ? classSuffixes(task as Task<ContextSettings>) : [];
-  const frozenText = text ? undefined : zeroShotText(clip, classNames, config.zeroShotTemplates);
-  return {
-    text: (params) =>
-      text ? l2Normalise(encodeText(clip.text, suffixes, text(params))) : tf.clone(frozenText as Tensor2D),
-    image({ front, features }) {
-      if (image) {
-        const imageTokens = front();
-        return (params) => l2Normalise(encodeImage(clip.image, imageTokens, image(params)));
-      }
-      const f = features();
-      return () => f;
-    },
-    dispose: () => tf.dispose([suffixes, frozenText] as any),
-  };
-}
-
 const textParams = (params: Params) => promptSets(params, "text");
 const imageParams = (params: Params) => promptSets(params, "vision");
 
@@ -100,18 +74,21 @@ export const independent = host({
   resolve: wordsForShortContexts,
   init: initialPrompts,
   encoders: (task) =>
-    promptedEncoders(task, { text: textParams, image: promptedBlocks(task).image > 0 ? imageParams : undefined }),
+    changedEncoders(task, {
+      text: contextInPlace(task, textParams),
+      image: promptedBlocks(task).image > 0 ? { prompts: imageParams } : undefined,
+    }),
 });
 const textAlone = host({
   settings: textPrompts,
   resolve: wordsForShortContexts,
   init: initialPrompts,
-  encoders: (task) => promptedEncoders(task, { text: textParams }),
+  encoders: (task) => changedEncoders(task, { text: contextInPlace(task, textParams) }),
 });
 const imageAlone = host({
   settings: { ...imagePrompts, zeroShotTemplates },
   init: initialPrompts,
-  encoders: (task) => promptedEncoders(task, { image: imageParams }),
+  encoders: (task) => changedEncoders(task, { image: { prompts: imageParams } }),
 });
 
 export const ivlp = promptLearner(

@@ -14,10 +14,9 @@ import type { Scalar } from "../engine/tf";
 import { tf } from "../engine/tf";
 import { coopHost, coopTransfers } from "./coop";
 import { frozenTextTarget } from "./frozenText";
-import { crossEntropy } from "./losses";
 import { objective, promptLearner } from "./promptLearner";
 
-const nearHandwritten = objective({
+export const nearHandwritten = objective({
   settings: {
     zeroShotTemplates,
     kgcoop: z
@@ -33,11 +32,10 @@ const nearHandwritten = objective({
     return {
       terms:
         () =>
-        ({ g, logits, truth }) => {
-          const ce = crossEntropy(logits, truth);
+        ({ g, classified }) => {
           const cosine = tf.div<Scalar>(tf.sum(tf.mul(g, target)), classNames.length);
           const kg = tf.mul<Scalar>(tf.sub(1, cosine), weight);
-          return { ce, kg, total: tf.add<Scalar>(ce, kg) };
+          return { ...classified.terms, kg, total: tf.add<Scalar>(classified.loss, kg) };
         },
       dispose: () => target.dispose(),
     };

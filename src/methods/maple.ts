@@ -10,10 +10,11 @@
 import { bothPrompts, textContext } from "../configs/settings";
 import type { Tensor1D, Tensor2D } from "../engine/tf";
 import { tf } from "../engine/tf";
-import { promptedBlocks, promptedEncoders, promptSets } from "./ivlp";
+import { promptedBlocks, promptSets } from "./ivlp";
 import type { Params } from "./method";
 import { host, promptLearner } from "./promptLearner";
 import { initialContext, initialLinear, noise, wordsForShortContexts } from "./prompts";
+import { changedEncoders, contextInPlace } from "./towers";
 
 /** The number of image prompts is not a setting: the image prompts are the mapped text prompts. */
 const mapleSettings = { ...textContext, depth: bothPrompts.depth };
@@ -50,15 +51,13 @@ export const mapleHost = host({
         params[`${name}.bias`] as Tensor1D,
       );
     };
-    return promptedEncoders(task, {
-      text: (params) => textPrompts(params).slice(0, text),
-      image:
-        image > 0
-          ? (params) =>
-              textPrompts(params)
-                .slice(0, image)
-                .map((prompts, i) => toImagePrompts(params, prompts, i))
-          : undefined,
+    const imagePrompts = (params: Params) =>
+      textPrompts(params)
+        .slice(0, image)
+        .map((prompts, i) => toImagePrompts(params, prompts, i));
+    return changedEncoders(task, {
+      text: contextInPlace(task, (params) => textPrompts(params).slice(0, text)),
+      image: image > 0 ? { prompts: imagePrompts } : undefined,
     });
   },
 });

@@ -24,7 +24,18 @@ export type Params = Record<string, Tensor>;
  * S, and the seed of the initial parameters. The settings that only testing reads (`Method.testing`) are left out, so
  * that no training can depend on them.
  */
-export type Task<S = Settings> = { clip: Clip; classNames: string[]; config: S; seed: number };
+export type Task<S = Settings> = {
+  clip: Clip;
+  classNames: string[];
+  config: S;
+  seed: number;
+  /** In testing, the class names of the training, where they may be others than `classNames`. */
+  trainedClasses?: string[];
+};
+
+/** Whether a classifier is asked for the classes that its parameters were trained on. */
+export const asksTrainedClasses = ({ classNames, trainedClasses = classNames }: Task<unknown>): boolean =>
+  classNames.length === trainedClasses.length && classNames.every((name, c) => name === trainedClasses[c]);
 
 /** Settings by name, nested as in the schema of the method (`lossWeights.text`). */
 export type Settings = Record<string, any>;
@@ -37,6 +48,12 @@ export type Batch = { pixels: Tensor4D; labels: Int32Array; at?: [number, number
 
 /** Batches of pictures without augmentation, as in testing: normalised pixels [B,3,R,R] and one label per picture. */
 export type PictureBatches = Iterable<PixelBatch> | AsyncIterable<PixelBatch>;
+
+/**
+ * What `Method.fit` gets: the training and validation pictures, and `views(v)`, the training pictures in the same order
+ * with random crops and mirrorings that depend on v and the seed alone.
+ */
+export type FitPictures = Record<"train" | "val", PictureBatches> & { views(view: number): PictureBatches };
 
 /** Scalars: loss terms by name, already multiplied by their weights; `total` is the loss that is minimised. */
 export type Terms = Record<string, Tensor>;
@@ -55,6 +72,8 @@ export type Learner = {
    * terms.
    */
   gradient?(of: (term: string) => Params): { gradients: Params; terms?: Terms };
+  /** By how much the learning rate of a parameter is multiplied; 1 by default. */
+  rate?(name: string): number;
   /** Frees the tensors that `prepare` computed. */
   dispose(): void;
 };
@@ -64,6 +83,11 @@ export type Classifier = {
   logits(pixels: Tensor4D): Tensor2D;
   /** Class features [C,E] of unit length, if they do not depend on the image; freed by `dispose`. */
   text?: Tensor2D;
+  /**
+   * Of a method with a second classifier (`Head` of promptLearner.ts): its logits [B,C], and the image features [B,E]
+   * that it alone reads, of unit length.
+   */
+  head?(pixels: Tensor4D): { logits: Tensor2D; features: Record<string, Tensor2D> };
   /** Image features [B,E] of unit length; the caller disposes them. */
   image(pixels: Tensor4D): Tensor2D;
   dispose(): void;
@@ -102,6 +126,8 @@ export type Method = {
    * is the sentence of zero-shot CLIP for the dataset, for methods whose official code has one for each dataset.
    */
   paper?(benchmark: BenchmarkSettings, template: string): Settings;
+  /** The same for the embedded model: settings that do better on its validation pictures than the paper's or preset's. */
+  embedded?(benchmark: BenchmarkSettings, template: string): Settings;
   /** Initial parameters; they depend only on the task, including its seed. */
   init(task: Task): Params;
   /** Computes everything that stays fixed during the training, such as the frozen text targets. */
@@ -111,7 +137,7 @@ export type Method = {
    * @param pictures the few-shot training pictures, and the validation pictures that were drawn with them
    * @throws the signal's reason when it is aborted
    */
-  fit?(task: Task, pictures: Record<"train" | "val", PictureBatches>, signal?: AbortSignal): Promise<Params>;
+  fit?(task: Task, pictures: FitPictures, signal?: AbortSignal): Promise<Params>;
   /** False if the parameters can classify only the classes they were trained on. By default they can classify any. */
   transfers?(config: Settings): boolean;
   /** Builds a classifier and encodes the class names once. They may differ from the class names of the training. */
@@ -133,8 +159,8 @@ export function settle(method: Method, settings: Settings): Settings {
 }
 
 /**
- * The default settings of a method for a benchmark: those of the preset. In the preset `paper`, the values of the
- * method's own paper take precedence.
+ * The default settings of a method for a benchmark: those of the preset, and before them those that the method itself
+ * has for the preset (`paper`, `embedded`).
  */
 export function configFor(
   method: Method,
@@ -142,8 +168,7 @@ export function configFor(
   benchmark: BenchmarkSettings,
   template = "a photo of a {}.",
 ): Settings {
-  const ofMethod = preset === "paper" ? method.paper?.(benchmark, template) : undefined;
-  return settle(method, { ...presets[preset][benchmark], ...ofMethod });
+  return settle(method, { ...presets[preset][benchmark], ...method[preset]?.(benchmark, template) });
 }
 
 /**

@@ -13,31 +13,51 @@
 
 import { z } from "zod";
 import { rememberImages } from "../cache/imageFeatures";
-import { encodeImage, type ImageFront, imageFront } from "../clip/fast/image";
+import { encodeImage, type ImageFront, imageFront, laterFront } from "../clip/fast/image";
 import type { Clip } from "../clip/model";
-import { optimisation } from "../configs/settings";
-import { l2Normalise, oneHot } from "../engine/autograd";
-import type { Tensor2D, Tensor4D } from "../engine/tf";
+import { optimisation as sgdOptimisation } from "../configs/settings";
+import { l2Normalise, oneHot, scale } from "../engine/autograd";
+import type { Scalar, Tensor2D, Tensor4D } from "../engine/tf";
 import { tf } from "../engine/tf";
 import { cosineLogits, crossEntropy } from "./losses";
-import type { Classifier, Learner, Method, Params, Task, Terms } from "./method";
+import {
+  asksTrainedClasses,
+  type Classifier,
+  type Learner,
+  type Method,
+  type Params,
+  type Task,
+  type Terms,
+} from "./method";
 
 /**
- * The part of a batch that does not depend on the parameters: its normalised pixels [B,3,R,R], and two values that are
- * computed at the first call and then reused: `front()`, the input of the fast image encoder's first block, and
- * `features()`, the frozen CLIP's image features [B,E] of unit length. `at` is the batch's epoch and step, which seed
- * random draws.
+ * The part of a batch that does not depend on the parameters: its normalised pixels [B,3,R,R], and what is computed at
+ * the first call and then reused: `front(i)`, the input of block i of the fast image encoder (0 by default), and the
+ * frozen CLIP's image features [B,E], `features()` of unit length. `at` is the batch's epoch and step, which seed random
+ * draws.
  */
-export type Frozen = { pixels: Tensor4D; front(): ImageFront; features(): Tensor2D; at: [number, number] };
+export type Frozen = {
+  pixels: Tensor4D;
+  front(block?: number): ImageFront;
+  rawFeatures(): Tensor2D;
+  features(): Tensor2D;
+  at: [number, number];
+};
+
+/** Image features [B,E] of a host, not normalised: `f`, and others that its head reads. */
+export type ImageFeatures = { f: Tensor2D } & Record<string, Tensor2D>;
 
 export type Encoders = {
-  /** Class features g [C,E] of unit length, differentiable in the parameters. */
-  text(params: Params): Tensor2D;
   /**
-   * Image features f [B,E] of unit length. The first call computes everything that does not depend on the parameters,
-   * the second is differentiable in them.
+   * Class features [C,E], not normalised, differentiable in the parameters.
+   * @param at epoch and step in training
    */
-  image(batch: Frozen): (params: Params) => Tensor2D;
+  text(params: Params, at?: [number, number]): Tensor2D;
+  /**
+   * Image features, not normalised. The first call computes everything that does not depend on the parameters, the
+   * second is differentiable in them.
+   */
+  image(batch: Frozen): (params: Params) => ImageFeatures;
   /** Frees the tensors that were computed for the class names. */
   dispose(): void;
 };
@@ -51,17 +71,51 @@ export type Host<S extends z.ZodRawShape = any> = {
    * @throws if the parameters cannot be applied to these class names
    */
   encoders(task: Task<z.infer<z.ZodObject<S>>>): Encoders;
+  /**
+   * Encoders for testing, where the parameters can be folded into the weights; without it, `encoders` are used. Its
+   * encoders may ignore the parameters that they are called with.
+   */
+  folded?(task: Task<z.infer<z.ZodObject<S>>>, params: Params): Encoders;
+  /** A second classifier of the classes of the training. */
+  head?(task: Task<z.infer<z.ZodObject<S>>>): Head;
+  /** By how much the learning rate of a parameter is multiplied; 1 by default. */
+  rate?(name: string, config: z.infer<z.ZodObject<S>>): number;
   /** Replaces settings that are derived from others, see `Method.resolve`. */
   resolve?: Method["resolve"];
+};
+
+/**
+ * A second classifier beside the cosines, for the classes of the training. With its share w, the classification loss is
+ * (1 - w) CE(cosines) + w CE(head), and in testing on the trained classes the logits are mixed in the same way. On other
+ * classes the cosines alone answer.
+ */
+export type Head = {
+  share: number;
+  /** The name of its cross-entropy among the loss terms. */
+  term: string;
+  /** The number of classes that it can tell apart; any by default. */
+  classes?(params: Params): number;
+  /** Logits [B,C]; `g` [C,E] are the class features, not normalised. */
+  logits(params: Params, image: ImageFeatures, g: Tensor2D): Tensor2D;
+  /** Its cross-entropy, if that is not the cross-entropy of `logits`. @param truth one-hot labels [B,C] */
+  loss?(params: Params, image: ImageFeatures, g: Tensor2D, truth: Tensor2D): Scalar;
 };
 
 /** Returns the host unchanged; it lets TypeScript infer the type of the settings. */
 export const host = <S extends z.ZodRawShape>(made: Host<S>): Host<S> => made;
 
 /**
- * The inputs of an objective: f [B,E], g [C,E], their logits (scaled cosines) [B,C], and one-hot labels `truth` [B,C].
+ * The inputs of an objective: f [B,E] and g [C,E] of unit length, their logits (scaled cosines) [B,C], one-hot labels
+ * `truth` [B,C], and the classification loss `classified` with its terms: the cross-entropy of the logits, `ce`, mixed
+ * with that of the host's head, if it has one.
  */
-export type Seen = { f: Tensor2D; g: Tensor2D; logits: Tensor2D; truth: Tensor2D };
+export type Seen = {
+  f: Tensor2D;
+  g: Tensor2D;
+  logits: Tensor2D;
+  truth: Tensor2D;
+  classified: { loss: Scalar; terms: Record<string, Scalar> };
+};
 
 /**
  * A loss on f and g; `settings` is the shape of a zod object with the hyperparameters of the loss and their defaults.
@@ -84,7 +138,10 @@ export type Objective<S extends z.ZodRawShape = any> = {
 /** Returns the objective unchanged; it lets TypeScript infer the type of the settings. */
 export const objective = <S extends z.ZodRawShape>(made: Objective<S>): Objective<S> => made;
 
-type Description = Pick<Method, "name" | "title" | "source" | "version" | "paper" | "transfers">;
+type Description = Pick<Method, "name" | "title" | "source" | "version" | "paper" | "embedded" | "transfers"> & {
+  /** Adam's settings in place of SGD's (`adamOptimisation`, `adamByStep`). */
+  optimisation?: z.ZodRawShape;
+};
 
 /** The cross-entropy without any other loss term. */
 export const crossEntropyAlone = objective({
@@ -92,15 +149,16 @@ export const crossEntropyAlone = objective({
   create: () => ({
     terms:
       () =>
-      ({ logits, truth }) => {
-        const ce = crossEntropy(logits, truth);
-        return { ce, total: ce };
-      },
+      ({ classified: { loss, terms } }) => ({ ...terms, total: loss }),
   }),
 });
 
-/** Combines a host and an objective into a method trained by SGD; its settings are those of all three. */
-export function promptLearner(about: Description, host: Host, objective: Objective = crossEntropyAlone): Method {
+/** Combines a host, an objective and an optimiser (SGD by default) into a method; its settings are those of all three. */
+export function promptLearner(
+  { optimisation = sgdOptimisation, ...about }: Description,
+  host: Host,
+  objective: Objective = crossEntropyAlone,
+): Method {
   return {
     ...about,
     trainable: true,
@@ -109,8 +167,9 @@ export function promptLearner(about: Description, host: Host, objective: Objecti
     resolve: host.resolve,
     init: host.init,
     prepare(task) {
-      const { clip, classNames } = task;
+      const { clip, classNames, config } = task;
       const encoders = host.encoders(task);
+      const head = host.head?.(task);
       const { terms, gradient, dispose } = objective.create(task);
       return {
         loss({ pixels, labels, at }) {
@@ -119,12 +178,21 @@ export function promptLearner(about: Description, host: Host, objective: Objecti
           const imageFeatures = encoders.image(batch);
           const loss = terms(batch);
           return (params) => {
-            const f = imageFeatures(params);
-            const g = encoders.text(params);
-            return loss({ f, g, logits: cosineLogits(f, g, clip.logitScale), truth });
+            const image = imageFeatures(params);
+            const rawText = encoders.text(params, batch.at);
+            const [f, g] = [l2Normalise(image.f), l2Normalise(rawText)];
+            const logits = cosineLogits(f, g, clip.logitScale);
+            const ce = crossEntropy(logits, truth);
+            if (!head) return loss({ f, g, logits, truth, classified: { loss: ce, terms: { ce } } });
+            const ofHead =
+              head.loss?.(params, image, rawText, truth) ?? crossEntropy(head.logits(params, image, rawText), truth);
+            const mixed = tf.add<Scalar>(scale(ce, 1 - head.share), scale(ofHead, head.share));
+            const classified = { loss: mixed, terms: { ce, [head.term]: ofHead } };
+            return loss({ f, g, logits, truth, classified });
           };
         },
         gradient,
+        rate: host.rate && ((name) => host.rate?.(name, config) ?? 1),
         dispose() {
           encoders.dispose();
           dispose?.();
@@ -133,13 +201,34 @@ export function promptLearner(about: Description, host: Host, objective: Objecti
     },
     classify(task, params) {
       const { clip } = task;
-      const encoders = host.encoders(task);
-      const text = tf.tidy(() => encoders.text(params));
-      const textClassifier = classifier(clip, text, (pixels) => encoders.image(frozen(clip, pixels))(params));
+      const encoders = host.folded?.(task, params) ?? host.encoders(task);
+      const possible = asksTrainedClasses(task) ? host.head?.(task) : undefined;
+      const head =
+        (possible?.classes?.(params) ?? task.classNames.length) === task.classNames.length ? possible : undefined;
+      const rawText = tf.tidy(() => encoders.text(params));
+      const text = l2Normalise(rawText);
+      const image = (pixels: Tensor4D) => encoders.image(frozen(clip, pixels))(params);
+      const cosines = ({ f }: ImageFeatures) => cosineLogits(l2Normalise(f), text, clip.logitScale);
       return {
-        ...textClassifier,
+        text,
+        image: (pixels) => tf.tidy(() => l2Normalise(image(pixels).f)),
+        head:
+          head &&
+          ((pixels) =>
+            tf.tidy(() => {
+              const { f, ...others } = image(pixels);
+              const features = Object.entries(others).map(([name, feature]) => [name, l2Normalise(feature)]);
+              return { logits: head.logits(params, { f, ...others }, rawText), features: Object.fromEntries(features) };
+            }) as any),
+        logits: (pixels) =>
+          tf.tidy(() => {
+            const features = image(pixels);
+            if (!head) return cosines(features);
+            const ofHead = head.logits(params, features, rawText);
+            return tf.add<Tensor2D>(tf.mul(cosines(features), 1 - head.share), tf.mul(ofHead, head.share));
+          }),
         dispose() {
-          textClassifier.dispose();
+          tf.dispose([text, rawText]);
           encoders.dispose();
         },
       };
@@ -164,9 +253,19 @@ export function classifier(clip: Clip, text: Tensor2D, encode: (pixels: Tensor4D
 
 /** The frozen part of a batch of normalised pixels [B,3,R,R]; its tensors are freed by the caller's tf.tidy. */
 export function frozen(clip: Clip, pixels: Tensor4D, at: [number, number] = [0, 0]): Frozen {
-  const front = once(() => imageFront(clip.image, pixels));
-  const features = once(() => rememberImages(clip, pixels, () => l2Normalise(encodeImage(clip.image, front(), []))));
-  return { pixels, front, features, at };
+  const fronts: ImageFront[] = [];
+  const front = (block = 0): ImageFront => {
+    const before = fronts.filter((known) => known.block <= block).pop();
+    if (before?.block !== block) {
+      fronts.push(before ? laterFront(clip.image, before, block) : imageFront(clip.image, pixels, block));
+      fronts.sort((a, b) => a.block - b.block);
+    }
+    return fronts.find((known) => known.block === block) as ImageFront;
+  };
+  const deepest = () => fronts[fronts.length - 1] ?? front();
+  const rawFeatures = once(() => rememberImages(clip, pixels, () => encodeImage(clip.image, deepest(), [])));
+  const features = once(() => l2Normalise(rawFeatures()));
+  return { pixels, front, rawFeatures, features, at };
 }
 
 /** Calls `compute` at most once, and returns the stored value from then on. */

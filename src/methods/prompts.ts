@@ -2,11 +2,11 @@
 
 import { tokenise } from "../clip/fast/text";
 import type { Clip } from "../clip/model";
-import type { Tensor } from "../engine/tf";
+import type { Tensor, Tensor1D, Tensor2D } from "../engine/tf";
 import { tf } from "../engine/tf";
 import { UsageError } from "../util/errors";
 import { seeded } from "../util/random";
-import type { Task } from "./method";
+import type { Params, Task } from "./method";
 
 /** A class name as it appears in sentences: with spaces instead of underscores. */
 export const plainName = (name: string): string => name.replaceAll("_", " ");
@@ -70,6 +70,16 @@ export function initialLinear(
     );
   return { weight: uniform(out, into), bias: uniform(out) };
 }
+
+/** A linear map's weight and bias as parameters `name.weight` and `name.bias`. */
+export const named = (name: string, { weight, bias }: { weight: Tensor; bias: Tensor }): Params => ({
+  [`${name}.weight`]: weight,
+  [`${name}.bias`]: bias,
+});
+
+/** x weight^T + bias of the linear map with this name among the parameters. [R,in] -> [R,out] */
+export const mapped = (x: Tensor2D, params: Params, name: string): Tensor2D =>
+  tf.add(tf.matMul(x, params[`${name}.weight`] as Tensor2D, false, true), params[`${name}.bias`] as Tensor1D);
 
 /** Embeddings [count,D] of the first `count` tokens of `words`. @throws UsageError if there are fewer tokens */
 function wordEmbeddings(clip: Clip, words: string, count: number): Tensor {

@@ -18,20 +18,13 @@ import { seeded } from "../util/random";
 import { coopHost, coopTransfers } from "./coop";
 import { frozenTextTarget } from "./frozenText";
 import { independent } from "./ivlp";
-import {
-  cosineConsistency,
-  cosineLogits,
-  crossEntropy,
-  featureConsistency,
-  logitConsistency,
-  squaredConsistency,
-} from "./losses";
+import { cosineConsistency, cosineLogits, featureConsistency, logitConsistency, squaredConsistency } from "./losses";
 import { mapleHost } from "./maple";
 import { objective, promptLearner } from "./promptLearner";
 
 const consistencies = { l1: featureConsistency, mse: squaredConsistency, cosine: cosineConsistency };
 
-const selfRegulated = objective({
+export const selfRegulated = objective({
   settings: {
     lossWeights: common.lossWeights,
     textTargetTemplates,
@@ -56,13 +49,12 @@ const selfRegulated = objective({
           textTargets.length === 1 ? textTargets[0] : seeded("template", seed, ...batch.at).pick(textTargets);
         const frozenImage = batch.features();
         const frozenLogits = cosineLogits(frozenImage, frozenText, clip.logitScale);
-        return ({ f, g, logits, truth }) => {
-          const ce = crossEntropy(logits, truth);
+        return ({ f, g, logits, classified }) => {
           const scl_text = scale(consistency(g, frozenText), config.lossWeights.text);
           const scl_image = scale(consistency(f, frozenImage), config.lossWeights.image);
           const scl_logits = scale(logitConsistency(logits, frozenLogits), config.lossWeights.logits);
-          const total = tf.addN([ce, scl_text, scl_image, scl_logits]);
-          return { ce, scl_text, scl_image, scl_logits, total };
+          const total = tf.addN([classified.loss, scl_text, scl_image, scl_logits]);
+          return { ...classified.terms, scl_text, scl_image, scl_logits, total };
         };
       },
       dispose: () => tf.dispose(textTargets as any),

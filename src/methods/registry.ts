@@ -2,15 +2,22 @@
 import { oneOf } from "../util/errors";
 import { clip, clip60, clip80 } from "./clip";
 import { cocoop } from "./cocoop";
+import { loraGpa, mmaGpa, mmrlGpa, mmrlSrc, tcpSrc } from "./combinations";
 import { coop } from "./coop";
+import { deptCoop, deptPromptsrc } from "./dept";
 import { ivlp, language, vision } from "./ivlp";
 import { kgcoop } from "./kgcoop";
+import { lora } from "./lora";
 import { maple } from "./maple";
 import type { Method } from "./method";
+import { mma } from "./mma";
+import { mmrl } from "./mmrl";
 import { probe } from "./probe";
 import { proda } from "./proda";
 import { prograd } from "./prograd";
 import { coopSrc, mapleSrc, promptsrc } from "./promptsrc";
+import { tcp } from "./tcp";
+import { tip, tipF } from "./tip";
 
 /**
  * All methods by name, in the order of tables. Their names are part of the type, so that a wrong one is a type error.
@@ -48,6 +55,32 @@ export const methods = {
   "coop-src": coopSrc,
   /** MaPLe's prompts with PromptSRC's regularisers (not published). */
   "maple-src": mapleSrc,
+  /** Tip-Adapter: a cache of the training pictures' features beside zero-shot CLIP, without training. */
+  "tip-adapter": tip,
+  /** Tip-Adapter-F: Tip-Adapter, whose keys are trained. */
+  "tip-adapter-f": tipF,
+  /** TCP: prompts in the text encoder's upper blocks, computed from the frozen text features of each class. */
+  tcp,
+  /** MMA: adapters in the upper blocks of both encoders that share their inner projection. */
+  mma,
+  /** DePT around CoOp: a second head of its own channel for the trained classes. */
+  "dept-coop": deptCoop,
+  /** DePT around PromptSRC (not published). */
+  "dept-promptsrc": deptPromptsrc,
+  /** MMRL: representation tokens of a space that both encoders share, read by a second head. */
+  mmrl,
+  /** CLIP-LoRA: low-rank changes of the attention weights of both encoders. */
+  "clip-lora": lora,
+  /** TCP with PromptSRC's regularisers (not published). */
+  "tcp-src": tcpSrc,
+  /** MMRL with PromptSRC's regularisers (not published). */
+  "mmrl-src": mmrlSrc,
+  /** MMRL with the Gaussian-weighted mean of its epochs (not published). */
+  "mmrl-gpa": mmrlGpa,
+  /** MMA with the Gaussian-weighted mean of its epochs (not published). */
+  "mma-gpa": mmaGpa,
+  /** CLIP-LoRA with the Gaussian-weighted mean of its epochs (not published). */
+  "clip-lora-gpa": loraGpa,
 } satisfies Record<string, Method>;
 
 /** The method of a name from outside. @throws UsageError with similar names, and all */

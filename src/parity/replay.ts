@@ -1,7 +1,8 @@
 /**
  * Repeats the computations of a folder of reference numbers with the functions that train and test, and compares the
  * results. The folder may contain:
- * - a model with `meta.json`, `common.safetensors` and one file per method (test/golden/README.md)
+ * - a model with `meta.json`, `common.safetensors` and one file per method, whose own settings, if it has any, are in a
+ *   JSON file of the same name (test/golden/README.md)
  * - `lr_schedules.json`
  * - `fewshot_draws.json`
  * - `expected_ids.json` with a tokenizer.json
@@ -11,12 +12,13 @@ import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { disposeClip, loadClip } from "../clip/load";
 import { engineLine, startEngine } from "../engine/tf";
+import { readJson } from "../io/readJson";
 import { readSafetensors } from "../io/safetensors";
 import { methods } from "../methods/registry";
 import { learningRate } from "../training/schedule";
 import { Checks, type ParityReport } from "./checks";
 import { drawsParity, preprocessParity, tokenParity } from "./data";
-import { readMeta, runOf } from "./meta";
+import { type MethodFile, readMeta, runOf, runOfFile } from "./meta";
 import { commonParity } from "./model";
 import { trainingParity } from "./training";
 
@@ -69,14 +71,16 @@ async function modelParity(folder: string, checks: Checks): Promise<void> {
     for (const file of files.sort()) {
       const label = file.replace(/\.safetensors$/, "");
       const { tensors } = readSafetensors(join(folder, file));
-      const run = runOf(label, meta, tensors["init.ctx"]?.shape.slice(-2)[0]);
+      const beside = join(folder, `${label}.json`);
+      const own: MethodFile | undefined = existsSync(beside) ? readJson(beside) : undefined;
+      const run = own ? runOfFile(label, own, meta) : runOf(label, meta, tensors["init.ctx"]?.shape.slice(-2)[0]);
       const method = Object.values(methods).find(({ name }) => name === run.method);
       if (!method?.trainable) {
         checks.note(label, "not yet covered: the kit has no trainable method of this name");
       } else if (!commonTensors?.images || !commonTensors.labels) {
         checks.fail(label, "common.safetensors is missing or contains no images and labels");
       } else {
-        const replay = { label, expected: tensors, method, clip, meta, config: run.config };
+        const replay = { label, expected: tensors, method, clip, meta: { ...meta, ...own }, config: run.config };
         await checks.group(label, () =>
           trainingParity(replay, commonTensors.images, commonTensors.labels.data, checks),
         );

@@ -4,6 +4,7 @@
  * initial parameters are taken from the reference file.
  */
 import type { Clip } from "../clip/model";
+import type { Optimisation } from "../configs/settings";
 import { differentiate } from "../engine/autograd";
 import { tf } from "../engine/tf";
 import type { PixelBatch } from "../io/preprocess";
@@ -12,6 +13,7 @@ import { frozenTextTarget } from "../methods/frozenText";
 import { type Method, type Params, settle, type Task, trainingSettings } from "../methods/method";
 import { type ContextSettings, promptSentence } from "../methods/prompts";
 import { gpaWeights } from "../training/ensemble";
+import { scheduleOf } from "../training/schedule";
 import { train } from "../training/train";
 import { type Checks, gradientTolerance, valueTolerance } from "./checks";
 import type { Meta, RunSettings } from "./meta";
@@ -68,7 +70,20 @@ export async function trainingParity(
   const classifier = method.classify(task, params);
   tf.tidy(() => {
     const pixels = tf.tensor4d(images.data, images.shape as [number, number, number, number]);
-    actual.logits = classifier.logits(pixels).dataSync();
+    const logits = classifier.logits(pixels).dataSync();
+    if (classifier.head) {
+      // On the classes of the training the head's logits are mixed in, on others they are not.
+      const others = method.classify({ ...task, trainedClasses: [] }, params);
+      const head = classifier.head(pixels);
+      const [mixture, own] = expected.logits_fusion
+        ? ["logits_fusion", "logits_rep"]
+        : ["logits_base", "logits_linear"];
+      actual.logits = others.logits(pixels).dataSync();
+      actual[mixture] = logits;
+      actual[own] = head.logits.dataSync();
+      if (head.features.representation) actual.rep_features = head.features.representation.dataSync();
+      others.dispose();
+    } else actual.logits = logits;
     actual.image_features = classifier.image(pixels).dataSync();
     if (classifier.text) actual.text_features = classifier.text.dataSync();
   });
@@ -99,6 +114,14 @@ export async function trainingParity(
 
   for (const [name, { data }] of Object.entries(expected)) {
     if (name.startsWith("init.") || name === "prompt_ids") continue;
+    if (name === "lr") {
+      const rates = trained.history.flatMap(({ epoch }) => {
+        const rate = scheduleOf(epoch, config as Optimisation, meta.steps);
+        return Array.from({ length: meta.steps }, (_, step) => rate(step));
+      });
+      checks.same(`${label} lr`, rates, data, { relative: 1e-6, absolute: 0 });
+      continue;
+    }
     const isTrained = /\.grad|^epoch|^gpa\.(?!weights)/.test(name);
     if (actual[name])
       checks.same(`${label} ${name}`, actual[name], data, isTrained ? gradientTolerance(data) : valueTolerance);
@@ -177,9 +200,14 @@ function* termGradients(
 }
 
 /** Batch s of every epoch is images[s*B : (s+1)*B]. */
-function fixedPictures(images: Stored, labels: Float32Array, { steps, batch }: Meta): { epoch(): PixelBatch[] } {
+function fixedPictures(
+  images: Stored,
+  labels: Float32Array,
+  { steps, batch }: Meta,
+): { steps: number; epoch(): PixelBatch[] } {
   const size = images.data.length / images.shape[0];
   return {
+    steps,
     epoch: () =>
       Array.from({ length: steps }, (_, s) => ({
         pixels: images.data.slice(s * batch * size, (s + 1) * batch * size),

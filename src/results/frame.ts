@@ -34,7 +34,7 @@ export function sortedFrame(table: Table, key: string, { ascending = false } = {
   );
   const sign = ascending ? 1 : -1;
   const rows = [...table.rows].sort((a, b) => {
-    const [x, y] = [a, b].map((row) => (typeof row[column] === "object" ? row[column].mean : row[column]));
+    const [x, y] = [a[column], b[column]].map((value) => (typeof value === "object" ? value.mean : value));
     const [noX, noY] = [x, y].map((value) => value === undefined || Number.isNaN(value));
     if (noX || noY) return Number(noX) - Number(noY);
     return sign * (typeof x === "number" && typeof y === "number" ? x - y : String(x).localeCompare(String(y)));

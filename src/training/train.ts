@@ -1,6 +1,6 @@
 /**
  * The training loop of all methods. Its order of operations is that of Dassl's trainer and PromptSRC's
- * `forward_backward`: for each batch of an epoch, the gradient and an SGD step; for each epoch, the learning rate of
+ * `forward_backward`: for each batch of an epoch, the gradient and a step of the optimiser; for each epoch, the learning rate of
  * the schedule; after the last epoch, the aggregation of the epochs' parameters.
  */
 
@@ -11,23 +11,27 @@ import type { Tensor } from "../engine/tf";
 import { tf } from "../engine/tf";
 import type { PixelBatch } from "../io/preprocess";
 import type { Batch, Learner, Method, Params, Task } from "../methods/method";
+import { type OptimiserState, optimiserStep, tensorsOf } from "../solvers/optimiser";
 import { aggregate, distance, type HostParams, toHost } from "./ensemble";
-import { learningRate } from "./schedule";
-import { sgdStep } from "./sgd";
+import { scheduleOf } from "./schedule";
 
 /**
  * The training pictures of epoch 1, 2, ...: batches of normalised pixels [B,3,R,R] with one label per picture. They
- * must depend on the epoch only, so that a resumed training sees the same batches.
+ * must depend on the epoch only, so that a resumed training sees the same batches. `steps` is the number of batches of
+ * an epoch, for methods whose learning rate falls in every step.
  */
-export type Pictures = { epoch(epoch: number): Iterable<PixelBatch> | AsyncIterable<PixelBatch> };
+export type Pictures = {
+  steps?: number;
+  epoch(epoch: number): Iterable<PixelBatch> | AsyncIterable<PixelBatch>;
+};
 
 /** Milliseconds between looks at the loss: reading it waits for the device to finish a step. */
 const lookEvery = 500;
 
 /**
- * One epoch (from 1): its learning rate; the means over its steps of each loss term and of the gradient's length; at its
- * end, the distance of the parameters from their initial values; its duration in seconds. Lengths and distances are
- * Euclidean, over all parameters together; the gradient is the one that the optimiser receives.
+ * One epoch (from 1): the learning rate of its first step; the means over its steps of each loss term and of the
+ * gradient's length; at its end, the distance of the parameters from their initial values; its duration in seconds.
+ * Lengths and distances are Euclidean, over all parameters together; the gradient is the one that the optimiser receives.
  */
 export type EpochRecord = {
   epoch: number;
@@ -40,12 +44,12 @@ export type EpochRecord = {
 
 /**
  * Everything needed to resume a training. `epoch` is the number of completed epochs, `trajectory` the parameters after
- * each of them.
+ * each of them, `optimiser` what the optimiser keeps.
  */
 export type TrainState = {
   epoch: number;
   params: Params;
-  velocity: Params | null;
+  optimiser: OptimiserState | null;
   trajectory: HostParams[];
   history: EpochRecord[];
 };
@@ -85,21 +89,21 @@ export async function train(
   const state: TrainState = options.resume ?? {
     epoch: 0,
     params: method.init(task),
-    velocity: null,
+    optimiser: null,
     trajectory: [],
     history: [],
   };
   const start = tf.tidy(() => toHost(method.init(task))); // a resumed training started from the same
   const learner = method.prepare(task);
-  const replace = (key: "params" | "velocity", value: Params) => {
-    if (state[key]) tf.dispose(state[key]);
-    state[key] = value;
+  const replace = (params: Params, optimiser: OptimiserState) => {
+    tf.dispose([state.params, tensorsOf(state.optimiser)] as any);
+    [state.params, state.optimiser] = [params, optimiser];
   };
-  const disposeState = () => tf.dispose([state.params, state.velocity] as any);
+  const disposeState = () => tf.dispose([state.params, tensorsOf(state.optimiser)] as any);
   try {
     for (; state.epoch < config.epochs; ) {
       const epoch = state.epoch;
-      const lr = learningRate(epoch + 1, config);
+      const schedule = scheduleOf(epoch + 1, config, pictures.steps);
       const startTime = performance.now();
       let names: string[] = [];
       let sums: Tensor = tf.scalar(0);
@@ -109,7 +113,7 @@ export async function train(
       let unseen: Tensor[] = [];
       const stop = (what: string, step: number): never => {
         throw new Error(
-          `${method.name}, seed ${task.seed}: ${what} in epoch ${epoch + 1}, step ${step}, at the learning rate ${lr}: ` +
+          `${method.name}, seed ${task.seed}: ${what} in epoch ${epoch + 1}, step ${step}, at the learning rate ${schedule(step - 1)}: ` +
             `reduce it (lr is ${config.lr}); the last good epoch is ${epoch === 0 ? "none" : epoch}`,
         );
       };
@@ -134,9 +138,10 @@ export async function train(
             gradients: step.gradients,
             terms: () => termsByName(names, step.terms),
           });
-          const next = sgdStep(state.params, state.velocity, step.gradients, { ...config, lr });
-          replace("params", next.params);
-          replace("velocity", next.velocity);
+          const lr = schedule(steps);
+          const rate = (name: string) => lr * (learner.rate?.(name) ?? 1);
+          const next = optimiserStep(state.params, state.optimiser, step.gradients, config, rate);
+          replace(next.params, next.state);
           const sum = tf.tidy(() => tf.add(sums, tf.concat([step.terms, lengthOf(step.gradients)])));
           tf.dispose([sums, step.gradients] as any);
           sums = sum;
@@ -157,7 +162,7 @@ export async function train(
         state.trajectory.push(after);
         state.history.push({
           epoch: epoch + 1,
-          lr,
+          lr: schedule(0),
           losses,
           gradientNorm: means[names.length],
           distance: distance(after, start),
@@ -175,9 +180,9 @@ export async function train(
   } finally {
     learner.dispose();
   }
-  const { params: last, velocity, trajectory, history } = state;
+  const { params: last, optimiser, trajectory, history } = state;
   const params = aggregate(trajectory, options.ensemble ?? null);
-  if (velocity) tf.dispose(velocity);
+  tf.dispose(tensorsOf(optimiser));
   return { params, last, trajectory, history };
 }
 

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { quickConfig, writeRandomClip } from "../../bench/randomClip";
 import { loadClip } from "../../src/clip/load";
 import { tf } from "../../src/engine/tf";
-import { accuracy } from "../../src/experiments/evaluate";
+import { predictClasses } from "../../src/experiments/predictions";
 import type { Task } from "../../src/methods/method";
 import { methods } from "../../src/methods/registry";
 import { train } from "../../src/training/train";
@@ -50,7 +50,7 @@ test("a logit", async () => {
   const clip = await clipOf();
   const items = [{ path: "test/pictures/rgb.png", label: 0, className: "cat" }];
   const classifier = { logits: () => tf.tensor2d([[0, Number.NaN]]), dispose() {} };
-  await expect(accuracy(classifier as any, items, clip, [0, 1])).rejects.toThrow(
+  await expect(predictClasses(clip, classifier as any, items)).rejects.toThrow(
     /^a logit of test\/pictures\/rgb\.png is not finite/,
   );
 });

@@ -94,7 +94,7 @@ describe("figures", () => {
     const runs = ["food", "flags"].map((dataset, d) => ({
       dataset,
       epochs: [1, 2].map((epoch) => ({ epoch, lr: 1, losses: { total: epoch }, gradientNorm: d, distance: epoch + d })),
-    })) as Run[];
+    })) as unknown as Run[];
     const figure = trainingFigure("Training", [{ ...ivlp, runs }]);
     expect(labelsOf(figure)).toEqual(["mean of 2 datasets", "food", "flags"]);
     expect(figure.data.slice(0, 3).map(({ y }: any) => y)).toEqual([

@@ -3,6 +3,7 @@
  */
 import { beforeAll, describe, expect, test } from "vitest";
 import { quickConfig as base, writeRandomClip } from "../../bench/randomClip";
+import { encodeImage, imageFront } from "../../src/clip/fast/image";
 import { encodeText, suffixGroups, tokenise } from "../../src/clip/fast/text";
 import { loadClip } from "../../src/clip/load";
 import type { Clip } from "../../src/clip/model";
@@ -14,6 +15,7 @@ import { configFor, type Method, type Params, type Settings, settle, type Task }
 import { boundLogits } from "../../src/methods/proda";
 import type { ContextSettings } from "../../src/methods/prompts";
 import { methodNamed, methods } from "../../src/methods/registry";
+import { searchSharpness } from "../../src/methods/tip";
 import { accuracyOf, centred, featureMeans, regress, uncentred } from "../../src/solvers/logisticRegression";
 import { gradientStep, train } from "../../src/training/train";
 import { seeded } from "../../src/util/random";
@@ -57,7 +59,7 @@ const logitsOf = (method: Method, task: Task, params: Params): Tensor2D => {
   classifier.dispose();
   return logits;
 };
-const pictures = { epoch: () => [0, 1].map(() => ({ pixels, labels })) };
+const pictures = { steps: 2, epoch: () => [0, 1].map(() => ({ pixels, labels })) };
 const trainableMethods = Object.values(methods).filter((method) => method.trainable);
 
 describe.each(trainableMethods.map((method) => [method.name, method] as const))("%s", (_, method) => {
@@ -113,7 +115,8 @@ describe.each(trainableMethods.map((method) => [method.name, method] as const))(
         .total.dataSync()[0];
     expect(names).toContain("total");
     expect(terms.size).toBe(names.length);
-    if (method.name !== "prograd")
+    // ProGrad changes the gradient, MMA scales parts of it (test/parity checks both).
+    if (!/^(prograd|mma)/.test(method.name))
       expect(Math.abs((lossAt(h) - lossAt(-h)) / (2 * h) - slope)).toBeLessThan(0.03 * Math.max(1, Math.abs(slope)));
     learner.dispose();
   });
@@ -125,7 +128,9 @@ test("every method has settings for every benchmark, and only its own method-spe
       const config = configFor(method, "paper", benchmark);
       for (const key of ["coop", "kgcoop", "prograd", "proda"] as const) {
         const expectsGroup =
-          method.name === key || (key === "coop" && ["kgcoop", "prograd", "coop-src"].includes(method.name));
+          method.name === key ||
+          (key === "coop" && ["kgcoop", "prograd", "coop-src", "dept-coop"].includes(method.name)) ||
+          (key === "kgcoop" && method.name === "tcp"); // TCP's loss is KgCoOp's
         expect([method.name, key, config[key] !== undefined]).toEqual([method.name, key, expectsGroup]);
       }
     }
@@ -316,11 +321,90 @@ describe("linear probe", () => {
     const params = await methods.probe.fit?.(task, {
       train: [{ pixels, labels: Int32Array.from([0, 1, 2, 2]) }],
       val: [{ pixels, labels: Int32Array.from([0, 1, 2, 2]) }],
+      views: () => [],
     });
     const logits = logitsOf(methods.probe, task, params as Params);
     expect([...logits.argMax(1).dataSync()]).toEqual([0, 1, 2, 2]);
     tf.dispose([params, logits] as any);
     expect(tf.memory().numTensors).toBe(before + 1); // the result of argMax
+  });
+});
+
+describe("Tip-Adapter", () => {
+  /** Unit rows of plain arrays. */
+  const unit = (rows: number[][]) => rows.map((row) => row.map((v) => v / Math.hypot(...row)));
+  const dot = (a: number[], b: number[]) => a.reduce((sum, v, i) => sum + v * b[i], 0);
+  const rowsOf = (features: Tensor2D) => tf.tidy(() => features.arraySync()) as number[][];
+  const views = (view: number) => [{ pixels: pixels.map((v) => v * (1 + 0.3 * view)), labels }];
+
+  test.each(["tip-adapter", "tip-adapter-f"])("%s: logits are those of its formula, computed apart", async (name) => {
+    const method = methodNamed(name);
+    const task = taskOf(method, { lr: 0.01, batch: 3 });
+    const before = tf.memory().numTensors;
+    const set = [{ pixels, labels }];
+    const params = (await method.fit?.(task, { train: set, val: set, views })) as Params;
+    const classifier = method.classify(task, params);
+    const [f, text, logits, keys, values] = [
+      classifier.image(images()),
+      tf.clone(classifier.text as Tensor2D),
+      tf.tidy(() => classifier.logits(images())),
+      params.keys as Tensor2D,
+      params.values as Tensor2D,
+    ].map(rowsOf);
+    const [alpha, beta] = params.sharpness.dataSync();
+    const own = f.map((x) =>
+      text.map((w, c) => {
+        const cached = keys.reduce((sum, key, n) => sum + Math.exp(-beta * (1 - dot(x, key))) * values[n][c], 0);
+        return clip.logitScale * dot(x, w) + alpha * cached;
+      }),
+    );
+    logits.forEach((row, b) => {
+      row.forEach((value, c) => {
+        expect(Math.abs(value - own[b][c])).toBeLessThan(1e-3);
+      });
+    });
+    expect(values).toEqual([...labels].map((label) => [0, 1, 2].map((c) => (c === label ? 1 : 0))));
+    if (name === "tip-adapter") {
+      const means = Array.from({ length: 10 }, (_, view) => {
+        const batch = tf.tensor4d(views(view)[0].pixels, [4, 3, clip.image.size, clip.image.size]);
+        return rowsOf(encodeImage(clip.image, imageFront(clip.image, batch), []));
+      }).reduce((sum, rows) => sum.map((row, n) => row.map((v, e) => v + rows[n][e])));
+      unit(means).forEach((key, n) => {
+        expect(dot(key, keys[n])).toBeGreaterThan(1 - 1e-5);
+      });
+    }
+    expect(method.transfers?.(task.config)).toBe(false);
+    classifier.dispose();
+    tf.dispose(params);
+    expect(tf.memory().numTensors).toBeGreaterThanOrEqual(before);
+  });
+
+  test("alpha and beta are the first of the grid with the best accuracy", async () => {
+    const [B, N, C, E] = [12, 9, 3, 5];
+    const f = unit(gaussian([B, E]).arraySync());
+    const keys = unit(gaussian([N, E]).arraySync());
+    const values = Array.from({ length: N }, (_, n) => [0, 1, 2].map((c) => (n % C === c ? 1 : 0)));
+    const zeroShot: number[][] = gaussian([B, C]).arraySync();
+    const truth = Int32Array.from({ length: B }, (_, b) => b % C);
+    const rightWith = (alpha: number, beta: number) =>
+      f.filter((x, b) => {
+        const row = zeroShot[b].map(
+          (z, c) => z + alpha * keys.reduce((sum, k, n) => sum + Math.exp(-beta * (1 - dot(x, k))) * values[n][c], 0),
+        );
+        return row.indexOf(Math.max(...row)) === truth[b];
+      }).length;
+    let best = { alpha: 0, beta: 0, right: -1 };
+    for (let i = 0; i < 200; i++) {
+      for (let j = 0; j < 20; j++) {
+        const [beta, alpha] = [0.1 + (i * 11.9) / 200, 0.1 + (j * 4.9) / 20];
+        const right = rightWith(alpha, beta);
+        if (right > best.right) best = { alpha, beta, right };
+      }
+    }
+    const cache = { keys: tf.tensor2d(keys), values: tf.tensor2d(values) };
+    const chosen = await searchSharpness(tf.tensor2d(f), tf.tensor2d(zeroShot), cache, truth);
+    expect(chosen.alpha).toBeCloseTo(best.alpha, 10);
+    expect(chosen.beta).toBeCloseTo(best.beta, 10);
   });
 });
 

@@ -46,7 +46,7 @@ function representationTokens({ J, K, alpha }: { J: number; K: number; alpha: nu
     encoders: ({ clip, classNames }) => {
       const ids = classNames.map((name) => tokenise(clip, `a photo of a ${plainName(name)}.`));
       return {
-        text: (params) => l2Normalise(referenceText(clip, ids, hooks(params, "text")).features),
+        text: (params) => referenceText(clip, ids, hooks(params, "text")).features,
         image:
           ({ pixels }) =>
           (params) => {
@@ -55,9 +55,8 @@ function representationTokens({ J, K, alpha }: { J: number; K: number; alpha: nu
             // (B, K, D)
             const outputs = layerNorm(p.post_layernorm, tf.slice(tokens, [0, 1, 0], [-1, K, -1]) as Tensor3D);
             const tokenFeatures = linear(projection, tf.mean(outputs, 1) as Tensor2D); // (B, E)
-            return l2Normalise(
-              tf.add<Tensor2D>(tf.mul(l2Normalise(features), alpha), tf.mul(l2Normalise(tokenFeatures), 1 - alpha)),
-            );
+            const [a, b] = [l2Normalise(features), l2Normalise(tokenFeatures)];
+            return { f: tf.add<Tensor2D>(tf.mul(a, alpha), tf.mul(b, 1 - alpha)) };
           },
         dispose() {},
       };

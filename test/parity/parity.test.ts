@@ -16,7 +16,7 @@ test("values, gradients, losses, parameters, weights, rates and draws agree with
   const lines: string[] = [];
   const report = await parity(golden, (line) => lines.push(line));
   expect(lines.filter((line) => line.startsWith("FAIL"))).toEqual([]);
-  expect(report.passed).toBeGreaterThan(400);
+  expect(report.passed).toBeGreaterThan(950);
   expect(lines[lines.length - 1]).toBe(`${report.passed} passed, 0 failed`);
   expect(tf.memory().numTensors).toBe(before);
 }, 300_000);
@@ -29,7 +29,7 @@ test("they agree on the WASM engine too", async () => {
     maxBuffer: 1 << 24,
   });
   expect(stdout).toMatch(/^engine wasm/);
-  expect(stdout.trim().split("\n").pop()).toMatch(/^4\d\d passed, 0 failed$/);
+  expect(stdout.trim().split("\n").pop()).toMatch(/^\d{3,4} passed, 0 failed$/);
 }, 300_000);
 
 test("a wrong number fails, and files of unknown methods neither pass nor fail", async () => {

@@ -20,10 +20,10 @@ import { type Tensor, tf } from "../../src/engine/tf";
 import { cosineLogits, crossEntropy, featureConsistency, logitConsistency } from "../../src/methods/losses";
 import { type Params, type Settings, settle, type Task } from "../../src/methods/method";
 import { methodNamed, methods } from "../../src/methods/registry";
+import { type OptimiserState, optimiserStep } from "../../src/solvers/optimiser";
 import { loadState, saveState } from "../../src/training/checkpoint";
 import { gpaWeights } from "../../src/training/ensemble";
-import { learningRate } from "../../src/training/schedule";
-import { sgdStep } from "../../src/training/sgd";
+import { learningRate, scheduleOf } from "../../src/training/schedule";
 import { gradientStep, type TrainState, train } from "../../src/training/train";
 import { seeded } from "../../src/util/random";
 
@@ -86,14 +86,51 @@ describe("gradients and finite differences", () => {
 });
 
 test("SGD adds weight decay to the gradient, starts with the gradient as velocity, and has no dampening", () => {
-  const sgd = { lr: 0.1, momentum: 0.9, weightDecay: 0.5 };
+  const sgd = { momentum: 0.9, weightDecay: 0.5 };
   const gradients = { p: tf.tensor1d([3]) };
-  const step1 = sgdStep({ p: tf.tensor1d([2]) }, null, gradients, sgd);
-  expect(step1.velocity.p.dataSync()[0]).toBeCloseTo(4, 6); // 3 + 0.5 * 2
+  const rate = () => 0.1;
+  const step1 = optimiserStep({ p: tf.tensor1d([2]) }, null, gradients, sgd, rate);
+  expect(step1.state.moments.velocity.p.dataSync()[0]).toBeCloseTo(4, 6); // 3 + 0.5 * 2
   expect(step1.params.p.dataSync()[0]).toBeCloseTo(1.6, 6);
-  const step2 = sgdStep(step1.params, step1.velocity, gradients, sgd);
-  expect(step2.velocity.p.dataSync()[0]).toBeCloseTo(7.4, 5); // 0.9 * 4 + 3 + 0.5 * 1.6
+  const step2 = optimiserStep(step1.params, step1.state, gradients, sgd, rate);
+  expect(step2.state.moments.velocity.p.dataSync()[0]).toBeCloseTo(7.4, 5); // 0.9 * 4 + 3 + 0.5 * 1.6
   expect(step2.params.p.dataSync()[0]).toBeCloseTo(0.86, 5);
+});
+
+/**
+ * Values of torch 2, from
+ *   p = torch.tensor([1., -2., .5]).requires_grad_(); o = torch.optim.Adam([p], eps=1e-3, weight_decay=.1)  # or AdamW
+ *   for g, lr in zip(gradients, [.1, .05, .2]): o.param_groups[0]["lr"] = lr; p.grad = g; o.step()
+ */
+test.each([
+  ["Adam", { decoupled: false, beta1: 0.9, beta2: 0.999, epsilon: 1e-3 }, [0.75884271, -1.69232655, 0.36589932]],
+  ["AdamW", { decoupled: true, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }, [0.80184692, -1.72354138, 0.35588306]],
+])("%s with weight decay gives torch's parameters after three steps", (_, adam, expected) => {
+  const gradients = [
+    [0.1, -0.3, 2],
+    [-0.2, 0.05, 1],
+    [0.4, 0, -3],
+  ];
+  const rates = [0.1, 0.05, 0.2];
+  let params: Params = { p: tf.tensor([1, -2, 0.5]) };
+  let state: OptimiserState | null = null;
+  for (const [k, g] of gradients.entries()) {
+    const next = optimiserStep(params, state, { p: tf.tensor(g) }, { weightDecay: 0.1, adam }, () => rates[k]);
+    [params, state] = [next.params, next.state];
+  }
+  [...params.p.dataSync()].forEach((value, i) => {
+    expect(value).toBeCloseTo(expected[i], 6);
+  });
+});
+
+test("learning rates by step are those of torch's CosineAnnealingLR(T_max=6, eta_min=1e-6)", () => {
+  const config = { ...paper.baseToNovel, epochs: 3, lr: 0.002, minimumLr: 1e-6 };
+  const rates = [1, 2, 3].flatMap((epoch) => [0, 1].map(scheduleOf(epoch, config, 2)));
+  const expected = [0.002, 0.0018660923910825465, 0.00150025, 0.0010005, 0.00050075, 0.00013490760891745352];
+  rates.forEach((rate, k) => {
+    expect(rate).toBeCloseTo(expected[k], 12);
+  });
+  expect(() => scheduleOf(1, config)).toThrow(/number of steps/);
 });
 
 test("learning rates of the paper's base-to-novel runs: constant warm-up in epoch 1, then cosine schedule", () => {
@@ -120,6 +157,7 @@ describe("the training loop on a random model", () => {
   const valuesOf = (params: Params) =>
     Object.fromEntries(Object.entries(params).map(([name, p]) => [name, [...p.dataSync()]]));
   const pictures = {
+    steps: 2,
     epoch: (e: number) => {
       const draw = seeded("pictures", e);
       return [0, 1].map(() => ({
@@ -163,21 +201,26 @@ describe("the training loop on a random model", () => {
     },
   );
 
-  test("a run resumed from a checkpoint after epoch 1 or 3 ends with the same numbers, bit for bit", async () => {
-    const folder = mkdtempSync(join(tmpdir(), "state-"));
-    const uninterrupted = await train(methods.promptsrc, task, pictures, {
-      onEpoch: (state) => saveState(join(folder, `${state.epoch}`), state),
-    });
-    for (const epoch of [1, 3]) {
-      const state: TrainState = loadState(join(folder, `${epoch}`));
-      expect(state.epoch).toBe(epoch);
-      const resumed = await train(methods.promptsrc, task, pictures, { resume: state });
-      expect(valuesOf(resumed.params)).toEqual(valuesOf(uninterrupted.params));
-      expect(valuesOf(resumed.last)).toEqual(valuesOf(uninterrupted.last));
-      const numbers = ({ history }: typeof resumed) => history.map(({ seconds, ...record }) => record);
-      expect(numbers(resumed)).toEqual(numbers(uninterrupted));
-    }
-  });
+  test.each(["promptsrc", "clip-lora"])(
+    "%s: a run resumed from a checkpoint after epoch 1 or 3 ends with the same numbers, bit for bit",
+    async (name) => {
+      const method = methodNamed(name); // of CLIP-LoRA also Adam's moments, the rate by step, and dropout
+      const own: Task = { ...task, config: { ...task.config, ...settle(method, task.config) } };
+      const folder = mkdtempSync(join(tmpdir(), "state-"));
+      const uninterrupted = await train(method, own, pictures, {
+        onEpoch: (state) => saveState(join(folder, `${state.epoch}`), state),
+      });
+      for (const epoch of [1, 3]) {
+        const state: TrainState = loadState(join(folder, `${epoch}`));
+        expect(state.epoch).toBe(epoch);
+        const resumed = await train(method, own, pictures, { resume: state });
+        expect(valuesOf(resumed.params)).toEqual(valuesOf(uninterrupted.params));
+        expect(valuesOf(resumed.last)).toEqual(valuesOf(uninterrupted.last));
+        const numbers = ({ history }: typeof resumed) => history.map(({ seconds, ...record }) => record);
+        expect(numbers(resumed)).toEqual(numbers(uninterrupted));
+      }
+    },
+  );
 
   test("an epoch records the mean length of its gradients, and how far the parameters are from their start", async () => {
     const lengths: number[] = [];

@@ -11,7 +11,7 @@
  * heads. The tokens of all sequences are rows of one matrix [R,D] (attention.ts).
  */
 
-import { recording } from "../../engine/autograd";
+import { frozenLayerNorm, gatherRows, recording, scale } from "../../engine/autograd";
 import type { RawTensor } from "../../engine/backend";
 import { backend } from "../../engine/dispatch";
 import {
@@ -27,6 +27,7 @@ import {
 } from "../../engine/fusedOps";
 import type { Tensor, Tensor1D, Tensor2D, Tensor4D } from "../../engine/tf";
 import { tf } from "../../engine/tf";
+import type { Additions } from "../additions";
 import {
   type AttentionInputs,
   type AttentionLayout,
@@ -35,7 +36,7 @@ import {
   fastAttention,
   type RaggedLayout,
 } from "./attention";
-import type { FoldedBlock, TransposedWeights } from "./foldConstants";
+import { type FoldedBlock, queryScale, type TransposedWeights } from "./foldConstants";
 
 export type BlockInputs = {
   /** Layout of sequences of unequal length; omit it if all have the same. `mask` must hide the padded positions. */
@@ -52,6 +53,11 @@ export type BlockInputs = {
   mask?: Tensor;
   /** The row of one token of each sequence, int32 [G], if the outputs of the others are not needed. */
   queryRows?: Tensor1D;
+  /**
+   * Added to queries, keys and values, differentiable: `tokens` [R,3D]; with `queryRows` it is added to keys and values
+   * [R,2D], and `queries` [G,D] to the queries. Queries are in units of the folded weights (`queryScale`).
+   */
+  added?: { tokens: Tensor2D; queries?: Tensor2D };
   /** The tokens do not depend on anything that is trained, so they get no gradient. */
   frozenInput?: boolean;
   /** `projectQKV` of the tokens, if it is known already; only with `frozenInput`. */
@@ -74,13 +80,15 @@ export const blocksWithoutRecompute = (rows: number, width: number, megabytes: n
   Math.floor((megabytes * 2 ** 20) / (9 * 4 * rows * width));
 
 /**
- * [R,D] -> [R,D], or [G,D] with `queryRows`. Differentiable in x and in `inputs.prompts`.
+ * [R,D] -> [R,D], or [G,D] with `queryRows`. Differentiable in x, and in `prompts` and `added` of the inputs.
  * @param sequences their number G
  */
 export function fastBlock(w: FoldedBlock, x: Tensor2D, sequences: number, inputs: BlockInputs = {}): Tensor2D {
   const { runRaw } = backend();
-  const { ragged, prompts, prefixKV, mask, queryRows, qkv, frozenInput, recompute } = inputs;
-  const differentiable: Tensor[] = [...(frozenInput ? [] : [x]), ...(prompts ? [prompts] : [])];
+  const { ragged, prompts, prefixKV, mask, queryRows, qkv, added, frozenInput, recompute } = inputs;
+  const named = { x: frozenInput ? undefined : x, prompts, addedTokens: added?.tokens, addedQueries: added?.queries };
+  const wanted = (Object.keys(named) as (keyof typeof named)[]).filter((name) => named[name]);
+  const differentiable = wanted.map((name) => named[name] as Tensor);
   if (differentiable.length === 0 || !recording()) {
     return runRaw(() => ({ value: forward(w, x, sequences, inputs, false).value })).value as Tensor2D;
   }
@@ -95,6 +103,8 @@ export function fastBlock(w: FoldedBlock, x: Tensor2D, sequences: number, inputs
       queryRows,
       scatterIndices: ragged?.scatterIndices,
       rowSplits: ragged?.rowSplits,
+      addedTokens: recompute ? added?.tokens : undefined,
+      addedQueries: recompute ? added?.queries : undefined,
     };
     const { value, ...saved } = runRaw(() => {
       const { value, saved } = forward(w, x, sequences, inputs, !recompute);
@@ -104,16 +114,49 @@ export function fastBlock(w: FoldedBlock, x: Tensor2D, sequences: number, inputs
     save(names.map((name) => saved[name as keyof typeof saved]));
     const gradFunc = (dvalue: any, tensors: any) => {
       const restored = Object.fromEntries(names.map((name, i) => [name, tensors[i]])) as any;
-      const { scatterIndices, rowSplits } = restored;
-      const again = { ...inputs, ...restored, ragged: ragged && { ...ragged, scatterIndices, rowSplits } };
+      const { scatterIndices, rowSplits, addedTokens, addedQueries } = restored;
+      const again = {
+        ...inputs,
+        ...restored,
+        ragged: ragged && { ...ragged, scatterIndices, rowSplits },
+        // Without recomputation only whether something was added is read.
+        added: added && recompute ? { tokens: addedTokens, queries: addedQueries } : added,
+      };
       const gradients = runRaw(() => {
         const needed = recompute ? recomputeSaved(w, restored.x, sequences, again) : (restored as Saved);
         return backward(w, x.shape[0], sequences, again, restored.x, dvalue, needed);
       });
-      return [...(frozenInput ? [] : [gradients.x]), ...(prompts ? [gradients.prompts] : [])];
+      return wanted.map((name) => gradients[name]);
     };
     return { value, gradFunc } as any;
   })(...(differentiable as any)) as Tensor2D;
+}
+
+/** `fastBlock` of block i with what a method adds to it; differentiable in that, too. */
+export function blockWithAdditions(
+  additions: Additions | undefined,
+  i: number,
+  w: FoldedBlock,
+  x: Tensor2D,
+  sequences: number,
+  inputs: BlockInputs,
+): Tensor2D {
+  if (!additions) return fastBlock(w, x, sequences, inputs);
+  const { queryRows } = inputs;
+  const chosen = (rows: Tensor2D) => (queryRows ? gatherRows(rows, queryRows) : rows);
+  const y = frozenLayerNorm(x, w.norm1); // (R, D)
+  const attention = additions.attention?.(i, y);
+  const output = additions.output?.(i, chosen(y));
+  let added: BlockInputs["added"];
+  if (attention) {
+    const query = scale(chosen(attention.query), queryScale(w));
+    const keyValue = [attention.key, attention.value];
+    added = queryRows
+      ? { tokens: tf.concat(keyValue, 1), queries: query }
+      : { tokens: tf.concat([query, ...keyValue], 1) };
+  }
+  const z = fastBlock(w, x, sequences, { ...inputs, added });
+  return output ? tf.add(z, output) : z;
 }
 
 /** Queries, keys and values [R,3D] of tokens [R,D]. */
@@ -162,14 +205,17 @@ function attentionResidual(
 }
 
 function inputsOfAttention(w: FoldedBlock, x: RawTensor, inputs: BlockInputs): AttentionInputs {
-  const { prompts, prefixKV, mask, queryRows, qkv } = inputs;
+  const { prompts, prefixKV, mask, queryRows, qkv, added } = inputs;
+  const { add, gatherRows } = backend();
   const promptKV = prompts && layerNormLinear(prompts, keyValueMap(w), w.epsilon1);
+  const plus = (y: RawTensor, more?: RawTensor) => (more ? add(y, more) : y);
   if (!queryRows) {
-    const tokens = qkv ?? layerNormLinear(x, qkvMap(w, inputs), w.epsilon1);
+    const tokens = plus(qkv ?? layerNormLinear(x, qkvMap(w, inputs), w.epsilon1), added?.tokens);
     return { tokens, promptKV, prefixKV, mask };
   }
-  const queries = layerNormLinear(backend().gatherRows(x, queryRows), queryMap(w), w.epsilon1);
-  return { tokens: layerNormLinear(x, keyValueMap(w), w.epsilon1), queries, promptKV, prefixKV, mask };
+  const queries = plus(layerNormLinear(gatherRows(x, queryRows), queryMap(w), w.epsilon1), added?.queries);
+  const tokens = plus(layerNormLinear(x, keyValueMap(w), w.epsilon1), added?.tokens);
+  return { tokens, queries, promptKV, prefixKV, mask };
 }
 
 const layoutOf = (w: FoldedBlock, sequences: number, { promptSets = 1, ragged }: BlockInputs): AttentionLayout => ({
@@ -179,7 +225,7 @@ const layoutOf = (w: FoldedBlock, sequences: number, { promptSets = 1, ragged }:
   ragged,
 });
 
-/** Gradients of x (unless it is frozen) and of the prompts (if there are any). `rows` is R. */
+/** Gradients of x (unless it is frozen), of the prompts and of what is added (if there are any). `rows` is R. */
 function backward(
   w: FoldedBlock,
   rows: number,
@@ -190,12 +236,12 @@ function backward(
   { tokens, queries, promptKV, x1, hidden }: Saved,
 ) {
   const { tidyRaw, gatherRows, scatterRows } = backend();
-  const { prompts, prefixKV, mask, queryRows, frozenInput = false } = inputs;
+  const { prompts, prefixKV, mask, queryRows, added, frozenInput = false } = inputs;
   const dx1 = mlpBackward(dvalue, x1, hidden, mlpMap(w, inputs));
   const d = tidyRaw(() => {
     const dattention = linearBackward(dx1, w.out);
     const attended = { tokens, queries, promptKV, prefixKV, mask };
-    return attentionBackward(attended, layoutOf(w, sequences, inputs), frozenInput, dattention);
+    return attentionBackward(attended, layoutOf(w, sequences, inputs), frozenInput && !added, dattention);
   });
   const back = (dy: RawTensor | undefined, x: RawTensor | undefined, map: LinearMap, residual?: RawTensor): RawTensor =>
     layerNormLinearBackward(dy as RawTensor, x as RawTensor, map, w.epsilon1, residual);
@@ -204,7 +250,12 @@ function backward(
     const fromQueries = back(d.queries, gatherRows(x, queryRows), queryMap(w), dx1);
     dx = back(d.tokens, x, keyValueMap(w), scatterRows(fromQueries, queryRows, rows));
   } else if (!frozenInput) dx = back(d.tokens, x, qkvMap(w), dx1);
-  return { x: dx, prompts: prompts && back(d.promptKV, prompts, keyValueMap(w)) };
+  return {
+    x: dx,
+    prompts: prompts && back(d.promptKV, prompts, keyValueMap(w)),
+    addedTokens: added && d.tokens,
+    addedQueries: added?.queries && d.queries,
+  };
 }
 
 const qkvMap = ({ qkv }: FoldedBlock, { transposed }: BlockInputs = {}): LinearMap => ({

@@ -41,6 +41,8 @@ export type FoldedBlock = {
   out: LinearWeights;
   up: Tensor2D;
   down: LinearWeights;
+  /** The first layer norm, whose gain and bias are in `qkv`: what is added to a block reads its output. */
+  norm1: Norm;
   heads: number;
   epsilon1: number;
   epsilon2: number;
@@ -80,6 +82,7 @@ export function foldBlock(plain: PlainBlock): FoldedBlock {
       out: centredOutput({ weight: plain.out.weight, bias: tf.add(plain.out.bias, valueBias) }),
       up: tf.tidy(() => biasInWeight(afterLayerNorm(plain.norm2, plain.up, quickGeluScale))),
       down: centredOutput(plain.down, 1 / quickGeluScale),
+      norm1: plain.norm1,
       heads,
       epsilon1: plain.norm1.epsilon,
       epsilon2: plain.norm2.epsilon,
@@ -87,6 +90,25 @@ export function foldBlock(plain: PlainBlock): FoldedBlock {
     } as any;
   });
 }
+
+/**
+ * The block with maps [D,D] added to those of queries, keys and values. The biases that the layer norm's own bias gives
+ * go into the weight. @returns a block that shares all tensors with w but `qkv`, which the caller disposes
+ */
+export const foldAttention = (w: FoldedBlock, added: Record<"query" | "key" | "value", Tensor2D>): FoldedBlock => {
+  const { gain, bias } = w.norm1;
+  const width = w.qkv.shape[0];
+  const fold = (map: Tensor2D, factor = 1): Tensor2D => {
+    const scaled = tf.mul(map, tf.mul(tf.reshape(gain, [-1, 1]), factor));
+    const offset = tf.mul(tf.matMul(tf.reshape(bias, [1, -1]) as Tensor2D, map), factor / width);
+    return tf.add(tf.sub(scaled, tf.mean(scaled, 0, true)), offset);
+  };
+  const parts = () => [fold(added.query, queryScale(w)), fold(added.key), fold(added.value)];
+  return { ...w, qkv: tf.tidy(() => tf.add(w.qkv, tf.concat(parts(), 1))) };
+};
+
+/** Attention's 1/sqrt(d), which is in the query weights. */
+export const queryScale = ({ qkv, heads }: FoldedBlock): number => 1 / Math.sqrt(qkv.shape[0] / heads);
 
 /** The four weights of a block as [out,in]. */
 export type TransposedWeights = Record<"qkv" | "out" | "up" | "down", Tensor2D>;

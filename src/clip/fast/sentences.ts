@@ -87,6 +87,6 @@ export function encodeForImages(
       endMask: tf.tile(group.endMask, [images, 1, 1]),
       qkv: group.qkv && tf.tile(group.qkv, [images, 1]),
     };
-    return tf.reshape(encodeGroup(tower, repeated, perBlock, { promptSets: images }), [images, C, -1]);
+    return tf.reshape(encodeGroup(tower, repeated, perBlock), [images, C, -1]);
   });
 }
