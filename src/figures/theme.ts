@@ -1,6 +1,6 @@
 /**
  * The themes of figures. All figures are made in the light theme; the other themes replace its colours one by one, so
- * that a method keeps its hue. JupyterLab does the same in its dark themes (bin/lab/figures.js holds the same list).
+ * that a method keeps its hue.
  */
 import { oneOf } from "../util/errors";
 import { type Figure, faintInk, ink } from "./style";

@@ -108,9 +108,9 @@ export async function train(
       let names: string[] = [];
       let sums: Tensor = tf.scalar(0);
       let steps = 0;
+      /** Number of steps before the first whose sums are not finite; sums stay so once they are. */
+      let goodSteps: Tensor = tf.scalar(0);
       let lastLook = Date.now();
-      /** Loss terms of the steps that were not looked at yet. */
-      let unseen: Tensor[] = [];
       const stop = (what: string, step: number): never => {
         throw new Error(
           `${method.name}, seed ${task.seed}: ${what} in epoch ${epoch + 1}, step ${step}, at the learning rate ${schedule(step - 1)}: ` +
@@ -119,12 +119,11 @@ export async function train(
       };
       const look = () => {
         lastLook = Date.now();
-        for (const [k, terms] of unseen.entries()) {
-          const wrong = Object.entries(termsByName(names, terms)).find(([, value]) => !Number.isFinite(value));
-          if (wrong) stop(`the loss ("${wrong[0]}") is ${wrong[1]}`, steps - unseen.length + k + 1);
-        }
-        tf.dispose(unseen);
-        unseen = [];
+        const [good] = goodSteps.dataSync();
+        if (good === steps) return;
+        const wrong = sums.dataSync().findIndex((value) => !Number.isFinite(value));
+        const what = wrong < names.length ? `the loss ("${names[wrong]}")` : "the gradient's length";
+        stop(`${what} is ${sums.dataSync()[wrong]}`, good + 1);
       };
       try {
         for await (const pixelBatch of pictures.epoch(epoch + 1)) {
@@ -142,11 +141,14 @@ export async function train(
           const rate = (name: string) => lr * (learner.rate?.(name) ?? 1);
           const next = optimiserStep(state.params, state.optimiser, step.gradients, config, rate);
           replace(next.params, next.state);
-          const sum = tf.tidy(() => tf.add(sums, tf.concat([step.terms, lengthOf(step.gradients)])));
-          tf.dispose([sums, step.gradients] as any);
-          sums = sum;
+          const summed = tf.tidy(() => {
+            const added = tf.add(sums, tf.concat([step.terms, lengthOf(step.gradients)]));
+            const finite = tf.cast(tf.all(tf.isFinite(added)), "float32");
+            return { added, good: tf.add(goodSteps, finite) };
+          });
+          tf.dispose([sums, goodSteps, step.terms, step.gradients] as any);
+          [sums, goodSteps] = [summed.added, summed.good];
           steps += 1;
-          unseen.push(step.terms);
           if (Date.now() - lastLook > lookEvery) look();
         }
         if (steps === 0)
@@ -169,7 +171,7 @@ export async function train(
           seconds: (performance.now() - startTime) / 1000,
         });
       } finally {
-        tf.dispose([sums, ...unseen]);
+        tf.dispose([sums, goodSteps]);
       }
       state.epoch += 1;
       await options.onEpoch?.(state);
@@ -186,14 +188,12 @@ export async function train(
   return { params, last, trajectory, history };
 }
 
-/** Euclidean length of all gradients together, [1]. It takes 0.3 ms, a step of the embedded model 300. */
+/** Euclidean length of all gradients together, [1]. It takes 0.3 ms, a step of the embedded model 200. */
 const lengthOf = (gradients: Params): Tensor => {
   const { runRaw, reshape, concat, matMul } = backend();
   const { square } = runRaw(() => {
-    const all = concat(
-      Object.values(gradients).map((gradient) => reshape(gradient, [1, gradient.size])),
-      1,
-    );
+    const rows = Object.values(gradients).map((gradient) => reshape(gradient, [1, gradient.size]));
+    const all = rows.length === 1 ? rows[0] : concat(rows, 1); // TensorFlow joins two or more
     return { square: reshape(matMul(all, all, false, true), [1]) };
   });
   return tf.sqrt(square);

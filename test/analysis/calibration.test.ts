@@ -55,7 +55,9 @@ describe("predictions of a dataset", () => {
 
   it("are an error where a logit is not finite, whatever the softmax makes of it", async () => {
     const damaged = { ...classifier, logits: () => tf.tensor2d([[1, Number.NEGATIVE_INFINITY]]) };
-    await expect(predictDataset(clip, damaged, dataset.test.slice(0, 1))).rejects.toThrow("is not finite: the model's files");
+    await expect(predictDataset(clip, damaged, dataset.test.slice(0, 1))).rejects.toThrow(
+      "is not finite: the model's files",
+    );
   });
 });
 

@@ -17,9 +17,9 @@ test.each([
     /^ivlp, seed 1: the loss \("\w+"\) is NaN in epoch 2, step 1, at the learning rate 0\.\d+: .*the last good epoch is 1$/,
   ],
   [
-    "a parameter",
+    "a gradient",
     1,
-    /^ivlp, seed 1: the parameter "text\.0" is not finite in epoch 1, step 2, .*the last good epoch is none$/,
+    /^ivlp, seed 1: the gradient's length is Infinity in epoch 1, step 2, .*the last good epoch is none$/,
   ],
 ])("%s that is not finite", async (kind, wrongEpoch, message) => {
   const clip = await clipOf();
@@ -35,7 +35,7 @@ test.each([
   const before = tf.memory().numTensors;
   const run = train(methods.ivlp, task, pictures, {
     onStep({ step, gradients }) {
-      if (kind !== "a parameter" || step !== 1) return;
+      if (kind !== "a gradient" || step !== 1) return;
       const name = "text.0";
       const { shape } = gradients[name];
       gradients[name].dispose();

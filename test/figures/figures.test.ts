@@ -10,6 +10,7 @@ import { colourOf } from "../../src/figures/style";
 import { variantsFigure } from "../../src/figures/variants";
 import { methods as registry } from "../../src/methods/registry";
 import { bundleOf } from "../../src/notebook/show";
+import { tableMime } from "../../src/notebook/storedOutputs";
 import { differencesTable, intervalText } from "../../src/results/differences";
 import { sortedFrame, tableFrame } from "../../src/results/frame";
 import { loadPaper, paperBaseToNovel } from "../../src/results/paper";
@@ -70,7 +71,7 @@ describe("figures", () => {
       methods.slice(0, 2).map((method, m) => {
         const predictions = confidences.map((confidence, k) => {
           const label = ((k * 37) % 60) / 60 < confidence - 0.2 * m ? 0 : 1;
-          return { label, predicted: 0, confidence };
+          return { label, predicted: 0, confidence: Math.fround(confidence) };
         });
         return { method, calibration: calibration(predictions, 10) };
       }),
@@ -229,8 +230,8 @@ describe("tables", () => {
   });
 
   it("show as one MIME bundle each", () => {
-    expect(Object.keys(bundleOf(table))).toEqual(["text/html", "text/plain"]);
-    expect(Object.keys(bundleOf(tableFrame(table) as never))).toEqual(["text/html", "text/plain"]);
+    expect(Object.keys(bundleOf(table))).toEqual(["text/html", "text/plain", tableMime]);
+    expect(Object.keys(bundleOf(tableFrame(table) as never))).toEqual(["text/html", "text/plain", tableMime]);
     expect(Object.keys(bundleOf(baseNovelFigure(scores, methods, loadPaper())))).toEqual([
       "application/vnd.plotly.v1+json",
       "text/plain",
