@@ -4,11 +4,10 @@
  * file and the code that decodes it, so that a second look takes no time.
  */
 import { createHash } from "node:crypto";
-import fs from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join, relative } from "node:path";
-import { writeAtomic } from "../io/atomicWrite";
 import { decode } from "../io/preprocess";
+import { readSealedJson, writeSealedJson } from "../io/sealedJson";
 import { UsageError } from "../util/errors";
 import { numericsVersion } from "../util/numerics";
 import { drawFewShot } from "./fewShot";
@@ -30,12 +29,11 @@ export async function undecodable(
   const items = [
     ...new Map([...dataset.train, ...dataset.val, ...dataset.test].map((item) => [item.path, item])).values(),
   ].filter(({ hash }) => hash !== undefined);
-  try {
-    const known = JSON.parse(fs.readFileSync(file, "utf8")) as { pictures: number; problems: PictureProblem[] };
-    if (known.pictures === items.length) return known.problems;
-  } catch {
-    // Not looked at yet, or the file is damaged: the pictures are looked at.
-  }
+  const known = readSealedJson<{ pictures: number; problems: PictureProblem[] }>(
+    file,
+    "the pictures are looked at again",
+  );
+  if (known?.pictures === items.length) return known.problems;
   const problems: PictureProblem[] = [];
   let done = 0;
   const look = async (item: Item) => {
@@ -55,7 +53,7 @@ export async function undecodable(
   );
   problems.sort((a, b) => (a.path < b.path ? -1 : 1));
   try {
-    writeAtomic(file, JSON.stringify({ pictures: items.length, problems }));
+    writeSealedJson(file, { pictures: items.length, problems });
   } catch {
     // A read-only disk: the pictures are looked at again next time.
   }

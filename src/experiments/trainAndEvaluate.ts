@@ -4,7 +4,7 @@
  * what is tested, or in how the epochs are averaged, share it.
  */
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Clip } from "../clip/model";
 import { officialAugmentation } from "../configs/presets";
@@ -12,8 +12,9 @@ import { drawFewShot } from "../datasets/fewShot";
 import { stepsPerEpoch, testBatches, trainPictures, viewBatches } from "../datasets/pictures";
 import { baseNovel, type Dataset, type Item } from "../datasets/split";
 import { tf } from "../engine/tf";
-import { setAside, writeAtomic } from "../io/atomicWrite";
+import { setAside } from "../io/atomicWrite";
 import { canonical, type Json } from "../io/json";
+import { readSealedJson, writeSealedJson } from "../io/sealedJson";
 import { ensembleOf, type Method, type Params, type Settings, trainingSettings } from "../methods/method";
 import { methods } from "../methods/registry";
 import { findPredictions, type TestPredictions } from "../results/predictions";
@@ -174,7 +175,7 @@ async function trainAndTest(
   }));
   if (perEpoch) {
     const file = join(hooks.partial, "epochs.json");
-    const metricsByEpoch = readEpochMetrics(file);
+    const metricsByEpoch = readSealedJson<Record<string, number>[]>(file, "the epochs are tested again") ?? [];
     const subsampledTests = Object.fromEntries(
       Object.entries(options.tests).map(([name, dataset]) => [name, everyThird(dataset)]),
     );
@@ -183,7 +184,7 @@ async function trainAndTest(
         await test(toDevice(snapshot), `epoch ${e + 1}/${config.epochs}, `, subsampledTests)
       ).metrics;
       epochs[e].metrics = metricsByEpoch[e];
-      writeAtomic(file, JSON.stringify(metricsByEpoch));
+      writeSealedJson(file, metricsByEpoch);
     }
   }
   const params = method.trainable
@@ -245,15 +246,6 @@ function tester(
     const both = Object.entries(metrics(merged)).map(([name, value]) => [`merged ${name}`, value]);
     return { metrics: { ...metrics(exact), ...Object.fromEntries(both) }, predictions };
   };
-}
-
-/** The metrics after each epoch that an interrupted run has already measured. */
-function readEpochMetrics(file: string): Record<string, number>[] {
-  try {
-    return JSON.parse(readFileSync(file, "utf8"));
-  } catch {
-    return [];
-  }
 }
 
 /** Loads the training if it is stored completely; otherwise trains, resuming from the last stored epoch. */

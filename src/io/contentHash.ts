@@ -6,8 +6,8 @@
 import { createHash } from "node:crypto";
 import * as fs from "node:fs";
 import { join, relative, resolve } from "node:path";
-import { writeAtomic } from "./atomicWrite";
 import { fileStats } from "./identify";
+import { readSealedJson, writeSealedJson } from "./sealedJson";
 
 const cacheFolder = join(".cache", "pictures");
 
@@ -30,12 +30,12 @@ export const hashOf = (bytes: Uint8Array): string => createHash("sha256").update
 const stampOf = ({ size, mtimeNs, ctimeNs, ino }: fs.BigIntStats): string => `${size} ${mtimeNs} ${ctimeNs} ${ino}`;
 
 /**
- * The hashes of files of one folder, in the order of `files`; undefined for a file that does not exist. A cache that
- * cannot be read is rebuilt. A cache that cannot be written is ignored.
+ * The hashes of files of one folder, in the order of `files`; undefined for a file that does not exist. A damaged cache
+ * is set aside and made again. A cache that cannot be written is ignored.
  */
 export function contentHashes(folder: string, files: string[], cache = cacheFolder): (string | undefined)[] {
   const store = join(cache, `${hashOf(Buffer.from(resolve(folder)))}.json`);
-  const cached = readCache(store);
+  const cached = readSealedJson<HashCache>(store, "the pictures are read again") ?? {};
   let changed = false;
   let lastSaid = Date.now();
   const hashes = files.map((file, i) => {
@@ -58,18 +58,10 @@ export function contentHashes(folder: string, files: string[], cache = cacheFold
   });
   if (changed) {
     try {
-      writeAtomic(store, JSON.stringify(cached));
+      writeSealedJson(store, cached);
     } catch {
       // The disk is read-only or full: the images are hashed again next time.
     }
   }
   return hashes;
-}
-
-function readCache(store: string): HashCache {
-  try {
-    return JSON.parse(fs.readFileSync(store, "utf8")) as HashCache;
-  } catch {
-    return {};
-  }
 }

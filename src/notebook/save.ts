@@ -1,5 +1,6 @@
 /** Saves a figure or a table in all formats, for papers, slides, the web and other programs. */
-import { isAbsolute, join, normalize } from "node:path";
+import { existsSync, realpathSync } from "node:fs";
+import { dirname, isAbsolute, join, normalize, relative, resolve } from "node:path";
 import { figureFormats, saveFigure } from "../figures/save";
 import { sized } from "../figures/sizes";
 import type { Figure } from "../figures/style";
@@ -29,10 +30,24 @@ function checkName(name: string): void {
 }
 
 /**
+ * Refuses a folder outside the clone, links followed, so that the notebook of somebody else cannot write where it likes.
+ * PROMPTSRC_SAVE, set where Jupyter starts, names one more folder. @throws UsageError
+ */
+function checkFolder(folder: string): void {
+  const real = (path: string): string => (existsSync(path) ? realpathSync(path) : join(real(dirname(path)), "."));
+  const isInside = (outer: string) => !/^\.\.(\/|$)|^\//.test(relative(realpathSync(outer), real(resolve(folder))));
+  const own = process.env.PROMPTSRC_SAVE;
+  if (isInside(process.cwd()) || (own && existsSync(own) && isInside(own))) return;
+  throw new UsageError(
+    `cannot save in "${folder}": it is outside this clone; choose a folder inside, or set PROMPTSRC_SAVE to yours before Jupyter starts`,
+  );
+}
+
+/**
  * Saves a figure as SVG, PNG, PDF, HTML, CSV and JSON, or a table as CSV, Markdown, LaTeX and HTML: files called `name`
  * in `folder`, which replace those that are there. `size` ("one column", "two columns" or "slide") is for figures.
  * @returns the paths, which are also printed
- * @throws UsageError for anything else, a name that leaves the folder, or an unknown size
+ * @throws UsageError for anything else, a name that leaves the folder, a folder outside the clone, or an unknown size
  */
 export async function save(
   thing: Figure | Table,
@@ -40,6 +55,7 @@ export async function save(
   { folder = join("results", "figures"), size }: { folder?: string; size?: string } = {},
 ): Promise<string[]> {
   checkName(name);
+  checkFolder(dirname(join(folder, name)));
   const pathOf = (format: string) => join(folder, `${name}.${format}`);
   if ("layout" in thing) {
     const figure = size === undefined ? thing : sized(thing, size);

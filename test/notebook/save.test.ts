@@ -1,5 +1,5 @@
 /** Figures and tables in files: all formats, sizes by name, and names that stay inside the folder. */
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { inflateSync } from "node:zlib";
@@ -18,6 +18,7 @@ import { loadPaper } from "../../src/results/paper";
 import type { Table } from "../../src/results/table";
 
 const folder = mkdtempSync(join(tmpdir(), "save-"));
+process.env.PROMPTSRC_SAVE = folder;
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 beforeAll(() => void vi.spyOn(console, "log").mockImplementation(() => {}));
 
@@ -186,4 +187,12 @@ it("a name with an ending, a size of a table, and anything else are refused", as
   await expect(save({ html: "" } as never, "a", { folder })).rejects.toThrow(
     "a figure or a table of the kit, not html",
   );
+});
+
+it("a folder outside the clone is refused, also behind a link", async () => {
+  const [outside, link] = [mkdtempSync(join(tmpdir(), "elsewhere-")), join(folder, "link")];
+  symlinkSync(outside, link);
+  for (const path of [outside, join(outside, "new"), link, "..", "../sibling"])
+    await expect(save(table, "a", { folder: path })).rejects.toThrow("outside this clone");
+  expect(readdirSync(outside)).toEqual([]);
 });
