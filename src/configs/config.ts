@@ -61,7 +61,7 @@ export type Config = {
   };
   /** momentum of SGD */
   momentum: number;
-  /** weight decay of SGD, added to the gradient */
+  /** weight decay; of SGD and Adam, added to the gradient */
   weightDecay: number;
   /** how the epochs' prompts are weighted in the result (GPA); null: the last epoch's */
   ensemble: Ensemble;

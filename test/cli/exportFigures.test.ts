@@ -14,16 +14,12 @@ const cli = (...args: string[]) => command("export", ...args);
 it("writes the figures of the chosen notebooks, and a page that shows each and links to files that exist", () => {
   expect(cli("--notebook", "06", "--format", "svg,csv", "--size", "two columns").status).toBe(0);
   const target = join(folder, "exported");
-  expect(readdirSync(target).sort()).toEqual([
-    "06-components-1.csv",
-    "06-components-1.svg",
-    "06-components-2.csv",
-    "06-components-2.svg",
-    "index.html",
-  ]);
+  const tables = [1, 2, 3, 4, 5, 6].map((n) => `06-components-table-${n}.csv`);
+  const figures = [1, 2].flatMap((n) => ["csv", "svg"].map((format) => `06-components-${n}.${format}`));
+  expect(readdirSync(target).sort()).toEqual([...figures, ...tables, "index.html"]);
   const page = readFileSync(join(target, "index.html"), "utf8");
   const links = [...page.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, link]) => link);
-  expect(links).toHaveLength(3);
+  expect(links).toHaveLength(12); // of a figure its drawing and two files, of a table one
   expect(links.filter((link) => !existsSync(join(target, link)))).toEqual([]);
   expect(page).toMatch(/alt="[^"]{20,}"/);
 });
