@@ -46,6 +46,17 @@ const load = createRequire(join(process.cwd(), "package.json"));
 export const tf: typeof TensorFlow = load("@tensorflow/tfjs");
 tf.enableProdMode(); // only silences tfjs's advertisements: the flag guards nothing but console.warn
 
+/** What console.log says of a tensor: its type, its shape, and its first values. */
+(tf.Tensor.prototype as any)[Symbol.for("nodejs.util.inspect.custom")] = function (this: TensorFlow.Tensor): string {
+  const shown = 8;
+  const head = `Tensor ${this.dtype} [${this.shape}]`;
+  if (this.isDisposed) return `${head}, disposed`;
+  const values = [...this.dataSync().slice(0, shown)].map((value) =>
+    Number.isInteger(value) ? value : value.toPrecision(6),
+  );
+  return `${head}: ${values.join(", ")}${this.size > shown ? ", ..." : ""}`;
+};
+
 let started: Promise<Engine> | undefined;
 
 /**

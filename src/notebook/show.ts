@@ -10,19 +10,27 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 import type { Figure } from "../figures/style";
 import { type Table, tableHtml, tableText } from "../results/table";
+import { UsageError } from "../util/errors";
 import { tableMime } from "./storedOutputs";
 
 /** HTML, and its content as plain text. */
 export type Html = { html: string; text: string };
 /** The properties of a danfo DataFrame that are needed to show one. */
 export type Frame = { columns: string[]; values: unknown[] };
-export type Shown = Figure | Table | Html | Frame;
+/** Text in another language of Jupyter: a drawing as SVG, Markdown, or a formula in LaTeX's math mode, such as "x^2". */
+export type Marked = { svg: string } | { markdown: string } | { latex: string };
+/** The bytes of a PNG or JPEG file are a picture. */
+export type Shown = Figure | Table | Html | Frame | Marked | Uint8Array;
 
 type Bundle = Record<string, unknown>;
 type Writer = (content: { data: Bundle; metadata: Bundle; transient: Bundle }, update: boolean) => void;
 
 /** The Jupyter MIME bundle (content by MIME type) of anything that can be shown. */
 export function bundleOf(thing: Shown): Bundle {
+  if (thing instanceof Uint8Array) return pictureBundle(thing);
+  if ("svg" in thing) return { "image/svg+xml": thing.svg, "text/plain": thing.svg };
+  if ("markdown" in thing) return { "text/markdown": thing.markdown, "text/plain": thing.markdown };
+  if ("latex" in thing) return { "text/latex": `$$${thing.latex}$$`, "text/plain": thing.latex };
   if ("html" in thing) return { "text/html": thing.html, "text/plain": thing.text };
   if ("layout" in thing) {
     const { data, layout, config, alt } = thing;
@@ -30,6 +38,16 @@ export function bundleOf(thing: Shown): Bundle {
   }
   const table = "rows" in thing ? thing : frameTable(thing);
   return { "text/html": tableHtml(table), "text/plain": tableText(table), [tableMime]: table };
+}
+
+/** @throws UsageError for bytes that begin like neither format */
+function pictureBundle(bytes: Uint8Array): Bundle {
+  const begins = (...start: number[]) => start.every((byte, i) => bytes[i] === byte);
+  const type = begins(0x89, 0x50, 0x4e, 0x47) ? "image/png" : begins(0xff, 0xd8, 0xff) ? "image/jpeg" : undefined;
+  if (!type)
+    throw new UsageError(`show takes the bytes of a PNG or JPEG file; these ${bytes.length} bytes are neither`);
+  const text = `a picture (${type}, ${bytes.length} bytes)`;
+  return { [type]: Buffer.from(bytes).toString("base64"), "text/plain": text };
 }
 
 function frameTable(frame: Frame): Table {
@@ -47,7 +65,8 @@ function frameTable(frame: Frame): Table {
 }
 
 /**
- * Shows a figure, a table, a danfo DataFrame or HTML as output of the cell. Outside a notebook, prints its plain text.
+ * Shows a figure, a table, a danfo DataFrame, HTML, SVG, Markdown, LaTeX or a picture (its bytes) as output of the cell.
+ * Outside a notebook, prints its plain text. @throws UsageError for bytes that are neither PNG nor JPEG
  */
 export function show(thing: Shown): void {
   const bundle = bundleOf(thing);

@@ -1,5 +1,6 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import { pathToFileURL } from "node:url";
+import { inspect } from "node:util";
 import { expect, test } from "vitest";
 import { engineLine, startEngine, tf } from "../../src/engine/tf";
 
@@ -61,4 +62,13 @@ test("Node without util.isArray and util.isNullOrUndefined (23 and later) runs t
   const programWithoutUtil = `const util = require("node:util"); delete util.isArray; delete util.isNullOrUndefined; ${program}`;
   const output = execFileSync(process.execPath, ["--import", loader, "-e", programWithoutUtil], { encoding: "utf8" });
   expect(output).toContain('"gradient"');
+});
+
+test("a printed tensor shows its type, its shape and its first values", async () => {
+  await startEngine();
+  const [whole, long] = [tf.tensor2d([[1, 2.5]]), tf.range(0, 20, 1, "int32")];
+  expect(inspect({ whole })).toContain("Tensor float32 [1,2]: 1, 2.50000");
+  expect(inspect(long)).toBe("Tensor int32 [20]: 0, 1, 2, 3, 4, 5, 6, 7, ...");
+  tf.dispose([whole, long]);
+  expect(inspect(whole)).toBe("Tensor float32 [1,2], disposed");
 });

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 
 import { calibration } from "../../src/analysis/calibration";
@@ -232,6 +233,12 @@ describe("tables", () => {
   it("show as one MIME bundle each", () => {
     expect(Object.keys(bundleOf(table))).toEqual(["text/html", "text/plain", tableMime]);
     expect(Object.keys(bundleOf(tableFrame(table) as never))).toEqual(["text/html", "text/plain", tableMime]);
+    const drawing = readFileSync("test/pictures/rgb.png");
+    expect(bundleOf(drawing)).toMatchObject({ "image/png": drawing.toString("base64") });
+    expect(() => bundleOf(Uint8Array.of(1, 2))).toThrow("these 2 bytes are neither");
+    expect(bundleOf({ latex: "x^2" })).toEqual({ "text/latex": "$$x^2$$", "text/plain": "x^2" });
+    expect(Object.keys(bundleOf({ svg: "<svg/>" }))).toEqual(["image/svg+xml", "text/plain"]);
+    expect(Object.keys(bundleOf({ markdown: "*a*" }))).toEqual(["text/markdown", "text/plain"]);
     expect(Object.keys(bundleOf(baseNovelFigure(scores, methods, loadPaper())))).toEqual([
       "application/vnd.plotly.v1+json",
       "text/plain",
