@@ -11,6 +11,7 @@
  */
 import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, statfsSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { nvidiaDriver, tooOld } from "./driver.mjs";
 import { ask, run } from "./programs.mjs";
 import { install, python } from "./python.mjs";
 import { hash, path, readJson, root, SetupError, writeWhole } from "./tools.mjs";
@@ -59,16 +60,21 @@ async function make(say) {
   await say.during("first start", tryEngine(say));
 }
 
-/** The build to install: "cuda" if an NVIDIA driver is found, else "cpu". PROMPTSRC_CUDA=0 or 1 overrides this. */
+/**
+ * The build to install: "cuda" if an NVIDIA driver is found that is new enough, else "cpu". PROMPTSRC_CUDA=0 or 1
+ * overrides this.
+ */
 function targetBuild() {
   const setting = process.env.PROMPTSRC_CUDA;
   if (setting === "0" || setting === "1") return setting === "1" ? "cuda" : "cpu";
-  const driver = existsSync("/proc/driver/nvidia/version") || existsSync("/usr/lib/wsl/lib/nvidia-smi");
-  return driver ? "cuda" : "cpu";
+  const driver = nvidiaDriver();
+  return driver && !tooOld(driver) ? "cuda" : "cpu";
 }
 
 async function fetchLibrary(say) {
   const build = targetBuild();
+  const old = tooOld(nvidiaDriver() ?? []);
+  if (old) say(`${old}; ${build === "cuda" ? "PROMPTSRC_CUDA=1 installs it all the same" : "using the CPU build"}`);
   let installedBuild = build;
   try {
     await unpackWheels(build, say);
