@@ -2,19 +2,21 @@
 import { drawnUnseen, leakedPictures, undecodable, withoutUndecodable } from "../datasets/checkPictures";
 import type { Dataset } from "../datasets/split";
 import { terminalScreen } from "../experiments/progress";
+import { UsageError } from "../util/errors";
 
 /**
  * Looks at every picture of the datasets before anything is computed; of training pictures that are too many (ImageNet)
  * at those that these numbers of shots and seeds draw.
- * @returns `decodable`, which gives a dataset without its undecodable pictures, and the paths of these
- * @throws UsageError naming them, unless they are to be skipped
+ * @returns `decodable`, which gives a dataset without its undecodable pictures, and the paths of these; `refusals`, by
+ *   name the datasets that have such pictures where they are not to be skipped, with the reason
+ * @throws UsageError naming them where no dataset is left
  */
 export async function lookAtPictures(
   datasets: Dataset[],
   shots: number[],
   seeds: number[],
   skip: boolean,
-): Promise<{ decodable(dataset: Dataset): Dataset; leftOut: string[] }> {
+): Promise<{ decodable(dataset: Dataset): Dataset; leftOut: string[]; refusals: Map<string, string> }> {
   const screen = terminalScreen();
   const checked = new Map<string, Dataset>();
   const leftOut = new Set<string>();
@@ -31,14 +33,25 @@ export async function lookAtPictures(
     }
     return left;
   };
-  for (const dataset of datasets) {
+  const lookAtAll = async (dataset: Dataset): Promise<Dataset> => {
     let left = await look(dataset, dataset);
     // Where a picture is left out, others are drawn, which are looked at in turn.
     for (let before: Dataset | undefined; before !== left; ) {
       before = left;
       for (const drawn of drawnUnseen(before, shots, seeds)) left = await look(left, drawn);
     }
-    checked.set(dataset.name, left);
+    return left;
+  };
+  const refusals = new Map<string, string>();
+  for (const dataset of datasets) {
+    try {
+      checked.set(dataset.name, await lookAtAll(dataset));
+    } catch (error) {
+      if (!(error instanceof UsageError)) throw error;
+      refusals.set(dataset.name, error.message);
+      if (refusals.size === new Set(datasets.map(({ name }) => name)).size) throw error;
+      continue;
+    }
     const leaked = leakedPictures(dataset);
     if (leaked.length > 0) {
       const [[trained, tested]] = leaked;
@@ -47,5 +60,5 @@ export async function lookAtPictures(
       );
     }
   }
-  return { decodable: (dataset) => checked.get(dataset.name) ?? dataset, leftOut: [...leftOut] };
+  return { decodable: (dataset) => checked.get(dataset.name) ?? dataset, leftOut: [...leftOut], refusals };
 }

@@ -172,7 +172,7 @@ export async function runCommand([name, ...rest]: string[], { before, after }: R
   const processes = wholeNumber("processes", values.processes);
   const threads = Number(process.env.PROMPTSRC_THREADS || availableParallelism());
   if (processes > 1) process.env.PROMPTSRC_THREADS = `${Math.max(1, Math.floor(threads / processes))}`;
-  const { decodable, leftOut } = await lookAtPictures(
+  const { decodable, leftOut, refusals } = await lookAtPictures(
     [...chosen, ...(chosenSource ? [chosenSource] : [])],
     shots ?? benchmark.shots,
     seeds,
@@ -185,7 +185,9 @@ export async function runCommand([name, ...rest]: string[], { before, after }: R
   console.log(
     `settings "${preset}"${asked ? "" : preset === "paper" ? ": the paper's, since the model's folder names no others" : ": the model's own"}`,
   );
-  const jobs = plan.jobs({
+  const refusalOf = ({ identity, refused }: Job): string | undefined =>
+    refusals.get(identity.dataset) ?? refusals.get(identity.source?.dataset ?? "") ?? refused;
+  const planned = plan.jobs({
     clip,
     datasets,
     source,
@@ -197,6 +199,7 @@ export async function runCommand([name, ...rest]: string[], { before, after }: R
     perEpoch: values["per-epoch"],
     predictions: values.predictions,
   });
+  const jobs = planned.map((job) => ({ ...job, refused: refusalOf(job) }));
   const made = provenance(engine);
   const root = fromHere(values.results, resultsFolder);
   const context: RunContext = { benchmark, methods: plan.methods, jobs, datasets, source, clip, root };

@@ -57,6 +57,8 @@ export type Job = {
   training?: { key: string; work: number };
   /** Work of the tests, in the unit of `training.work`. */
   testing: number;
+  /** Why the run cannot be made, if that is known before anything is computed. */
+  refused?: string;
   /** The memory and the room on the disk that the run takes, if they can be estimated. */
   needs?(): Needs;
   /**
@@ -167,10 +169,15 @@ export async function runGrid(jobs: Job[], options: GridOptions): Promise<GridRe
     );
   }
   for (const note of new Set(jobs.flatMap((job) => job.note ?? []))) meter.say(note);
-  let pending = jobs.map((_, k) => k).filter((k) => !runs[k]);
+  const failed: Failure[] = [];
+  for (const [k, { place, refused }] of jobs.entries()) {
+    if (runs[k] || refused === undefined) continue;
+    failed.push({ place, reason: refused });
+    meter.say(`${place}: FAILED, ${refused}`);
+  }
+  let pending = jobs.map((_, k) => k).filter((k) => !runs[k] && jobs[k].refused === undefined);
   const count = pending.length;
   if (count > 0) checkRoom();
-  const failed: Failure[] = [];
   const result = (interrupted: boolean): GridResult => ({
     runs: runs.filter((run) => run !== undefined) as Run[],
     reused,

@@ -124,6 +124,10 @@ export function trainTestJob(
     place: `${target.name} \u00b7 ${title} \u00b7 ${benchmark === "few-shot" ? `${source.shots} ${source.shots === 1 ? "shot" : "shots"} \u00b7 ` : ""}seed ${seed}`,
     note: dataNotes(target, drawn && { dataset: source.dataset, shots: source.shots, seed, drawn }),
     training,
+    refused:
+      method.fit && drawn && ofClasses(drawn, source.classes).val.length === 0
+        ? `${method.title} chooses its settings on validation pictures, of which ${source.dataset.name} has none: add some (a list "val" in its split file), or leave the method out`
+        : undefined,
     needs: () => needsOf(method, { clip, classNames: trainedClasses, config: trainingSettings(method, config), seed }),
     testing: pictures * (method.trainable && perEpoch ? config.epochs / 3 + 1 : 1),
     suffices: (run, root) =>

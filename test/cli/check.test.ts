@@ -83,7 +83,7 @@ describe("check", () => {
 });
 
 describe("a picture that cannot be decoded", () => {
-  it("ends a run before it begins, or is left out of it, of its tables and of its JSON", () => {
+  it("ends a run before it begins, fails its dataset among several, or is left out of it, of its tables and of its JSON", () => {
     const broken = join(root, "ucf101", "UCF-101-midframes", "cat", "train_0_0.jpg");
     const whole = readFileSync(broken);
     copyFileSync("test/pictures/cut-short.jpg", broken);
@@ -91,6 +91,9 @@ describe("a picture that cannot be decoded", () => {
     const refused = cli(...command, "--results", "skipped");
     expect([refused.status, refused.out]).toEqual([2, ""]);
     expect(refused.err).toMatch(/error: ucf101: .*train_0_0\.jpg cannot be decoded .*--skip-corrupt/);
+    const several = cli(...command.with(5, "ucf101,eurosat"), "--results", "several");
+    expect(several.err).toMatch(/1 of 2 runs failed.*\n {2}ucf101 . CLIP . seed 1: ucf101: .*--skip-corrupt/);
+    expect([several.status, several.out]).toEqual([1, expect.stringContaining("eurosat  CLIP")]);
     const { status, out } = cli(...command, "--results", "skipped", "--skip-corrupt", "--json", "skipped.json");
     writeFileSync(broken, whole);
     expect(status).toBe(0);
