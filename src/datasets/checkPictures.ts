@@ -33,7 +33,8 @@ export async function undecodable(
     file,
     "the pictures are looked at again",
   );
-  if (known?.pictures === items.length) return known.problems;
+  if (known?.pictures === items.length)
+    return known.problems.map(({ path, reason }) => ({ path: join(dataset.folder, path), reason }));
   const problems: PictureProblem[] = [];
   let done = 0;
   const look = async (item: Item) => {
@@ -53,7 +54,9 @@ export async function undecodable(
   );
   problems.sort((a, b) => (a.path < b.path ? -1 : 1));
   try {
-    writeSealedJson(file, { pictures: items.length, problems });
+    // Paths within the dataset, which may be moved, or be there twice.
+    const inside = problems.map(({ path, reason }) => ({ path: relative(dataset.folder, path), reason }));
+    writeSealedJson(file, { pictures: items.length, problems: inside });
   } catch {
     // A read-only disk: the pictures are looked at again next time.
   }

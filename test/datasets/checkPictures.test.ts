@@ -1,7 +1,7 @@
 /** Pictures are looked at before a long run: what cannot be decoded is named, skipped on request, and remembered. */
 import { copyFileSync, linkSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { drawnUnseen, leakedPictures, undecodable, withoutUndecodable } from "../../src/datasets/checkPictures";
 import { drawFewShot } from "../../src/datasets/fewShot";
@@ -29,6 +29,9 @@ it("names the picture that cannot be decoded, and remembers it", async () => {
   expect(looked).toBe(dataset.train.length + dataset.val.length + dataset.test.length);
   expect(await undecodable(dataset, () => looked++, cache)).toEqual(problems);
   expect(looked).toBe(dataset.train.length + dataset.val.length + dataset.test.length);
+  const moved = join(root, "moved"); // the same dataset elsewhere, as its fingerprint says
+  const [{ path }] = await undecodable({ ...dataset, folder: moved }, () => looked++, cache);
+  expect(path).toBe(join(moved, relative(dataset.folder, broken)));
   expect(() => withoutUndecodable(dataset, problems, false)).toThrow(/cannot be decoded .*--skip-corrupt/);
 });
 
