@@ -1,0 +1,40 @@
+/** What the fuzzer found, each input with the error that it gives now. */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { afterAll, expect, test } from "vitest";
+import { loadDataset } from "../../src/datasets/split";
+import { readJson } from "../../src/io/readJson";
+import { storedOutputs } from "../../src/notebook/storedOutputs";
+
+const folder = mkdtempSync(join(tmpdir(), "findings-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+test.each([
+  ["open.json", "[".repeat(100_000), readJson, /open\.json: not valid JSON .* the file ends/],
+  ["deep.json", `${"[".repeat(100_000)}${"]".repeat(100_000)}`, readJson, /deep\.json: .*nest/],
+  ["table/photos.csv", "path,label\na\0b.png,cat\n", loadDataset, /photos\.csv/],
+  [
+    "set/split_renders.json",
+    JSON.stringify({ train: [[`${"x".repeat(5000)}.png`, 0, "cat"]], val: [], test: [] }),
+    (file: string) => loadDataset(dirname(file), "renders"),
+    /split_renders\.json|set/,
+  ],
+  ["cells.ipynb", JSON.stringify({ cells: [{ outputs: [null] }] }), storedOutputs, /cells\.ipynb is no notebook/],
+  ["none.ipynb", "null", storedOutputs, /none\.ipynb is no notebook/],
+])("%s is refused by name", (name, content, read: (file: string) => unknown, message) => {
+  const file = join(folder, name);
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(file, content);
+  let refusal: unknown;
+  try {
+    read(file);
+  } catch (error) {
+    refusal = error;
+  }
+  expect(refusal).toBeInstanceOf(Error);
+  expect(refusal).not.toBeInstanceOf(TypeError);
+  expect(refusal).not.toBeInstanceOf(RangeError);
+  expect((refusal as Error).message).toMatch(message);
+  expect((refusal as Error).message).not.toMatch(/ENAMETOOLONG|ERR_INVALID/);
+});
