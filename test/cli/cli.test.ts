@@ -62,6 +62,8 @@ describe("command line", () => {
       "--set",
       "epochs=2",
       "--set",
+      "ensemble=null", // the paper's Gaussian, around epoch 15, says nothing about two epochs
+      "--set",
       "batch=8",
     ];
     const { status, out, err } = cli(...args, "--results", "results", "--json", "out.json");

@@ -41,7 +41,8 @@ test.each(notebooks)(
     expect(settings.map(([key]) => key)).toEqual(expect.arrayContaining(["profile", "model", "results"]));
 
     const args = ["bin/run-notebook.cjs", file, ...settings.map(([key, value]) => `${key}=${value}`), "--out", out];
-    const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: "utf8" });
+    const env = { ...process.env, PROMPTSRC_SAVE: folder };
+    const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: "utf8", env });
     expect(status, stdout + stderr).toBe(0);
     const outputs = cellsOf(out).flatMap(({ outputs }) => outputs ?? []);
     for (const type of ["application/vnd.plotly.v1+json", "text/html"])

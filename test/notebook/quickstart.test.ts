@@ -22,7 +22,7 @@ describe("notebooks/00-quickstart.ipynb", () => {
       results: join(folder, "results"),
       figures: join(folder, "figures"),
     };
-    const settings = Object.entries({ ...small, epochs: 2, shots: 4 }).map(([key, value]) => `${key}=${value}`);
+    const settings = Object.entries({ ...small, epochs: 12, shots: 4 }).map(([key, value]) => `${key}=${value}`);
     const out = join(folder, "out.ipynb");
     const args = ["bin/run-notebook.cjs", "notebooks/00-quickstart.ipynb", ...settings, "--out", out];
     const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: "utf8" });
