@@ -67,14 +67,8 @@ export function planeFigure<Row extends Labelled>(
   rows: Row[],
   paper: (row: Row) => Triple | undefined = () => undefined,
 ): Figure {
-  const shown = rows.filter((row) => scores.some((s) => s.method === row.name));
-  if (shown.length === 0) throw new Error(`no run of ${rows.map((row) => row.name).join(", ")} to draw`);
+  const { shown, all } = oursAndPaper(scores, rows, paper);
   const names = shown.map(({ name }) => name);
-  const all = oursAndPaper(
-    scores.filter((s) => names.includes(s.method)),
-    shown,
-    paper,
-  );
   const drawn = all.map((view) => {
     const summaries = names.map((name) => view.of(name));
     const [x, y] = (["base", "novel"] as const).map((key) => rangeOf(summaries.flatMap((s) => ends(s?.[key]))));

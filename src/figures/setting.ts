@@ -49,11 +49,7 @@ export function settingFigure(
   );
   if (rows.length === 0)
     throw new Error(`no run of ${series.flatMap((s) => s.points.map(({ row }) => row)).join(", ")} to draw`);
-  const all = oursAndPaper(
-    scores.filter((s) => rows.some((row) => row.name === s.method)),
-    rows,
-    paper,
-  );
+  const { all } = oursAndPaper(scores, rows, paper);
   const settingValues = [...new Set(drawn.flatMap(({ points }) => points.map(({ at }) => at)))].sort((a, b) => a - b);
   const traces = metricPanels.flatMap(({ key }, k) => drawn.map((line, i) => ({ key, k, line, i })));
   const valuesOf = (view: View) => {

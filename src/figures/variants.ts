@@ -33,13 +33,7 @@ export function variantsFigure<Row extends VariantRow>(
   rows: Row[],
   paper: (row: Row) => Triple | undefined = () => undefined,
 ): Figure {
-  const shown = rows.filter((row) => scores.some((s) => s.method === row.name));
-  if (shown.length === 0) throw new Error(`no run of ${rows.map((row) => row.name).join(", ")} to draw`);
-  const all = oursAndPaper(
-    scores.filter((s) => shown.some((row) => row.name === s.method)),
-    shown,
-    paper,
-  );
+  const { shown, all } = oursAndPaper(scores, rows, paper);
   const drawn = all.map((view) => valuesOf(view, shown));
   const names = shown.map((row) => (row.method ?? row).name);
   const data = drawn[0].panels.map(

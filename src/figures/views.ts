@@ -75,24 +75,28 @@ function paperView<Row extends Labelled>(rows: Row[], paper: (row: Row) => Tripl
 }
 
 /**
- * The view of our average, that of the paper if it reports any of the rows, then the view of each dataset. `heading` is
- * the subtitle that describes the view.
+ * The rows that have runs, and their views: our average, that of the paper if it reports any of them, then each
+ * dataset. `heading` is the subtitle that describes the view.
+ * @throws if there is no run of the named rows
  */
 export function oursAndPaper<Row extends Labelled>(
   scores: MethodScore[],
   rows: Row[],
   paper: (row: Row) => Triple | undefined,
-): (View & { heading: string })[] {
-  const measured = views(scores).map((view) => ({
+): { shown: Row[]; all: (View & { heading: string })[] } {
+  const shown = rows.filter((row) => scores.some((s) => s.method === row.name));
+  if (shown.length === 0) throw new Error(`no run of ${rows.map((row) => row.name).join(", ")} to draw`);
+  const shownScores = scores.filter((s) => shown.some((row) => row.name === s.method));
+  const measured = views(shownScores).map((view) => ({
     ...view,
     label: `ours: ${view.label}`,
-    heading: `<b>Ours</b>: ${view.label}, ${overSeeds(scores)}`,
+    heading: `<b>Ours</b>: ${view.label}, ${overSeeds(shownScores)}`,
   }));
-  const paperViews = paperView(rows, paper).map((view) => ({
+  const paperViews = paperView(shown, paper).map((view) => ({
     ...view,
     heading: `<b>Paper</b>: mean of 11 datasets, ViT-B/16 (${paperTitle.split(",")[0]})`,
   }));
-  return [measured[0], ...paperViews, ...measured.slice(1)];
+  return { shown, all: [measured[0], ...paperViews, ...measured.slice(1)] };
 }
 
 /** The numbers of a figure in words, as alternative text for readers who cannot see it. */
