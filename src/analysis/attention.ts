@@ -5,7 +5,8 @@
  */
 import { type BlockObserver, blockAttention } from "../clip/fast/block";
 import { encodeImage, imageFront } from "../clip/fast/image";
-import { contextTokens, encodeGroup, type Prompts, suffixGroups, tokenise } from "../clip/fast/text";
+import { suffixGroups, tokenise } from "../clip/fast/suffixes";
+import { contextTokens, encodeGroup, type Prompts } from "../clip/fast/text";
 import type { Clip } from "../clip/model";
 import type { Tensor4D } from "../engine/tf";
 import { tf } from "../engine/tf";

@@ -10,7 +10,7 @@
 
 import { z } from "zod";
 import { encodeForImages } from "../clip/fast/sentences";
-import { inTextOrder, type SuffixGroup } from "../clip/fast/text";
+import { inTextOrder, type SuffixGroup } from "../clip/fast/suffixes";
 import type { Clip } from "../clip/model";
 import { optimisation, textContext } from "../configs/settings";
 import { l2Normalise, oneHot } from "../engine/autograd";

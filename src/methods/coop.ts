@@ -7,7 +7,7 @@
  */
 import { z } from "zod";
 import { encodeSentences, sentenceGroups } from "../clip/fast/sentences";
-import { type ContextSlot, tokenise } from "../clip/fast/text";
+import { type ContextSlot, tokenise } from "../clip/fast/suffixes";
 import { textContext } from "../configs/settings";
 import type { Tensor2D, Tensor3D } from "../engine/tf";
 import { tf } from "../engine/tf";

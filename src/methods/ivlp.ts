@@ -6,7 +6,7 @@
  * With prompts in the text tower only, it is deep language prompting. With prompts in the image tower only, it is deep
  * vision prompting (VPT deep), and the text features are those of zero-shot CLIP's sentences.
  */
-import { type SuffixGroup, suffixGroups, tokenise } from "../clip/fast/text";
+import { type SuffixGroup, suffixGroups, tokenise } from "../clip/fast/suffixes";
 import { bothPrompts, imagePrompts, textPrompts, zeroShotTemplates } from "../configs/settings";
 import type { Tensor2D } from "../engine/tf";
 import type { Params, Task } from "./method";

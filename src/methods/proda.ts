@@ -20,7 +20,7 @@
  */
 import { z } from "zod";
 import { encodeForImages, encodeSentences, type SentenceGroup, sentenceGroups } from "../clip/fast/sentences";
-import { inTextOrder, type SuffixGroup, suffixGroups, tokenise } from "../clip/fast/text";
+import { inTextOrder, type SuffixGroup, suffixGroups, tokenise } from "../clip/fast/suffixes";
 import { optimisation, textContext } from "../configs/settings";
 import { l2Normalise, oneHot, repeat } from "../engine/autograd";
 import type { Scalar, Tensor2D, Tensor3D } from "../engine/tf";

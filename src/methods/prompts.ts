@@ -1,6 +1,6 @@
 /** Sentences about a class, and the initialisation of prompts: from the embeddings of words, or from noise. */
 
-import { tokenise } from "../clip/fast/text";
+import { tokenise } from "../clip/fast/suffixes";
 import type { Clip } from "../clip/model";
 import type { Tensor, Tensor1D, Tensor2D } from "../engine/tf";
 import { tf } from "../engine/tf";

@@ -6,7 +6,8 @@
  */
 import type { Additions } from "../clip/additions";
 import { encodeImage, encodeImageAndPrompts } from "../clip/fast/image";
-import { encodeText, type Prompts, suffixGroups, tokenise } from "../clip/fast/text";
+import { suffixGroups, tokenise } from "../clip/fast/suffixes";
+import { encodeText, type Prompts } from "../clip/fast/text";
 import type { Tensor2D, Tensor3D } from "../engine/tf";
 import { tf } from "../engine/tf";
 import { zeroShotMean } from "./frozenText";

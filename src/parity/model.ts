@@ -1,7 +1,7 @@
 /** Parity of the frozen model with `common.safetensors`: token ids, text and image features, zero-shot logits. */
 
 import { encodeImage, imageFront } from "../clip/fast/image";
-import { tokenise } from "../clip/fast/text";
+import { tokenise } from "../clip/fast/suffixes";
 import type { Clip } from "../clip/model";
 import type { Tensor, Tensor4D } from "../engine/tf";
 import { tf } from "../engine/tf";

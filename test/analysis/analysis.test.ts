@@ -8,7 +8,7 @@ import { imageAttention, textAttention } from "../../src/analysis/attention";
 import { anglesOf, batchOf, confusionOf, termsOf } from "../../src/analysis/diagnostics";
 import { distances, type Path, pathOf, withParams } from "../../src/analysis/trajectory";
 import { baseToNovelJobs } from "../../src/benchmarks/baseToNovel";
-import { tokenise } from "../../src/clip/fast/text";
+import { tokenise } from "../../src/clip/fast/suffixes";
 import { disposeClip, loadClip } from "../../src/clip/load";
 import type { Clip } from "../../src/clip/model";
 import { embedded } from "../../src/configs/presets";

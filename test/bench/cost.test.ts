@@ -15,7 +15,7 @@ import {
 import { writeRandomClip } from "../../bench/randomClip";
 import { forgetImages } from "../../src/cache/imageFeatures";
 import { readConfig } from "../../src/clip/config";
-import { tokenise } from "../../src/clip/fast/text";
+import { tokenise } from "../../src/clip/fast/suffixes";
 import { disposeClip, loadClip } from "../../src/clip/load";
 import { paper } from "../../src/configs/presets";
 import { profileKernels } from "../../src/engine/profiler";

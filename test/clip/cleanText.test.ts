@@ -1,7 +1,7 @@
 /** Class names as CLIP's own tokenizer cleans them: ids of openai/CLIP simple_tokenizer.py with ftfy 6.3. */
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { tokenise } from "../../src/clip/fast/text";
+import { tokenise } from "../../src/clip/fast/suffixes";
 import type { TextTower } from "../../src/clip/model";
 import { loadTokenizer } from "../../src/clip/tokenizer";
 

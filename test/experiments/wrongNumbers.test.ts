@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { baseToNovel, baseToNovelJobs, scoresOfRows } from "../../src/benchmarks/baseToNovel";
 import { fewShot } from "../../src/benchmarks/fewShot";
-import { tokenise } from "../../src/clip/fast/text";
+import { tokenise } from "../../src/clip/fast/suffixes";
 import { disposeClip, loadClip } from "../../src/clip/load";
 import type { Clip } from "../../src/clip/model";
 import { put, settingsOf } from "../../src/configs/change";

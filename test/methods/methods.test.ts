@@ -4,7 +4,8 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { quickConfig as base, writeRandomClip } from "../../bench/randomClip";
 import { encodeImage, imageFront } from "../../src/clip/fast/image";
-import { encodeText, suffixGroups, tokenise } from "../../src/clip/fast/text";
+import { suffixGroups, tokenise } from "../../src/clip/fast/suffixes";
+import { encodeText } from "../../src/clip/fast/text";
 import { loadClip } from "../../src/clip/load";
 import type { Clip } from "../../src/clip/model";
 import { referenceText, textPrompts } from "../../src/clip/reference";

@@ -1,5 +1,6 @@
 /** The reference encoders with what a host changes: the counterpart of `changedEncoders` of src/methods/towers.ts. */
-import { type Prompts, tokenise } from "../../src/clip/fast/text";
+import { tokenise } from "../../src/clip/fast/suffixes";
+import type { Prompts } from "../../src/clip/fast/text";
 import { layerNorm, referenceImage, referenceText, replaceTokens } from "../../src/clip/reference";
 import { referenceWeights } from "../../src/clip/referenceWeights";
 import { type Tensor2D, type Tensor3D, tf } from "../../src/engine/tf";

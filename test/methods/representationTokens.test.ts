@@ -7,7 +7,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { tokenise } from "../../src/clip/fast/text";
+import { tokenise } from "../../src/clip/fast/suffixes";
 import { disposeClip, loadClip } from "../../src/clip/load";
 import type { Clip } from "../../src/clip/model";
 import { type Hooks, layerNorm, linear, referenceImage, referenceText, replaceTokens } from "../../src/clip/reference";

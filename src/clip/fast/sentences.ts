@@ -9,7 +9,8 @@ import { gatherRows, permuteRows } from "../../engine/autograd";
 import type { Tensor1D, Tensor2D, Tensor3D } from "../../engine/tf";
 import { tf } from "../../engine/tf";
 import type { TextTower } from "../model";
-import { type ContextSlot, contextTokens, encodeGroup, inTextOrder, type SuffixGroup, suffixGroups } from "./text";
+import { type ContextSlot, inTextOrder, type SuffixGroup, suffixGroups } from "./suffixes";
+import { contextTokens, encodeGroup } from "./text";
 
 /** Texts with context slots; `slots` [C,S,P] is 1 where a context token stands, else 0. */
 export type SentenceGroup = SuffixGroup & { slots: Tensor3D };
