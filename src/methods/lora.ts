@@ -22,9 +22,9 @@ import type { Tensor2D } from "../engine/tf";
 import { tf } from "../engine/tf";
 import { seeded } from "../util/random";
 import type { Params, Task } from "./method";
-import { type Encoders, host, promptLearner } from "./promptLearner";
+import { host, promptLearner } from "./promptLearner";
 import { initialLinear } from "./prompts";
-import { changedEncoders, ownSentence, type TowerChanges } from "./towers";
+import { type Encoders, ownSentence, type TowerChanges } from "./towers";
 
 const loraSettings = {
   zeroShotTemplates,
@@ -126,7 +126,7 @@ export const loraHost = host({
     }
     return params;
   },
-  encoders: (task) => changedEncoders(task, loraChanges(task)),
+  changes: loraChanges,
   folded: foldedEncoders,
 });
 

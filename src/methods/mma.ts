@@ -20,7 +20,7 @@ import { tf } from "../engine/tf";
 import type { Params, Task } from "./method";
 import { host, promptLearner } from "./promptLearner";
 import { mapped, named, noise } from "./prompts";
-import { blocksIn, changedEncoders, ownSentence, type TowerChanges } from "./towers";
+import { blocksIn, ownSentence, type TowerChanges } from "./towers";
 
 const mmaSettings = {
   zeroShotTemplates,
@@ -81,7 +81,7 @@ export const mmaHost = host({
     for (const block of all) add(`shared.${block + 1}`, M, M);
     return params;
   },
-  encoders: (task) => changedEncoders(task, mmaChanges(task)),
+  changes: mmaChanges,
 });
 
 export const mma = promptLearner(

@@ -20,7 +20,7 @@ import { nearHandwritten } from "./kgcoop";
 import type { Params, Task } from "./method";
 import { host, promptLearner } from "./promptLearner";
 import { initialContext, initialLinear, mapped, named } from "./prompts";
-import { changedEncoders, contextInPlace, type TowerChanges } from "./towers";
+import { contextInPlace, type TowerChanges } from "./towers";
 
 /** The joint embedding width E, divided by the width of the network's hidden layer. */
 const reduction = 4;
@@ -71,7 +71,7 @@ export const tcpHost = host({
       ),
     };
   },
-  encoders: (task) => changedEncoders(task, tcpChanges(task)),
+  changes: tcpChanges,
 });
 
 export const tcp = promptLearner(
