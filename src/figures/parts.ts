@@ -5,6 +5,7 @@
 import type { Data, Layout } from "plotly.js-dist-min";
 import type { LearntParts } from "../analysis/parts";
 import { axis, baseConfig, baseLayout, type Figure, faintInk, ink } from "./style";
+import { underTitle } from "./views";
 
 type Kind = LearntParts["parts"][number]["kind"];
 const kinds: Record<Kind, { colour: string; symbol: string; title: string }> = {
@@ -37,7 +38,7 @@ export function partsFigure(title: string, rows: LearntParts[], blocks: { text: 
     hoverinfo: "skip",
     x: titles.flatMap(() => positions),
     y: titles.flatMap((name) => positions.map(() => name)),
-    marker: { color: "#c9cdd3", size: 5 },
+    marker: { color: "#b9bec6", size: 5 },
   } as Data;
   const traces = (Object.keys(kinds) as Kind[]).flatMap((kind) => {
     const found = rows.flatMap((row) =>
@@ -78,6 +79,7 @@ export function partsFigure(title: string, rows: LearntParts[], blocks: { text: 
   });
   const layout = {
     ...base,
+    title: underTitle(base, "Blocks are counted from the input; a dot is a block that stays as it is"),
     margin: { ...base.margin, b: 40 },
     hovermode: "closest",
     shapes: titles.flatMap((name) =>
@@ -88,7 +90,7 @@ export function partsFigure(title: string, rows: LearntParts[], blocks: { text: 
         x1: to,
         y0: name,
         y1: name,
-        line: { color: "#dfe2e6", width: 3 },
+        line: { color: "#e6e8eb", width: 3 },
       })),
     ),
     xaxis: {
