@@ -9,6 +9,7 @@ export { calibration, calibrationTable, mostConfidentMistakes } from "./analysis
 export { accuracyByClass, confusionMatrix, largestConfusions } from "./analysis/confusion";
 export { anglesOf, batchOf, confusionOf, firstBatch, termsOf, termsTable } from "./analysis/diagnostics";
 export { featuresOf } from "./analysis/features";
+export { learntParts } from "./analysis/parts";
 export { distances, pathOf, withParams } from "./analysis/trajectory";
 // Benchmarks and ablations: the runs of a grid, and their scores and tables.
 export { ablationDatasets, ablationJobs, ablations, ablationTables, paperOf, variantsOf } from "./benchmarks/ablations";
@@ -50,7 +51,9 @@ export { fewShotFigure } from "./figures/fewShot";
 export { forgettingFigure } from "./figures/forgetting";
 export { lossesFigure, trainingFigure } from "./figures/losses";
 export { parallelFigure } from "./figures/parallel";
+export { partsFigure } from "./figures/parts";
 export { planeFigure } from "./figures/plane";
+export { priceFigure } from "./figures/price";
 export { profileFigure } from "./figures/profile";
 export { saveFigure } from "./figures/save";
 export { settingFigure } from "./figures/setting";

@@ -20,9 +20,12 @@ it("apply, fit the types, and add what they say", () => {
   const diffs = [...readFileSync("CONTRIBUTING.md", "utf8").matchAll(/```diff\n([\s\S]*?)```/g)].map(
     ([, diff]) => diff,
   );
-  expect(diffs.length).toBe(4);
+  expect(diffs.length).toBe(5);
   for (const [k, diff] of diffs.entries()) {
     writeFileSync(join(folder, `${k}.diff`), diff);
+    // MMRL's lies in this tree already: it is taken back first, which fails where the tree has other lines.
+    if (diff.includes("mmrl.ts"))
+      expect(run("git", "apply", "-R", "--unidiff-zero", `${k}.diff`)).toEqual({ status: 0, out: "" });
     expect(run("git", "apply", "--unidiff-zero", `${k}.diff`)).toEqual({ status: 0, out: "" });
   }
   writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ extends: resolve("tsconfig.json"), include: ["src"] }));

@@ -22,7 +22,7 @@ import { type RunContext, runCommand } from "./run";
 
 const reproducible = ["base-to-novel", "few-shot", "cross-dataset", "domain-generalisation"];
 
-/** The methods whose titles the paper's table of a benchmark has. */
+/** The methods of the paper's own table of a benchmark; of others it has averages alone, which no dataset stands beside. */
 function methodsInPaper(benchmark: string): string[] {
   const paper = loadPaper();
   const table = {
@@ -32,7 +32,7 @@ function methodsInPaper(benchmark: string): string[] {
     "domain-generalisation": paper.domainGeneralisation,
   }[benchmark];
   return Object.values(methods)
-    .filter(({ title }) => table && title in table.rows)
+    .filter(({ title }) => table && title in table.rows && !(title in (table.others ?? {})))
     .map(({ name }) => name);
 }
 

@@ -86,7 +86,7 @@ export function trainTestJob(
   const trainingIdentity = {
     model: clip.fingerprint,
     numerics: numericsVersion(),
-    method: method.name,
+    method: method.trainedAs ?? method.name,
     version: method.version,
     seed,
   };

@@ -2,7 +2,7 @@
  * Base, novel and harmonic-mean accuracy of each method as grouped bars, next to the averages reported in the paper.
  */
 import type { Data, Layout } from "plotly.js-dist-min";
-import { type Paper, paperBaseToNovel, paperTitle } from "../results/paper";
+import { type Paper, paperAuthors, paperBaseToNovel } from "../results/paper";
 import { overSeeds, type Summary } from "../results/statistics";
 import type { Labelled, MethodScore } from "../results/table";
 import { axis, baseConfig, baseLayout, colourOf, type Figure, panelTitle } from "./style";
@@ -82,6 +82,7 @@ export function baseNovelFigure(scores: MethodScore[], methods: Labelled[], pape
     const row = paperBaseToNovel(paper, m.title);
     return row ? [bars(m, names, unspread(row), "x2", numbered)] : [];
   });
+  const others = shown.some((m) => paperBaseToNovel(paper, m.title)?.other);
   const heading = (label: string) => `<b>Ours</b>: ${label}, ${overSeeds(scores)}`;
   const buttons = all.map((view) => {
     const rows = shown.map((m) => values(view.of(m.name)));
@@ -116,7 +117,7 @@ export function baseNovelFigure(scores: MethodScore[], methods: Labelled[], pape
     yaxis2: { ...percent, matches: "y", anchor: "x2", showticklabels: false, ticks: "" },
     annotations: [
       panelTitle(heading(all[0].label), panelDomains.measured),
-      panelTitle(`<b>Paper</b>: mean of 11 datasets, ViT-B/16 (${paperTitle.split(",")[0]})`, panelDomains.paper),
+      panelTitle(`<b>Paper</b>: mean of 11 datasets, ViT-B/16 (${paperAuthors(others)})`, panelDomains.paper),
     ],
     ...menu(buttons),
   } as unknown as Partial<Layout>;

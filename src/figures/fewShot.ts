@@ -1,7 +1,7 @@
 /** Accuracy against the number of shots: one line per method, and a dashed line for zero-shot CLIP. */
 
 import type { AccuracyScore } from "../results/accuracy";
-import { type Paper, paperTitle } from "../results/paper";
+import { type Paper, paperAuthors } from "../results/paper";
 import { average, overSeeds, type Spread } from "../results/statistics";
 import type { Labelled } from "../results/table";
 import { choiceFigure } from "./choice";
@@ -56,7 +56,8 @@ export function fewShotFigure(scores: AccuracyScore[], methods: Labelled[], pape
         ]
       : [];
   });
-  const heading = `<b>Paper</b>: mean of 11 datasets, ViT-B/16 (${paperTitle.split(",")[0]})`;
+  const others = paperPoints.some(({ method }) => paper.fewShot.others?.[method.title] !== undefined);
+  const heading = `<b>Paper</b>: mean of 11 datasets, ViT-B/16 (${paperAuthors(others)})`;
   const paperChoice =
     paperPoints.length > 0 ? [{ label: "the paper's numbers", figure: shotsFigure(heading, paperPoints) }] : [];
   return choiceFigure(

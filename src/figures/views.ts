@@ -1,6 +1,6 @@
 /** The choices of the menu above a figure: the average over the datasets, a single dataset, or the paper's numbers. */
 import type { Layout } from "plotly.js-dist-min";
-import { paperTitle, type Triple } from "../results/paper";
+import { paperAuthors, type Triple } from "../results/paper";
 import { overSeeds, type Score, type Spread, type Summary, summarise, summariseAverage } from "../results/statistics";
 import type { Labelled, MethodScore } from "../results/table";
 import { faintInk } from "./style";
@@ -61,7 +61,10 @@ export const unspread = ({ base, novel, hm }: Triple): Summary => ({
 });
 
 /** The view of the numbers that the paper reports; an empty list if it reports none of these rows. */
-function paperView<Row extends Labelled>(rows: Row[], paper: (row: Row) => Triple | undefined): View[] {
+function paperView<Row extends Labelled>(
+  rows: Row[],
+  paper: (row: Row) => Triple | undefined,
+): (View & { heading: string })[] {
   const reported = rows.flatMap((row): [string, Triple][] => {
     const triple = paper(row);
     return triple ? [[row.name, triple]] : [];
@@ -71,7 +74,9 @@ function paperView<Row extends Labelled>(rows: Row[], paper: (row: Row) => Tripl
     const triple = triples.get(method);
     return triple && unspread(triple);
   };
-  return reported.length > 0 ? [{ label: "the paper's numbers", of }] : [];
+  const others = reported.some(([, { other }]) => other);
+  const heading = `<b>Paper</b>: mean of 11 datasets, ViT-B/16 (${paperAuthors(others)})`;
+  return reported.length > 0 ? [{ label: "the paper's numbers", heading, of }] : [];
 }
 
 /**
@@ -92,11 +97,7 @@ export function oursAndPaper<Row extends Labelled>(
     label: `ours: ${view.label}`,
     heading: `<b>Ours</b>: ${view.label}, ${overSeeds(shownScores)}`,
   }));
-  const paperViews = paperView(shown, paper).map((view) => ({
-    ...view,
-    heading: `<b>Paper</b>: mean of 11 datasets, ViT-B/16 (${paperTitle.split(",")[0]})`,
-  }));
-  return { shown, all: [measured[0], ...paperViews, ...measured.slice(1)] };
+  return { shown, all: [measured[0], ...paperView(shown, paper), ...measured.slice(1)] };
 }
 
 /** The numbers of a figure in words, as alternative text for readers who cannot see it. */

@@ -56,6 +56,7 @@ export const cocoop: Method = {
   settings: z.object({ ...textContext, ...optimisation }),
   // vit_b16_c4_ep10_batch1_ctxv1.yaml
   paper: () => ({ batch: 1, epochs: 10, lr: 0.002, tokens: { text: 4 } }),
+  parts: () => [{ place: "text", block: 0, kind: "prompts" }],
   init(task) {
     const { clip } = task;
     const hidden = Math.max(1, Math.floor(clip.embed / reduction));

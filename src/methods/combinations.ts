@@ -54,6 +54,7 @@ const withGpa = (method: Method): Method => {
     name: `${method.name}-gpa`,
     title: `${method.title} + GPA`,
     source: `Not published: PromptSRC's aggregation over the epochs (arXiv 2307.06948, section 3.2.2) of ${method.title}`,
+    trainedAs: method.name,
     testing: z.object({ ensemble }),
     paper: (benchmark, template) => proportional(method.paper?.(benchmark, template)),
     embedded: (benchmark, template) => proportional(method.embedded?.(benchmark, template)),

@@ -12,9 +12,9 @@ import { textContext } from "../configs/settings";
 import type { Tensor2D, Tensor3D } from "../engine/tf";
 import { tf } from "../engine/tf";
 import type { Settings, Task } from "./method";
-import { type Encoders, host, promptLearner } from "./promptLearner";
+import { host, promptLearner } from "./promptLearner";
 import { type ContextSettings, contextWords, initialContext, noise, plainName, promptSentence } from "./prompts";
-import { changedEncoders, contextInPlace } from "./towers";
+import { changedEncoders, contextInPlace, type Encoders, type TowerChanges } from "./towers";
 
 const coopSettings = {
   ...textContext,
@@ -79,6 +79,10 @@ function sentenceEncoders(task: Task<CoopSettings>): Encoders {
 
 type CoopSettings = z.infer<z.ZodObject<typeof coopSettings>>;
 
+const coopChanges = (task: Task<ContextSettings>): TowerChanges => ({
+  text: contextInPlace(task, ({ ctx }) => [ctx as Tensor2D]),
+});
+
 export const coopHost = host({
   settings: coopSettings,
   init(task) {
@@ -88,11 +92,11 @@ export const coopHost = host({
     if (!config.contextInit) return { ctx: noise(task, "ctx", [C, P, D]) };
     return { ctx: tf.tidy(() => tf.tile(tf.reshape(initialContext(task, "ctx"), [1, P, D]), [C, 1, 1])) };
   },
+  changes: coopChanges,
   encoders(task) {
     const { position, classSpecific } = task.config.coop;
-    if (position === "end" && !classSpecific)
-      return changedEncoders(task, { text: contextInPlace(task, ({ ctx }) => [ctx as Tensor2D]) });
-    return sentenceEncoders(task);
+    const prefix = position === "end" && !classSpecific; // shared by all classes
+    return prefix ? changedEncoders(task, coopChanges(task)) : sentenceEncoders(task);
   },
 });
 

@@ -75,7 +75,7 @@ export const deptCoop = promptLearner(
     source,
     optimisation: withRecount,
     transfers: coopTransfers,
-    // configs/trainers/ExtrasLinearProbeCoOp/vit_b16_ep10_bs4_lr35.yaml
+    // configs/trainers/ExtrasLinearProbeCoOp/vit_b16_ep10_bs4_lr35.yaml; for the embedded model, CoOp's numbers
     paper: () => ({ batch: 4, epochs: 10, lr: 0.0035, tokens: { text: 4 } }),
   },
   withDept(coopHost),

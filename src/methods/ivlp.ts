@@ -12,7 +12,7 @@ import type { Tensor2D } from "../engine/tf";
 import type { Params, Task } from "./method";
 import { host, promptLearner } from "./promptLearner";
 import { type ContextSettings, initialContext, noise, promptSentence, wordsForShortContexts } from "./prompts";
-import { changedEncoders, contextInPlace } from "./towers";
+import { contextInPlace } from "./towers";
 
 /** Settings of deep prompts; an encoder whose depth is undefined has no prompts. */
 type DeepPrompts = {
@@ -73,22 +73,21 @@ export const independent = host({
   settings: bothPrompts,
   resolve: wordsForShortContexts,
   init: initialPrompts,
-  encoders: (task) =>
-    changedEncoders(task, {
-      text: contextInPlace(task, textParams),
-      image: promptedBlocks(task).image > 0 ? { prompts: imageParams } : undefined,
-    }),
+  changes: (task) => ({
+    text: contextInPlace(task, textParams),
+    image: promptedBlocks(task).image > 0 ? { prompts: imageParams } : undefined,
+  }),
 });
 const textAlone = host({
   settings: textPrompts,
   resolve: wordsForShortContexts,
   init: initialPrompts,
-  encoders: (task) => changedEncoders(task, { text: contextInPlace(task, textParams) }),
+  changes: (task) => ({ text: contextInPlace(task, textParams) }),
 });
 const imageAlone = host({
   settings: { ...imagePrompts, zeroShotTemplates },
   init: initialPrompts,
-  encoders: (task) => changedEncoders(task, { image: { prompts: imageParams } }),
+  changes: () => ({ image: { prompts: imageParams } }),
 });
 
 export const ivlp = promptLearner(

@@ -14,7 +14,7 @@ import { promptedBlocks, promptSets } from "./ivlp";
 import type { Params } from "./method";
 import { host, promptLearner } from "./promptLearner";
 import { initialContext, initialLinear, noise, wordsForShortContexts } from "./prompts";
-import { changedEncoders, contextInPlace } from "./towers";
+import { contextInPlace } from "./towers";
 
 /** The number of image prompts is not a setting: the image prompts are the mapped text prompts. */
 const mapleSettings = { ...textContext, depth: bothPrompts.depth };
@@ -41,7 +41,7 @@ export const mapleHost = host({
     }
     return params;
   },
-  encoders(task) {
+  changes(task) {
     const { text, image } = promptedBlocks(task);
     const textPrompts = (params: Params) => [params.ctx as Tensor2D, ...promptSets(params, "compound_prompts_text")];
     const toImagePrompts = (params: Params, prompts: Tensor2D, i: number): Tensor2D => {
@@ -55,10 +55,10 @@ export const mapleHost = host({
       textPrompts(params)
         .slice(0, image)
         .map((prompts, i) => toImagePrompts(params, prompts, i));
-    return changedEncoders(task, {
+    return {
       text: contextInPlace(task, (params) => textPrompts(params).slice(0, text)),
       image: image > 0 ? { prompts: imagePrompts } : undefined,
-    });
+    };
   },
 });
 

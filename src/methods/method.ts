@@ -93,6 +93,14 @@ export type Classifier = {
   dispose(): void;
 };
 
+/**
+ * Where a learnt part acts: before or inside a block of an encoder, counted from 0, or on the features of both.
+ * Prompts take the place of tokens or stand beside them, and a later block's replace an earlier one's.
+ */
+export type Part =
+  | { place: "text" | "image"; block: number; kind: "prompts" | "adapter" | "low-rank maps" }
+  | { place: "features"; kind: "classifier" | "cache" };
+
 /** A method: its initial parameters, its loss, its classifier, and its settings. */
 export type Method = {
   /** Name in commands and result files. */
@@ -114,6 +122,8 @@ export type Method = {
    * settings are part of the identity of a training.
    */
   settings: z.ZodObject;
+  /** The method whose training this one's is, if it differs in testing alone; such methods share a training. */
+  trainedAs?: string;
   /** The settings that are applied to a finished training; runs that differ only in these share one training. */
   testing?: z.ZodObject<{ ensemble?: typeof ensemble }>;
   /**
@@ -130,6 +140,8 @@ export type Method = {
   embedded?(benchmark: BenchmarkSettings, template: string): Settings;
   /** Initial parameters; they depend only on the task, including its seed. */
   init(task: Task): Params;
+  /** Where its learnt parts act, for drawings. */
+  parts?(task: Task): Part[];
   /** Computes everything that stays fixed during the training, such as the frozen text targets. */
   prepare(task: Task): Learner;
   /**

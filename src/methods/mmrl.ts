@@ -16,6 +16,7 @@
  */
 import { z } from "zod";
 import type { Prompts } from "../clip/fast/text";
+import type { BenchmarkSettings } from "../configs/presets";
 import { adamOptimisation, blockRange, zeroShotTemplates } from "../configs/settings";
 import { l2Normalise, scale } from "../engine/autograd";
 import type { Tensor2D } from "../engine/tf";
@@ -25,7 +26,7 @@ import { cosineConsistency, cosineLogits } from "./losses";
 import type { Params, Task } from "./method";
 import { host, objective, promptLearner } from "./promptLearner";
 import { initialLinear, mapped, named, noise } from "./prompts";
-import { blocksIn, changedEncoders, ownSentence, type TowerChanges } from "./towers";
+import { blocksIn, ownSentence, type TowerChanges } from "./towers";
 
 const mmrlSettings = {
   zeroShotTemplates,
@@ -91,7 +92,7 @@ export const mmrlHost = host({
     });
     return params;
   },
-  encoders: (task) => changedEncoders(task, mmrlChanges(task)),
+  changes: mmrlChanges,
   head: ({ clip, config }) => ({
     share: 1 - config.mmrl.share,
     term: "ce_rep",
@@ -121,6 +122,11 @@ export const nearFrozen = objective({
   },
 });
 
+const isTransfer = (benchmark: BenchmarkSettings) =>
+  benchmark === "crossDataset" || benchmark === "domainGeneralisation";
+const regularisation = (benchmark: BenchmarkSettings): number =>
+  isTransfer(benchmark) ? 0.2 : benchmark === "baseToNovel" ? 1 : 0.5;
+
 export const mmrl = promptLearner(
   {
     name: "mmrl",
@@ -132,13 +138,17 @@ export const mmrl = promptLearner(
     paper: (benchmark, template) => {
       const common = { lr: 0.001, weightDecay: 5e-4, zeroShotTemplates: [template] };
       const augmentation = { scale: [0.5, 1], ratio: [3 / 4, 4 / 3], flip: 0.5 };
-      if (benchmark === "crossDataset" || benchmark === "domainGeneralisation")
-        return { ...common, augmentation, epochs: 5, batch: 32, regularisation: 0.2 };
-      return { ...common, augmentation, epochs: 10, batch: 4, regularisation: benchmark === "baseToNovel" ? 1 : 0.5 };
+      const size = isTransfer(benchmark) ? { epochs: 5, batch: 32 } : { epochs: 10, batch: 4 };
+      return { ...common, ...size, augmentation, regularisation: regularisation(benchmark) };
     },
     // The paper's rate: on the validation pictures of kinds (seed 1), base 35.3 and novel 33.1; with 0.003, 36.8 and
-    // 27.2. Blocks 3 to 6 of the 6 image blocks (3 and 4 of the text's) correspond to 6 to 12 of 12.
-    embedded: () => ({ lr: 0.001, mmrl: { blocks: { from: 3, to: 6 } } }),
+    // 27.2. Its regularisation by benchmark. Blocks 3 to 6 of the 6 image blocks (3 and 4 of the text's) correspond to 6
+    // to 12 of 12.
+    embedded: (benchmark) => ({
+      lr: 0.001,
+      mmrl: { blocks: { from: 3, to: 6 } },
+      regularisation: regularisation(benchmark),
+    }),
   },
   mmrlHost,
   nearFrozen,

@@ -84,6 +84,7 @@ export const probe: Method = {
   trainable: false,
   settings: z.object({}),
   transfers: () => false,
+  parts: () => [{ place: "features", kind: "classifier" }],
   init: ({ clip, classNames }) => ({
     weight: tf.zeros([clip.embed, classNames.length]),
     bias: tf.zeros([classNames.length]),

@@ -175,6 +175,7 @@ export const proda: Method = {
     tokens: { text: 16 },
     proda: { contexts: 32 },
   }),
+  parts: () => [{ place: "text", block: 0, kind: "prompts" }],
   init(task) {
     const { clip, config } = task;
     return { ctx: noise(task, "ctx", [config.proda.contexts, config.tokens.text, clip.text.width]) };

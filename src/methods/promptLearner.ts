@@ -29,48 +29,20 @@ import {
   type Task,
   type Terms,
 } from "./method";
-
-/**
- * The part of a batch that does not depend on the parameters: its normalised pixels [B,3,R,R], and what is computed at
- * the first call and then reused: `front(i)`, the input of block i of the fast image encoder (0 by default), and the
- * frozen CLIP's image features [B,E], `features()` of unit length. `at` is the batch's epoch and step, which seed random
- * draws.
- */
-export type Frozen = {
-  pixels: Tensor4D;
-  front(block?: number): ImageFront;
-  rawFeatures(): Tensor2D;
-  features(): Tensor2D;
-  at: [number, number];
-};
-
-/** Image features [B,E] of a host, not normalised: `f`, and others that its head reads. */
-export type ImageFeatures = { f: Tensor2D } & Record<string, Tensor2D>;
-
-export type Encoders = {
-  /**
-   * Class features [C,E], not normalised, differentiable in the parameters.
-   * @param at epoch and step in training
-   */
-  text(params: Params, at?: [number, number]): Tensor2D;
-  /**
-   * Image features, not normalised. The first call computes everything that does not depend on the parameters, the
-   * second is differentiable in them.
-   */
-  image(batch: Frozen): (params: Params) => ImageFeatures;
-  /** Frees the tensors that were computed for the class names. */
-  dispose(): void;
-};
+import { changedEncoders, type Encoders, type Frozen, type ImageFeatures, partsOf, type TowerChanges } from "./towers";
 
 /** A host; `settings` is the shape of a zod object with the settings that the host reads, see configs/settings.ts. */
 export type Host<S extends z.ZodRawShape = any> = {
   settings: S;
   init(task: Task<z.infer<z.ZodObject<S>>>): Params;
+  /** What it changes in the encoders of the frozen CLIP; its encoders are the fast ones with these changes. */
+  changes?(task: Task<z.infer<z.ZodObject<S>>>): TowerChanges;
   /**
-   * Builds the encoders and computes everything about the class names that does not depend on the parameters.
+   * Encoders in place of the fast ones with `changes`. They compute everything about the class names that does not
+   * depend on the parameters.
    * @throws if the parameters cannot be applied to these class names
    */
-  encoders(task: Task<z.infer<z.ZodObject<S>>>): Encoders;
+  encoders?(task: Task<z.infer<z.ZodObject<S>>>): Encoders;
   /**
    * Encoders for testing, where the parameters can be folded into the weights; without it, `encoders` are used. Its
    * encoders may ignore the parameters that they are called with.
@@ -159,6 +131,7 @@ export function promptLearner(
   host: Host,
   objective: Objective = crossEntropyAlone,
 ): Method {
+  const encodersOf = (task: Task) => host.encoders?.(task) ?? changedEncoders(task, host.changes?.(task) ?? {});
   return {
     ...about,
     trainable: true,
@@ -166,9 +139,13 @@ export function promptLearner(
     testing: objective.testing,
     resolve: host.resolve,
     init: host.init,
+    parts(task) {
+      const ofEncoders = partsOf(task, host.changes?.(task) ?? {}, host.init(task));
+      return host.head ? [...ofEncoders, { place: "features", kind: "classifier" }] : ofEncoders;
+    },
     prepare(task) {
       const { clip, classNames, config } = task;
-      const encoders = host.encoders(task);
+      const encoders = encodersOf(task);
       const head = host.head?.(task);
       const { terms, gradient, dispose } = objective.create(task);
       return {
@@ -201,7 +178,7 @@ export function promptLearner(
     },
     classify(task, params) {
       const { clip } = task;
-      const encoders = host.folded?.(task, params) ?? host.encoders(task);
+      const encoders = host.folded?.(task, params) ?? encodersOf(task);
       const possible = asksTrainedClasses(task) ? host.head?.(task) : undefined;
       const head =
         (possible?.classes?.(params) ?? task.classNames.length) === task.classNames.length ? possible : undefined;

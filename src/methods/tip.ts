@@ -160,6 +160,7 @@ const tipAdapter = (
   source: "Zhang et al. 2022, arXiv 2207.09519; gaopengcuhk/Tip-Adapter main.py",
   trainable: false,
   transfers: () => false,
+  parts: () => [{ place: "features", kind: "cache" }],
   init: ({ clip, classNames }) => ({
     keys: tf.zeros([classNames.length, clip.embed]),
     values: tf.eye(classNames.length),

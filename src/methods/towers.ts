@@ -5,15 +5,46 @@
  * Shapes: B images, C classes, P prompt tokens, D width, E joint embedding.
  */
 import type { Additions } from "../clip/additions";
-import { encodeImage, encodeImageAndPrompts } from "../clip/fast/image";
+import { encodeImage, encodeImageAndPrompts, type ImageFront } from "../clip/fast/image";
 import { suffixGroups, tokenise } from "../clip/fast/suffixes";
 import { encodeText, type Prompts } from "../clip/fast/text";
-import type { Tensor2D, Tensor3D } from "../engine/tf";
+import type { Rank, Tensor2D, Tensor3D, Tensor4D } from "../engine/tf";
 import { tf } from "../engine/tf";
 import { zeroShotMean } from "./frozenText";
-import type { Params, Task } from "./method";
-import type { Encoders, ImageFeatures } from "./promptLearner";
+import type { Params, Part, Task } from "./method";
 import { type ContextSettings, fillTemplate, promptSentence } from "./prompts";
+
+/**
+ * The part of a batch that does not depend on the parameters: its normalised pixels [B,3,R,R], and what is computed at
+ * the first call and then reused: `front(i)`, the input of block i of the fast image encoder (0 by default), and the
+ * frozen CLIP's image features [B,E], `features()` of unit length. `at` is the batch's epoch and step, which seed random
+ * draws.
+ */
+export type Frozen = {
+  pixels: Tensor4D;
+  front(block?: number): ImageFront;
+  rawFeatures(): Tensor2D;
+  features(): Tensor2D;
+  at: [number, number];
+};
+
+/** Image features [B,E] of a host, not normalised: `f`, and others that its head reads. */
+export type ImageFeatures = { f: Tensor2D } & Record<string, Tensor2D>;
+
+export type Encoders = {
+  /**
+   * Class features [C,E], not normalised, differentiable in the parameters.
+   * @param at epoch and step in training
+   */
+  text(params: Params, at?: [number, number]): Tensor2D;
+  /**
+   * Image features, not normalised. The first call computes everything that does not depend on the parameters, the
+   * second is differentiable in them.
+   */
+  image(batch: Frozen): (params: Params) => ImageFeatures;
+  /** Frees the tensors that were computed for the class names. */
+  dispose(): void;
+};
 
 type At = [epoch: number, step: number];
 
@@ -106,4 +137,33 @@ export function changedEncoders({ clip, classNames, config }: Task, { text, imag
       dispose?.();
     },
   };
+}
+
+/**
+ * Where changes act: the prompts that there are, and the blocks to which something is added, asked for one token.
+ * @param params initial parameters, which are freed
+ */
+export function partsOf({ clip }: Task, { text, image, dispose }: TowerChanges, params: Params): Part[] {
+  const parts = (
+    [
+      ["text", text],
+      ["image", image],
+    ] as const
+  ).flatMap(
+    ([place, change]): Part[] =>
+      tf.tidy(() => {
+        const blocks = [...clip[place].blocks.keys()];
+        const prompts = change?.prompts?.(params) ?? [];
+        const added = change?.additions?.(params);
+        const y = tf.zeros<Rank.R2>([1, clip[place].width]);
+        return blocks.flatMap((block): Part[] => [
+          ...(prompts[block] ? [{ place, block, kind: "prompts" } as const] : []),
+          ...(added?.attention?.(block, y) ? [{ place, block, kind: "low-rank maps" } as const] : []),
+          ...(added?.output?.(block, y) ? [{ place, block, kind: "adapter" } as const] : []),
+        ]);
+      }) as any,
+  );
+  tf.dispose(params);
+  dispose?.();
+  return parts;
 }

@@ -45,6 +45,7 @@ export function fewShotTable(scores: AccuracyScore[], methods: Labelled[], paper
         paperValues?.map((value, i): [string, Value] => [`paper ${paper.fewShot.columns[i]}`, value]) ?? [];
       return [{ dataset: label, method: method.title, ...Object.fromEntries([...cells, ...paperCells]) }];
     });
+  const others = methods.some(({ title }) => paper.fewShot.others?.[title] !== undefined);
   const hasAverage = datasets.length > 1;
   const rows = [
     ...datasets.flatMap((dataset) =>
@@ -74,7 +75,7 @@ export function fewShotTable(scores: AccuracyScore[], methods: Labelled[], paper
     ],
     rows,
     groupBy: "dataset",
-    note: `${seedsNote(scores)}${paperNote(allNames)}`,
+    note: `${seedsNote(scores)}${paperNote(allNames, others)}`,
   };
 }
 

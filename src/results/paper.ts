@@ -7,13 +7,18 @@ import { join } from "node:path";
 import { coopDataset } from "../datasets/coop";
 import { harmonicMean } from "./statistics";
 
-export type Triple = { base: number; novel: number; hm: number };
-/** `rows` maps a row's name to its values in the order of `columns`, or to a record of such values by dataset. */
+/** `other`: it is not from PromptSRC's paper, but from where `PaperTable.others` says. */
+export type Triple = { base: number; novel: number; hm: number; other?: boolean };
+/**
+ * `rows` maps a row's name to its values in the order of `columns`, or to a record of such values by dataset. `others`
+ * names the sources of the rows that PromptSRC's paper does not have, such as those of later methods.
+ */
 export type PaperTable<Row = number[]> = {
   source: string;
   note?: string;
   columns: string[];
   rows: Record<string, Row>;
+  others?: Record<string, string>;
 };
 export type Paper = {
   about: string;
@@ -55,14 +60,16 @@ export function paperMeans(row: Record<string, number[]> | undefined, names: str
   return complete[0].map((_, k) => complete.reduce((sum, value) => sum + value[k], 0) / complete.length);
 }
 
-/** What the paper's columns are, for the note of a table. */
-export function paperNote(names: string[]): string {
+/** What the paper's columns are, for the note of a table. @param others whether some rows have other sources */
+export function paperNote(names: string[], others = false): string {
   if (names.length === 0) return "";
   const over = names[0] === "average" ? "mean of its 11 datasets" : "the same datasets";
-  return ` Paper: ${paperTitle}, CLIP ViT-B/16, ${over}.`;
+  return ` Paper: ${paperTitle}${others ? ", and others (data/paper.json)" : ""}, CLIP ViT-B/16, ${over}.`;
 }
 
 export const paperTitle = "Khattak et al., ICCV 2023";
+/** The paper's authors, for a figure. @param others whether some of its numbers have other sources */
+export const paperAuthors = (others = false): string => `${paperTitle.split(",")[0]}${others ? " and others" : ""}`;
 
 /** Reads `data/paper.json`: the tables of the paper that are shown next to our results. */
 export const loadPaper = (): Paper =>
@@ -76,7 +83,8 @@ export function paperBaseToNovel(paper: Paper, title: string, names = ["average"
   const means = paperMeans(paper.baseToNovel.rows[title], names);
   if (!means) return undefined;
   const [base, novel, hm] = means;
-  return { base, novel, hm: names.length === 1 ? hm : harmonicMean(base, novel) };
+  const other = paper.baseToNovel.others?.[title] !== undefined;
+  return { base, novel, hm: names.length === 1 ? hm : harmonicMean(base, novel), ...(other ? { other } : {}) };
 }
 
 /** One row of a table of base, novel and HM. If the table has values by dataset, their average. */

@@ -200,6 +200,7 @@ export function baseNovelTable<Row extends Labelled>(
     ),
     ...(hasAverage ? block("average", scores, summariseAverage, allNames) : []),
   ];
+  const others = allNames.length > 0 && methods.some((method) => paper?.(method, allNames)?.other);
   const seeds = new Set(scores.map((s) => s.seed)).size;
   const ourColumns: Column[] = [
     { key: "base", title: "base", group: "ours", best: true },
@@ -224,7 +225,7 @@ export function baseNovelTable<Row extends Labelled>(
     groupBy: "dataset",
     note:
       (seeds > 1 ? `Mean \u00b1 standard deviation over ${seeds} seeds. ` : "One seed. ") +
-      `HM: harmonic mean of base and novel.${paperNote(allNames)}`,
+      `HM: harmonic mean of base and novel.${paperNote(allNames, others)}`,
   };
 }
 

@@ -57,6 +57,14 @@ function recordingMeter() {
   };
 }
 
+test("a method that differs in testing alone shares a training; others have their own", () => {
+  const keyOf = (name: string) =>
+    benchmarks["base-to-novel"].jobs({ clip, datasets: [shapes], seeds: [1], methods: [methodNamed(name)] })[0].training
+      ?.key;
+  expect(keyOf("mmrl-gpa")).toBe(keyOf("mmrl"));
+  expect(keyOf("mmrl-src")).not.toBe(keyOf("mmrl"));
+});
+
 describe("ablations", () => {
   const paper = loadPaper();
   const trainedKeys = new Set<string>();

@@ -2,9 +2,12 @@ import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 
 import { calibration } from "../../src/analysis/calibration";
+import type { LearntParts } from "../../src/analysis/parts";
 import { baseNovelFigure } from "../../src/figures/baseNovel";
 import { calibrationFigure } from "../../src/figures/calibration";
 import { forgettingFigure } from "../../src/figures/forgetting";
+import { partsFigure } from "../../src/figures/parts";
+import { priceFigure } from "../../src/figures/price";
 import { saveFigure } from "../../src/figures/save";
 import { settingFigure } from "../../src/figures/setting";
 import { colourOf } from "../../src/figures/style";
@@ -78,6 +81,28 @@ describe("figures", () => {
       }),
     );
 
+  const parts: LearntParts[] = [
+    {
+      name: "ivlp",
+      title: "IVLP",
+      numbers: 4608,
+      parts: [
+        { place: "text", block: 0, kind: "prompts" },
+        { place: "image", block: 2, kind: "adapter" },
+      ],
+    },
+    { name: "probe", title: "Probe", numbers: 0, parts: [{ place: "features", kind: "classifier" }] },
+  ];
+  const costs = {
+    title: "Cost",
+    columns: [],
+    rows: [
+      { method: "CLIP", parameters: 0 },
+      { method: "IVLP", parameters: 4608, "GFLOP a step": 6.1, "ms a step": 90 },
+      { method: "PromptSRC", parameters: 4608, "GFLOP a step": 8.5, "ms a step": 124 },
+    ],
+  };
+
   it("look like their drawings in snapshots/", async () => {
     await expectDrawings({
       baseNovel: baseNovelFigure(scores, methods, loadPaper()),
@@ -85,6 +110,8 @@ describe("figures", () => {
       variants: variants(),
       setting: setting(),
       calibration: reliability(),
+      parts: partsFigure("Parts", parts, { text: 2, image: 3 }),
+      price: priceFigure("Price", scores, costs, methods),
     });
   });
 

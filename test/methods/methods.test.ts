@@ -123,6 +123,31 @@ describe.each(trainableMethods.map((method) => [method.name, method] as const))(
   });
 });
 
+test("the parts of a method lie where its settings put them, and asking for them leaves no tensor behind", () => {
+  const before = tf.memory().numTensors;
+  const partsOf = (name: string, changes: Settings = {}) => {
+    const method = methodNamed(name);
+    return method.parts?.(taskOf(method, changes)).map((part) => Object.values(part).join(" "));
+  };
+  expect(partsOf("promptsrc", { depth: { text: 2, image: 1 } })).toEqual([
+    "text 0 prompts",
+    "text 1 prompts",
+    "image 0 prompts",
+  ]);
+  expect(partsOf("tcp", { tcp: { block: 1 } })).toEqual(["text 0 prompts", "text 1 prompts"]);
+  const upper = { from: 2, to: 2 };
+  expect(partsOf("mma", { mma: { width: 4, scale: 1, blocks: upper } })).toEqual(["text 1 adapter", "image 1 adapter"]);
+  expect(partsOf("mmrl", { mmrl: { tokens: 2, width: 4, share: 0.5, blocks: upper } })).toEqual([
+    "text 1 prompts",
+    "image 1 prompts",
+    "features classifier",
+  ]);
+  expect(partsOf("dept-coop")).toEqual(["text 0 prompts", "features classifier"]);
+  expect(new Set(partsOf("clip-lora"))).toContain(`image ${clip.image.blocks.length - 1} low-rank maps`);
+  expect(partsOf("tip-adapter-f")).toEqual(["features cache"]);
+  expect(tf.memory().numTensors).toBe(before);
+});
+
 test("every method has settings for every benchmark, and only its own method-specific groups", () => {
   for (const method of Object.values(methods)) {
     for (const benchmark of Object.keys(paper) as (keyof typeof paper)[]) {
@@ -341,7 +366,6 @@ describe("Tip-Adapter", () => {
   test.each(["tip-adapter", "tip-adapter-f"])("%s: logits are those of its formula, computed apart", async (name) => {
     const method = methodNamed(name);
     const task = taskOf(method, { lr: 0.01, batch: 3 });
-    const before = tf.memory().numTensors;
     const set = [{ pixels, labels }];
     const params = (await method.fit?.(task, { train: set, val: set, views })) as Params;
     const classifier = method.classify(task, params);
@@ -377,7 +401,20 @@ describe("Tip-Adapter", () => {
     expect(method.transfers?.(task.config)).toBe(false);
     classifier.dispose();
     tf.dispose(params);
-    expect(tf.memory().numTensors).toBeGreaterThanOrEqual(before);
+  });
+
+  test.each(["tip-adapter", "tip-adapter-f"])("%s leaves no tensor behind", async (name) => {
+    const method = methodNamed(name);
+    const task = taskOf(method, { lr: 0.01, batch: 3 });
+    const counts: number[] = [];
+    for (let run = 0; run < 2; run++) {
+      const set = [{ pixels, labels }];
+      const params = (await method.fit?.(task, { train: set, val: set, views })) as Params;
+      const logits = logitsOf(method, task, params);
+      tf.dispose([logits, params] as any);
+      counts.push(tf.memory().numTensors - (run + 1)); // the pictures that `logitsOf` makes are the test's own
+    }
+    expect(counts[1]).toBe(counts[0]); // the first run may fill caches
   });
 
   test("alpha and beta are the first of the grid with the best accuracy", async () => {

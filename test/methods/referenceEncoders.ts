@@ -5,8 +5,7 @@ import { layerNorm, referenceImage, referenceText, replaceTokens } from "../../s
 import { referenceWeights } from "../../src/clip/referenceWeights";
 import { type Tensor2D, type Tensor3D, tf } from "../../src/engine/tf";
 import type { Task } from "../../src/methods/method";
-import type { Encoders, ImageFeatures } from "../../src/methods/promptLearner";
-import type { TowerChanges } from "../../src/methods/towers";
+import type { Encoders, ImageFeatures, TowerChanges } from "../../src/methods/towers";
 
 const lengthOf = (sets: Prompts) => sets.find((set) => set)?.shape[0] ?? 0;
 
