@@ -32,6 +32,7 @@ const command = ["--import", "tsx", "src/cli/main.ts", "run", ...grid, "--method
 /** A command, with what it has said so far. */
 type Running = { child: ChildProcess; said(): string; ended: Promise<number | null> };
 
+const commands: Running[] = [];
 function run(results: string, args: string[], env: Record<string, string> = {}): Running {
   const child = spawn(process.execPath, [...command, "--results", results, ...args], {
     stdio: ["ignore", "pipe", "pipe"],
@@ -40,7 +41,9 @@ function run(results: string, args: string[], env: Record<string, string> = {}):
   let text = "";
   for (const stream of [child.stdout, child.stderr]) stream?.on("data", (part) => (text += part));
   const ended = new Promise<number | null>((resolve) => child.once("exit", resolve));
-  return { child, said: () => text, ended };
+  const running = { child, said: () => text, ended };
+  commands.push(running);
+  return running;
 }
 
 /** The accuracies and losses of all runs, by file. */
@@ -120,7 +123,8 @@ try {
   slurm("scontrol", "update", "nodename=node2", "state=down", "reason=test");
   say(`set node2 down, with task ${lost}`);
   await setTimeout(2000);
-  slurm("scontrol", "update", "nodename=node2", "state=resume");
+  if (slurm("sinfo", "-h", "-n", "node2", "-o", "%T").startsWith("down"))
+    slurm("scontrol", "update", "nodename=node2", "state=resume"); // else it has come back by itself
 
   await until(() => running().length > 0);
   await setTimeout(3000);
@@ -142,6 +146,8 @@ try {
   expect(equal(disturbed), "the disturbed grid gives the numbers of one process");
   if (problems.length > 0) say(`${watched.said()}\n${retried.said()}`);
 } finally {
+  for (const { child } of commands) child.kill();
+  cluster?.slurm("scancel", "--me", "--full");
   cluster?.stop();
   if (problems.length > 0) {
     cpSync(folder, "/tmp/slurm-failed", { recursive: true, force: true, filter: (path) => !/socket/.test(path) });
