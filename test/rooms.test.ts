@@ -94,7 +94,7 @@ const layers = [
   ["training"],
   ["results"],
   ["experiments"],
-  ["benchmarks", "analysis"],
+  ["benchmarks", "analysis", "cluster"],
   ["figures"],
   ["notebook", "parity"],
   ["cli", "kit.ts"],

@@ -35,6 +35,10 @@ export function parseOptions<const O extends NonNullable<ParseArgsConfig["option
   }
 }
 
+/** The arguments without these options and their values, and without these flags. */
+export const without = (args: string[], options: string[], flags: string[] = []): string[] =>
+  args.filter((arg, k) => ![...options, ...flags].includes(arg.split("=")[0]) && !options.includes(args[k - 1] ?? ""));
+
 /** The parts of a list with commas, each once. */
 export const list = (text: string): string[] =>
   [...new Set(text.split(",").map((part) => part.trim()))].filter((part) => part !== "");
@@ -73,12 +77,12 @@ export async function startModel(path: string, print: (line: string) => void): P
 }
 
 /**
- * The first Ctrl-C, a closed terminal, or a request to end (SIGTERM) ends the work after the present step; the second
- * ends the process.
+ * The first Ctrl-C, a closed terminal, a request to end (SIGTERM), or a batch system's notice that the time is over
+ * (SIGUSR1) ends the work after the present step; the second ends the process. The reason's message is the signal's name.
  */
 export function onInterrupt(): AbortSignal {
   const controller = new AbortController();
-  for (const signal of ["SIGINT", "SIGHUP", "SIGTERM"] as const)
-    process.once(signal, () => controller.abort(new Error("interrupted")));
+  for (const signal of ["SIGINT", "SIGHUP", "SIGTERM", "SIGUSR1"] as const)
+    process.once(signal, () => controller.abort(new Error(signal)));
   return controller.signal;
 }

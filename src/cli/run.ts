@@ -6,24 +6,26 @@ import { join } from "node:path";
 import { type Ablation, ablationJobs, ablations, ablationTables, variantsOf } from "../benchmarks/ablations";
 import { benchmarks } from "../benchmarks/registry";
 import type { Clip } from "../clip/model";
+import type { PresetName } from "../configs/presets";
 import { type Dataset, datasetNames, loadDataset } from "../datasets/split";
 import type { Benchmark, Grid } from "../experiments/benchmark";
 import { failureText } from "../experiments/failures";
-import { meter, terminalScreen } from "../experiments/progress";
 import { provenance } from "../experiments/provenance";
-import { type GridResult, type Job, rowsOf, runGrid } from "../experiments/runner";
+import { type GridResult, type Job, rowsOf } from "../experiments/runner";
 import { writeAtomic } from "../io/atomicWrite";
 import { pretty } from "../io/json";
 import { configFor, type Method } from "../methods/method";
 import { methodNamed, methods } from "../methods/registry";
 import { loadPaper } from "../results/paper";
-import { type Provenance, resultsFolder } from "../results/store";
+import { resultsFolder } from "../results/store";
 import { type Labelled, type Table, tableText } from "../results/table";
 import { oneOf, UsageError } from "../util/errors";
 import { changeBy, presetOf } from "./chosenSettings";
+import { compute, endOfPart, jobsAt, placeHelp, placeOf, placeOptions } from "./compute";
 import { lookAtPictures } from "./lookAtPictures";
-import { fromHere, list, modelPath, onInterrupt, parseOptions, startModel, wholeNumber, wholeNumbers } from "./options";
-import { gridSince, isWorker, meterOfWorker, startWorkers } from "./workers";
+import { fromHere, list, modelPath, parseOptions, startModel, wholeNumbers } from "./options";
+import { runReport } from "./runReport";
+import { isWorker } from "./workers";
 
 export const runHelp = `  run <name>          run a benchmark or an ablation and show its tables; what is stored is reused
     benchmarks        ${Object.keys(benchmarks).join(", ")}
@@ -40,8 +42,7 @@ export const runHelp = `  run <name>          run a benchmark or an ablation and
     --set key=value   changes one setting, such as lr=0.02 or ensemble=null; may be repeated (settings <method> lists them)
     --per-epoch       also test every third picture after every epoch
     --predictions     compute again what is stored without the prediction of each picture (as runs that came with the kit)
-    --processes 1     how many processes share the runs and the threads; for small models as many as there are cores
-    --fresh           compute again what is stored
+${placeHelp}
     --skip-corrupt    leave out pictures that cannot be decoded, and say so
     --json out.json   accuracies, seeds, versions and seconds as JSON
     --data folder     a root of CoOp's fifteen datasets, or folders with images/ and split files (data)
@@ -62,8 +63,7 @@ const runOptions = {
   set: { type: "string", multiple: true },
   "per-epoch": { type: "boolean", default: false },
   predictions: { type: "boolean", default: false },
-  processes: { type: "string", default: "1" },
-  fresh: { type: "boolean", default: false },
+  ...placeOptions,
   "skip-corrupt": { type: "boolean", default: false },
   json: { type: "string" },
   data: { type: "string" },
@@ -133,18 +133,20 @@ function planAblation(ablation: Ablation, { methods: names, variants, source }: 
 /** What a run is about to do, for commands that add to it. */
 export type RunContext = {
   benchmark: Benchmark;
+  preset: PresetName;
   methods: Method[];
   jobs: Job[];
   datasets: Dataset[];
   source?: Dataset;
   clip: Clip;
   root: string;
+  /** Whether runs that came with the kit count as stored. */
+  shipped: boolean;
 };
 
 /** What a command adds to a run: before the jobs are computed, and after their tables. */
 export type RunExtras = {
-  /** @returns whether the jobs are to be run */
-  before?(context: RunContext): Promise<boolean>;
+  before?(context: RunContext): Promise<void>;
   after?(context: RunContext, result: GridResult): void;
 };
 
@@ -169,9 +171,10 @@ export async function runCommand([name, ...rest]: string[], { before, after }: R
   const chosenSource = benchmark.transfers ? chooseSource(values) : undefined;
   const model = modelPath(values.model);
 
-  const processes = wholeNumber("processes", values.processes);
+  const place = placeOf(values);
   const threads = Number(process.env.PROMPTSRC_THREADS || availableParallelism());
-  if (processes > 1) process.env.PROMPTSRC_THREADS = `${Math.max(1, Math.floor(threads / processes))}`;
+  if (place.processes > 1 && !place.slurm)
+    process.env.PROMPTSRC_THREADS = `${Math.max(1, Math.floor(threads / place.processes))}`;
   const { decodable, leftOut, refusals } = await lookAtPictures(
     [...chosen, ...(chosenSource ? [chosenSource] : [])],
     shots ?? benchmark.shots,
@@ -199,24 +202,26 @@ export async function runCommand([name, ...rest]: string[], { before, after }: R
     perEpoch: values["per-epoch"],
     predictions: values.predictions,
   });
-  const jobs = planned.map((job) => ({ ...job, refused: refusalOf(job) }));
+  const jobs = jobsAt(
+    place,
+    planned.map((job) => ({ ...job, refused: refusalOf(job) })),
+  );
   const made = provenance(engine);
-  const root = fromHere(values.results, resultsFolder);
-  const context: RunContext = { benchmark, methods: plan.methods, jobs, datasets, source, clip, root };
-  if (before && !(await before(context))) return 0;
-  const since = gridSince();
-  const ownMeter = isWorker() ? meterOfWorker : meter(terminalScreen());
-  const result = await runGrid(jobs, {
-    meter: startWorkers(processes - 1, [name, ...rest], since, ownMeter),
-    signal: onInterrupt(),
-    processes,
-    fresh: values.fresh,
-    since,
-    provenance: made,
+  const context: RunContext = {
+    benchmark,
+    preset,
+    methods: plan.methods,
+    jobs,
+    datasets,
+    source,
+    clip,
+    root: fromHere(values.results, resultsFolder),
     shipped: values.results === undefined, // a folder that is named holds all that it is asked for
-    root,
-  });
-  if (isWorker()) return 0;
+  };
+  if (before && !place.dryRun) await before(context);
+  const result = await compute(place, context, made, [name, ...rest]);
+  if (result === undefined || isWorker()) return 0;
+  if (place.shard) return endOfPart(place.shard, jobs, result);
   if (result.runs.length > 0) {
     const splits = [...new Set(datasets.map((dataset) => dataset.split))].join(" and ");
     const which = `split ${splits}, ${subset} pictures`;
@@ -230,45 +235,12 @@ export async function runCommand([name, ...rest]: string[], { before, after }: R
   if (values.json) {
     writeAtomic(
       fromHere(values.json),
-      `${pretty({ ...report(name, jobs, result, made), ...(leftOut.length > 0 ? { leftOut } : {}) })}\n`,
+      `${pretty({ ...runReport(name, jobs, result, made), ...(leftOut.length > 0 ? { leftOut } : {}) })}\n`,
     );
     console.log(`\nwritten to ${values.json}`);
   }
   const { failed, interrupted } = result;
-  if (failed.length > 0) console.error(`\n${failureText(failed, jobs.length)}`);
+  if (failed.length > 0)
+    console.error(`\n${failureText(failed, jobs.length, place.slurm ? "the same command with --retry" : undefined)}`);
   return interrupted ? 130 : failed.length > 0 ? 1 : 0;
-}
-
-function report(
-  name: string,
-  jobs: Job[],
-  { runs, reused, failed, seconds, interrupted }: GridResult,
-  made: Provenance,
-): Record<string, unknown> {
-  const rows = rowsOf(jobs, runs).map(({ row, run }) => {
-    const { key, method, dataset, source, split, subset, shots, seed, metrics, seconds: own, epochs } = run;
-    const variant = row === method ? {} : { variant: row };
-    const from = source ? { source: source.dataset } : {};
-    const curve = epochs.some((e) => e.metrics)
-      ? { epochs: epochs.map((e) => ({ epoch: e.epoch, ...e.metrics })) }
-      : {};
-    return {
-      method,
-      ...variant,
-      dataset,
-      ...from,
-      split,
-      subset,
-      shots,
-      seed,
-      ...metrics,
-      seconds: own,
-      reused: reused.includes(key),
-      key,
-      ...curve,
-    };
-  });
-  const kind = name in benchmarks ? { benchmark: name } : { ablation: name };
-  const failures = failed.length > 0 ? { failed } : {};
-  return { ...kind, ...made, seconds, complete: !interrupted && failed.length === 0, runs: rows, ...failures };
 }

@@ -1,16 +1,25 @@
-/** `--processes N`: more processes at the same command, which take runs of the same grid. */
+/**
+ * `--processes N`: more processes at the same command, which take runs of the same grid. Each begins with its own part of
+ * the plan, then takes what the others have left; locks keep two from the same run.
+ */
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
+import type { Shard } from "../cluster/plan";
 import type { Meter } from "../experiments/progress";
+import { without } from "./options";
 
-/** In a worker process: when the process that started it began its grid, in milliseconds. */
-const workerSince = "PROMPTSRC_WORKER_SINCE";
+/** In a worker process: which of how many it is, and when the first one began the grid, in milliseconds. */
+const workerVariable = "PROMPTSRC_WORKER";
 
-/** Whether another process started this one to take runs of its grid: that one shows the results. */
-export const isWorker = (): boolean => process.env[workerSince] !== undefined;
+/** Which worker this process is, if another one started it to take runs of its grid: that one shows the results. */
+export function workerOf(): (Shard & { since: number }) | undefined {
+  const text = process.env[workerVariable];
+  if (text === undefined) return undefined;
+  const [k, count, since] = text.split(" ").map(Number);
+  return { k, count, since };
+}
 
-/** When the grid began that this process works on. */
-export const gridSince = (): number => Number(process.env[workerSince] || Date.now());
+export const isWorker = (): boolean => workerOf() !== undefined;
 
 /** The meter of a worker: the process that started it shows its lines; it has a progress line of its own. */
 export const meterOfWorker: Meter = { report() {}, say: (line) => console.error(line), done() {} };
@@ -31,15 +40,14 @@ export function endWithParent(): void {
  *   is left goes as many times faster
  */
 export function startWorkers(count: number, args: string[], since: number, meter: Meter): Meter {
-  const ownArgs = args.filter((arg, k) => !arg.startsWith("--json") && args[k - 1] !== "--json");
-  const command = [...process.execArgv, process.argv[1], "run", ...ownArgs, "--processes", "1"];
-  const env = { ...process.env, [workerSince]: `${since}` };
+  const command = [...process.execArgv, process.argv[1], "run", ...without(args, ["--json"]), "--processes", "1"];
   const said = new Set<string>();
   const say = (line: string, prefix = "") => {
     if (!said.has(line)) meter.say(`${prefix}${line}`);
     said.add(line);
   };
   const workers = Array.from({ length: count }, (_, k) => {
+    const env = { ...process.env, [workerVariable]: `${k + 2} ${count + 1} ${since}` };
     const worker = spawn(process.execPath, command, { stdio: ["ignore", "ignore", "pipe", "ipc"], env });
     const prefix = `process ${k + 2}: `;
     if (worker.stderr) createInterface(worker.stderr).on("line", (line) => line.trim() !== "" && say(line, prefix));

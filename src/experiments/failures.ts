@@ -33,8 +33,8 @@ export function failureSince(root: string, key: string, since: number): string |
 export const forgetFailure = (root: string, key: string): void => removeIfPossible(fileOf(root, key));
 
 /** In a few words, for a line and a list: "2 of 9 runs failed: ...". */
-export const failureText = (failed: Failure[], count: number): string =>
-  `${failed.length} of ${count} runs failed, and are tried again by the same command:\n` +
+export const failureText = (failed: Failure[], count: number, by = "the same command"): string =>
+  `${failed.length} of ${count} runs failed, and are tried again by ${by}:\n` +
   failed.map(({ place, reason }) => `  ${place}: ${reason}`).join("\n");
 
 /** What is said of a process that was killed during a run. */

@@ -30,9 +30,10 @@ const staleAfter = 30 * 60 * 1000; // milliseconds
 /**
  * Acquires the lock. Returns undefined while another living process holds it.
  * @param place what is computed under the lock, in the words of the progress line
+ * @param alone whether no other machine computes this: its lock is then of an attempt that has ended
  * @throws DiskError
  */
-export function claim(file: string, place: string): Lock | undefined {
+export function claim(file: string, place: string, alone = false): Lock | undefined {
   makeFolder(dirname(file));
   const own: Owner = {
     pid: process.pid,
@@ -45,13 +46,14 @@ export function claim(file: string, place: string): Lock | undefined {
   let abandoned: Lock["abandoned"];
   if (!create(file, content)) {
     const owner = readOwner(file);
-    if (!isStale(file, owner)) return undefined;
+    if (!isStale(file, owner) && !(alone && owner !== undefined && owner.host !== own.host)) return undefined;
     fs.rmSync(file, { force: true });
     if (!create(file, content)) return undefined;
     if (owner?.kills) {
       const { pid, place, kills: before } = owner;
       const now = outOfMemoryKills();
-      abandoned = { pid, place, outOfMemory: now.group > before.group || now.machine > before.machine };
+      const outOfMemory = owner.host === own.host && (now.group > before.group || now.machine > before.machine);
+      abandoned = { pid, place, outOfMemory };
     }
   }
   let touched = Date.now();

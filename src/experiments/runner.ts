@@ -85,6 +85,11 @@ export type GridOptions = {
   root?: string;
   /** How many processes share the grid and its memory (default: 1). */
   processes?: number;
+  /**
+   * Whether no other machine computes these jobs, as those of a plan's part (default: false). A lock of another machine
+   * is then left from an earlier attempt, and is taken over at once.
+   */
+  alone?: boolean;
   /** Whether runs that came with the kit are used instead of computing them (default: true). */
   shipped?: boolean;
 };
@@ -101,7 +106,8 @@ export type GridResult = {
   seconds: number;
 };
 
-const metricsText = (run: Run): string =>
+/** A run's accuracies in one line. */
+export const metricsText = (run: Run): string =>
   Object.entries(run.metrics)
     .map(([name, value]) => `${name} ${value.toFixed(1)}`)
     .join(", ");
@@ -114,9 +120,9 @@ const storedRun = (job: Job, root: string, shipped = true): Run | undefined => {
 /** The file in which the training with this key is stored. */
 export const trainedFile = (key: string, root = resultsFolder): string => join(root, ".trained", `${key}.safetensors`);
 
-/** The stored runs of these jobs, in the order of the jobs. */
-export const storedRuns = (jobs: Job[], root = resultsFolder): Run[] =>
-  jobs.flatMap((job) => storedRun(job, root) ?? []);
+/** The stored runs of these jobs, in the order of the jobs. `shipped`: also those that came with the kit. */
+export const storedRuns = (jobs: Job[], root = resultsFolder, shipped = true): Run[] =>
+  jobs.flatMap((job) => storedRun(job, root, shipped) ?? []);
 
 /** The finished runs with their table rows. A run that belongs to several jobs appears in the row of each. */
 export const rowsOf = (jobs: Job[], runs: Run[]): { row: string; run: Run }[] =>
@@ -139,6 +145,7 @@ export async function runGrid(jobs: Job[], options: GridOptions): Promise<GridRe
     provenance,
     root = resultsFolder,
     processes = 1,
+    alone,
     since: startTime = Date.now(),
     shipped: useShipped = true,
   } = options;
@@ -251,7 +258,7 @@ export async function runGrid(jobs: Job[], options: GridOptions): Promise<GridRe
         signal?.throwIfAborted();
         const { place, identity, training } = jobs[k];
         const key = runKey(identity);
-        const lock = claim(join(root, ".partial", `${training?.key ?? key}.lock`), place);
+        const lock = claim(join(root, ".partial", `${training?.key ?? key}.lock`), place, alone);
         if (!lock) continue;
         try {
           runs[k] = findStored(jobs[k]); // another process may have stored it since

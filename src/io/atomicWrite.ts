@@ -1,5 +1,6 @@
 /** Atomic file writes: a reader never sees a partly written file. */
 import * as fs from "node:fs";
+import { hostname } from "node:os";
 import { dirname, join } from "node:path";
 import { diskError, makeFolder } from "./disk";
 
@@ -10,7 +11,7 @@ import { diskError, makeFolder } from "./disk";
  */
 export function writeAtomic(file: string, content: string | Uint8Array): void {
   makeFolder(dirname(file));
-  const temporary = `${file}.${process.pid}.part`;
+  const temporary = `${file}.${hostname()}.${process.pid}.part`; // on a shared disk, machines have the same numbers
   const bytes = Buffer.from(content as Uint8Array);
   try {
     const handle = fs.openSync(temporary, "w");

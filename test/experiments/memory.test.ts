@@ -74,3 +74,14 @@ it("the lock of a process that ended says whether the kernel has ended processes
   writeFileSync(file, JSON.stringify({ pid: process.pid, host: hostname(), started: "b 1", place: "food", kills }));
   expect(claim(file, "food")?.abandoned?.pid).toBe(process.pid);
 });
+
+it("a lock of another machine holds, unless no other machine computes this: then it is left from an earlier attempt", () => {
+  const file = join(folder, "elsewhere.lock");
+  const kills = { group: 0, machine: -1 };
+  writeFileSync(file, JSON.stringify({ pid: 1, host: "another", started: "b 1", place: "food", kills }));
+  expect(claim(file, "food")).toBeUndefined();
+  const lock = claim(file, "food", true);
+  expect(lock?.abandoned).toEqual({ pid: 1, place: "food", outOfMemory: false });
+  expect(claim(file, "food", true)).toBeUndefined(); // this process lives
+  lock?.release();
+});
