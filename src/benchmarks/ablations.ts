@@ -316,7 +316,7 @@ export const ablationJobs = (
         datasets: [dataset],
         methods: [row.method],
         row,
-        change: (config, method) => row.change?.(change(config, method)) ?? change(config, method),
+        change: (config, method) => (row.change ?? ((own) => own))(change(config, method)),
       }),
     ),
   );

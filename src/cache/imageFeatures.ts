@@ -8,6 +8,7 @@ import { createHash } from "node:crypto";
 import type { Clip } from "../clip/model";
 import type { Tensor2D, Tensor4D } from "../engine/tf";
 import { tf } from "../engine/tf";
+import { assertFinite, pictureName } from "../util/finite";
 
 /** Features by content, in order of last use: the least recently used entry is first. */
 const cachedFeatures = new Map<string, Float32Array>();
@@ -18,7 +19,8 @@ let cachedBytes = 0;
 /**
  * The features of these pixels: from the cache, or computed by `encode` and then cached. Features of a model without a
  * fingerprint are not cached.
- * @param encode computes the features [B,E]; the caller frees its intermediate tensors
+ * @param encode computes the features [B,E]; the caller frees its tensors
+ * @throws an Error that names a picture of the batch whose features are not finite
  */
 export function rememberImages(clip: Clip, pixels: Tensor4D, encode: () => Tensor2D): Tensor2D {
   if (!clip.fingerprint) return encode();
@@ -31,6 +33,7 @@ export function rememberImages(clip: Clip, pixels: Tensor4D, encode: () => Tenso
   }
   const features = encode();
   const data = features.dataSync().slice() as Float32Array;
+  assertFinite(data, pixels.shape[0], pictureName);
   cachedFeatures.set(key, data);
   cachedBytes += data.byteLength;
   for (const [leastRecentlyUsed, { byteLength }] of cachedFeatures) {

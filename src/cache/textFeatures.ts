@@ -12,6 +12,7 @@ import type { Clip } from "../clip/model";
 import type { Tensor2D } from "../engine/tf";
 import { tf } from "../engine/tf";
 import { readSealed, writeSealed } from "../io/safetensors";
+import { assertFinite } from "../util/finite";
 import { numericsVersion } from "../util/numerics";
 
 export type TextCache = {
@@ -28,9 +29,10 @@ const defaultCache: TextCache = { folder: join(".cache", "texts"), worth: 0.5, l
  * Like `encodeTexts`, but reads the features from disk if they were computed before. Features in a damaged file are
  * computed again. Features of a model without a fingerprint are not cached.
  * @returns features [C,E] of C texts, not normalised, which the caller disposes
+ * @throws an Error that names a text whose features are not finite
  */
 export function rememberTexts(clip: Clip, texts: string[], cache: TextCache = defaultCache): Tensor2D {
-  if (!clip.fingerprint) return encodeTexts(clip, texts);
+  if (!clip.fingerprint) return finiteTexts(clip, texts);
   const parts = [clip.fingerprint, tf.getBackend(), numericsVersion(), JSON.stringify(texts)];
   const file = join(
     cache.folder,
@@ -40,7 +42,7 @@ export function rememberTexts(clip: Clip, texts: string[], cache: TextCache = de
   if (cachedFeatures) return tf.tensor2d(cachedFeatures, [texts.length, clip.embed]);
 
   const startTime = performance.now();
-  const features = encodeTexts(clip, texts);
+  const features = finiteTexts(clip, texts);
   const data = features.dataSync() as Float32Array;
   if (performance.now() - startTime < 1000 * cache.worth) return features;
   try {
@@ -50,6 +52,18 @@ export function rememberTexts(clip: Clip, texts: string[], cache: TextCache = de
   } catch (error) {
     // A full disk must not stop a training.
     console.warn(`text features could not be cached in ${cache.folder}: ${(error as Error).message}`);
+  }
+  return features;
+}
+
+/** @throws an Error that names the first text whose features are not finite */
+function finiteTexts(clip: Clip, texts: string[]): Tensor2D {
+  const features = encodeTexts(clip, texts);
+  try {
+    assertFinite(features.dataSync(), texts.length, (row) => `"${texts[row]}"`);
+  } catch (error) {
+    features.dispose();
+    throw error;
   }
   return features;
 }

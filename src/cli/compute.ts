@@ -14,7 +14,7 @@ import { tableText } from "../results/table";
 import { oneOf, UsageError } from "../util/errors";
 import { estimateSeconds, openJobs, planTable } from "./estimate";
 import { runOnSlurm } from "./onSlurm";
-import { fromHere, onInterrupt, type parseOptions, wholeNumber, without } from "./options";
+import { fromHere, onInterrupt, type parseOptions, processesOf, wholeNumber, without } from "./options";
 import type { RunContext } from "./run";
 import { isWorker, meterOfWorker, startWorkers, workerOf } from "./workers";
 
@@ -63,7 +63,7 @@ export function placeOf({ processes, shard, plan, on, slurm, tasks, retry, fresh
     throw new UsageError(
       "--fresh would compute again what this grid stored before it was interrupted: name a new folder with --results",
     );
-  const common = { processes: wholeNumber("processes", processes), dryRun, fresh };
+  const common = { processes: processesOf(processes), dryRun, fresh };
   if (shard !== undefined) {
     const file = plan === undefined ? undefined : fromHere(plan);
     const part = parseShard(shard);

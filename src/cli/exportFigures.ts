@@ -38,13 +38,13 @@ function notebooksOf(asked: string | undefined): string[] {
   const names = readdirSync(notebooksFolder)
     .filter((name) => name.endsWith(".ipynb"))
     .sort();
-  const chosen = list(asked ?? "").map((start) => {
+  const chosen = (asked === undefined ? [""] : list("notebook", asked)).map((start) => {
     const found = names.filter((name) => name.startsWith(start));
     if (found.length === 0)
       throw new UsageError(`--notebook ${start}: no notebook begins so. There are: ${names.join(", ")}`);
     return found;
   });
-  return (asked === undefined ? names : [...new Set(chosen.flat())]).map((name) => join(notebooksFolder, name));
+  return [...new Set(chosen.flat())].map((name) => join(notebooksFolder, name));
 }
 
 type Named<T> = { name: string; thing: T };
@@ -71,8 +71,7 @@ export async function exportFigures(args: string[]): Promise<number> {
   const { values, positionals } = parseOptions(args, options);
   if (positionals.length > 0)
     throw new UsageError(`export takes options alone, not "${positionals[0]}"; choose by --notebook`);
-  const formats = list(values.format).map((format) => oneOf("format", format, formatNames));
-  if (formats.length === 0) throw new UsageError(`--format: there is none; choose of ${formatNames.join(",")}`);
+  const formats = list("format", values.format).map((format) => oneOf("format", format, formatNames));
   const ofFigures = formats.filter((format) => figureFormats.includes(format));
   const ofTables = formats.filter((format) => format in tableFormats);
   const folder = fromHere(values.folder);

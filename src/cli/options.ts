@@ -1,4 +1,5 @@
 /** What the commands share: paths, options, lists and numbers as a person writes them, the model, and Ctrl-C. */
+import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
 import { type ParseArgsConfig, parseArgs } from "node:util";
 import { findModel } from "../clip/findModel";
@@ -39,29 +40,32 @@ export function parseOptions<const O extends NonNullable<ParseArgsConfig["option
 export const without = (args: string[], options: string[], flags: string[] = []): string[] =>
   args.filter((arg, k) => ![...options, ...flags].includes(arg.split("=")[0]) && !options.includes(args[k - 1] ?? ""));
 
-/** The parts of a list with commas, each once. */
-export const list = (text: string): string[] =>
-  [...new Set(text.split(",").map((part) => part.trim()))].filter((part) => part !== "");
+/** The parts of a list with commas, each once. @throws UsageError naming the option where there are none */
+export function list(option: string, text: string): string[] {
+  const parts = [...new Set(text.split(",").map((part) => part.trim()))].filter((part) => part !== "");
+  if (parts.length === 0) throw new UsageError(`--${option} "${text}": expected names or numbers with commas between`);
+  return parts;
+}
 
 /** Whole numbers from 1. @throws UsageError naming the option */
 export function wholeNumbers(option: string, text: string): number[] {
-  const parts = list(text);
+  const parts = list(option, text);
   const numbers = parts.map(Number);
-  if (
-    numbers.length === 0 ||
-    parts.some((part, k) => !/^\d+$/.test(part) || !Number.isSafeInteger(numbers[k]) || numbers[k] < 1)
-  )
+  if (parts.some((part, k) => !/^\d+$/.test(part) || !Number.isSafeInteger(numbers[k]) || numbers[k] < 1))
     throw new UsageError(`--${option} ${text}: expected whole numbers from 1, such as 1,2,3`);
   return numbers;
 }
 
-/** One whole number from 1. @throws UsageError naming the option */
-export function wholeNumber(option: string, text: string): number {
+/** One whole number from 1. @throws UsageError naming the option and its range */
+export function wholeNumber(option: string, text: string, most = Number.MAX_SAFE_INTEGER): number {
   const number = Number(text);
-  if (!Number.isSafeInteger(number) || number < 1)
-    throw new UsageError(`--${option} ${text}: expected a whole number from 1`);
-  return number;
+  if (Number.isSafeInteger(number) && number >= 1 && number <= most) return number;
+  const range = most < Number.MAX_SAFE_INTEGER ? `from 1 to ${most}` : "from 1";
+  throw new UsageError(`--${option} ${text}: expected a whole number ${range}`);
 }
+
+/** `--processes`: at most four for each processor, each with a model of its own in memory. @throws UsageError */
+export const processesOf = (text: string): number => wholeNumber("processes", text, 4 * availableParallelism());
 
 /** Where the model of `--model` lies; the embedded one if none was named. */
 export const modelPath = (name: string | undefined): string =>

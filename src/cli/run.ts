@@ -1,13 +1,13 @@
 /**
  * `npm run promptsrc -- run <benchmark|ablation> ...` and `list`: from options to jobs, from finished runs to tables.
  */
-import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { type Ablation, ablationJobs, ablations, ablationTables, variantsOf } from "../benchmarks/ablations";
 import { benchmarks } from "../benchmarks/registry";
 import type { Clip } from "../clip/model";
 import type { PresetName } from "../configs/presets";
 import { type Dataset, datasetNames, loadDataset } from "../datasets/split";
+import { wantedThreads } from "../engine/tf";
 import type { Benchmark, Grid } from "../experiments/benchmark";
 import { failureText } from "../experiments/failures";
 import { provenance } from "../experiments/provenance";
@@ -80,7 +80,7 @@ function chooseDatasets({ data, datasets, split }: Options, benchmark: Benchmark
   const names = datasetNames(folder, split);
   const load = (name: string) => loadDataset(join(folder, name), split);
   if (datasets !== undefined && datasets !== "all")
-    return list(datasets).map((name) => load(oneOf("dataset", name, names)));
+    return list("datasets", datasets).map((name) => load(oneOf("dataset", name, names)));
   const chosen = datasets === undefined ? names.filter((name) => own?.includes(name)) : [];
   return (chosen.length > 0 ? chosen : names).map(load).filter(benchmark.takes);
 }
@@ -106,7 +106,7 @@ function planBenchmark(benchmark: Benchmark, { methods: names, variants }: Optio
     throw new UsageError(`--variants: ${benchmark.name} is a benchmark; choose among --methods`);
   const answers = (method: Method) =>
     benchmark.sameClasses || method.transfers?.(configFor(method, "paper", "baseToNovel")) !== false;
-  const named = names === undefined ? Object.values(methods).filter(answers) : list(names).map(methodNamed);
+  const named = names === undefined ? Object.values(methods).filter(answers) : list("methods", names).map(methodNamed);
   return {
     methods: named,
     named,
@@ -120,7 +120,8 @@ function planAblation(ablation: Ablation, { methods: names, variants, source }: 
     throw new UsageError(`--methods: ${ablation.name} is an ablation; choose among its --variants`);
   if (source !== undefined) throw new UsageError(`--source: ${ablation.name} trains on the datasets that it tests`);
   const known = ablation.variants.map((variant) => variant.name);
-  const chosen = variants === undefined ? known : list(variants).map((name) => oneOf("variant", name, known));
+  const chosen =
+    variants === undefined ? known : list("variants", variants).map((name) => oneOf("variant", name, known));
   const named = ablation.variants.filter((variant) => chosen.includes(variant.name));
   return {
     methods: [...new Set(named.map(({ method }) => method))],
@@ -172,9 +173,8 @@ export async function runCommand([name, ...rest]: string[], { before, after }: R
   const model = modelPath(values.model);
 
   const place = placeOf(values);
-  const threads = Number(process.env.PROMPTSRC_THREADS || availableParallelism());
   if (place.processes > 1 && !place.slurm)
-    process.env.PROMPTSRC_THREADS = `${Math.max(1, Math.floor(threads / place.processes))}`;
+    process.env.PROMPTSRC_THREADS = `${Math.max(1, Math.floor(wantedThreads() / place.processes))}`;
   const { decodable, leftOut, refusals } = await lookAtPictures(
     [...chosen, ...(chosenSource ? [chosenSource] : [])],
     shots ?? benchmark.shots,

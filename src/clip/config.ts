@@ -45,6 +45,16 @@ const visionDefaults = {
   layer_norm_eps: 1e-5,
 };
 
+/** Published CLIPs have at most some dozens of blocks; a damaged file may ask for billions. */
+const mostLayers = 1000;
+
+/** A size as a config says it. @throws naming the file, the key and what was expected */
+function count(path: string, key: string, value: unknown, most = Number.MAX_SAFE_INTEGER): number {
+  if (Number.isSafeInteger(value) && (value as number) >= 1 && (value as number) <= most) return value as number;
+  const range = most < Number.MAX_SAFE_INTEGER ? `from 1 to ${most}` : "from 1";
+  throw new Error(`${path}: ${key} is ${JSON.stringify(value)?.slice(0, 80)}, expected a whole number ${range}`);
+}
+
 /** @throws naming the file, the key, and what was expected. */
 export function readConfig(path: string): ClipConfig {
   const json = readJson(path);
@@ -56,14 +66,9 @@ export function readConfig(path: string): ClipConfig {
   // Old files repeat the towers under *_dict; transformers lets these win.
   const text = { ...textDefaults, ...json?.text_config, ...json?.text_config_dict };
   const vision = { ...visionDefaults, ...json?.vision_config, ...json?.vision_config_dict };
-  const count = (value: unknown, key: string): number => {
-    if (!Number.isInteger(value) || (value as number) < 1)
-      throw new Error(`${path}: ${key} is ${JSON.stringify(value)}, expected a whole number from 1`);
-    return value as number;
-  };
   const tower = (settings: Record<string, any>, prefix: string): TowerConfig => {
-    const width = count(settings.hidden_size, `${prefix}.hidden_size`);
-    const heads = count(settings.num_attention_heads, `${prefix}.num_attention_heads`);
+    const width = count(path, `${prefix}.hidden_size`, settings.hidden_size);
+    const heads = count(path, `${prefix}.num_attention_heads`, settings.num_attention_heads);
     if (width % heads !== 0)
       throw new Error(`${path}: ${prefix}.hidden_size ${width} is not a multiple of its ${heads} attention heads`);
     const activation = settings.hidden_act;
@@ -74,22 +79,22 @@ export function readConfig(path: string): ClipConfig {
       width,
       heads,
       activation,
-      hidden: count(settings.intermediate_size, `${prefix}.intermediate_size`),
-      layers: count(settings.num_hidden_layers, `${prefix}.num_hidden_layers`),
+      hidden: count(path, `${prefix}.intermediate_size`, settings.intermediate_size),
+      layers: count(path, `${prefix}.num_hidden_layers`, settings.num_hidden_layers, mostLayers),
       epsilon: settings.layer_norm_eps,
     };
   };
-  const size = count(vision.image_size, "vision_config.image_size");
-  const patch = count(vision.patch_size, "vision_config.patch_size");
+  const size = count(path, "vision_config.image_size", vision.image_size);
+  const patch = count(path, "vision_config.patch_size", vision.patch_size);
   if (size < patch) throw new Error(`${path}: vision_config.image_size ${size} is smaller than patch_size ${patch}`);
   if (vision.num_channels !== 3)
     throw new Error(`${path}: vision_config.num_channels is ${vision.num_channels}, expected 3 (RGB)`);
   return {
-    embed: count(json?.projection_dim ?? 512, "projection_dim"),
+    embed: count(path, "projection_dim", json?.projection_dim ?? 512),
     text: {
       ...tower(text, "text_config"),
-      vocabulary: count(text.vocab_size, "text_config.vocab_size"),
-      context: count(text.max_position_embeddings, "text_config.max_position_embeddings"),
+      vocabulary: count(path, "text_config.vocab_size", text.vocab_size),
+      context: count(path, "text_config.max_position_embeddings", text.max_position_embeddings),
       endId: text.eos_token_id,
     },
     image: { ...tower(vision, "vision_config"), size, patch },
@@ -116,37 +121,40 @@ export function readOpenClipConfig(path: string): OpenClipConfig {
   if (unknown.length > 0)
     throw new UsageError(`${path}: ${unknown.join(", ")} changes the encoders in a way that is not known here`);
   const activation = model.quick_gelu ? ("quick_gelu" as const) : ("gelu" as const);
-  const width = text.width ?? 512;
-  const imageWidth = vision.width ?? 768;
+  const ofText = (key: string, value: unknown, most?: number) => count(path, `text_cfg.${key}`, value, most);
+  const ofImage = (key: string, value: unknown, most?: number) => count(path, `vision_cfg.${key}`, value, most);
+  const width = ofText("width", text.width ?? 512);
+  const imageWidth = ofImage("width", vision.width ?? 768);
+  const heads = imageWidth / ofImage("head_width", vision.head_width ?? 64);
   const size = Array.isArray(vision.image_size) ? vision.image_size[0] : (vision.image_size ?? 224);
-  const vocabulary = text.vocab_size ?? 49408;
+  const vocabulary = ofText("vocab_size", text.vocab_size ?? 49408);
   const { mean, std, interpolation, resize_mode: resizeMode } = json?.preprocess_cfg ?? {};
   if (resizeMode !== undefined && resizeMode !== "shortest") {
     throw new UsageError(`${path}: resize_mode "${resizeMode}" is not known here; open_clip's "shortest" is`);
   }
   return {
     config: {
-      embed: model.embed_dim,
+      embed: count(path, "embed_dim", model.embed_dim),
       text: {
         width,
-        hidden: Math.floor(width * (text.mlp_ratio ?? 4)),
-        layers: text.layers ?? 12,
-        heads: text.heads ?? 8,
+        hidden: ofText("mlp_ratio times width", Math.floor(width * (text.mlp_ratio ?? 4))),
+        layers: ofText("layers", text.layers ?? 12, mostLayers),
+        heads: ofText("heads", text.heads ?? 8),
         activation,
         epsilon: 1e-5,
         vocabulary,
-        context: text.context_length ?? 77,
+        context: ofText("context_length", text.context_length ?? 77),
         endId: vocabulary - 1,
       },
       image: {
         width: imageWidth,
-        hidden: Math.floor(imageWidth * (vision.mlp_ratio ?? 4)),
-        layers: vision.layers ?? 12,
-        heads: Math.floor(imageWidth / (vision.head_width ?? 64)),
+        hidden: ofImage("mlp_ratio times width", Math.floor(imageWidth * (vision.mlp_ratio ?? 4))),
+        layers: ofImage("layers", vision.layers ?? 12, mostLayers),
+        heads: ofImage("width over head_width", Math.floor(heads)),
         activation,
         epsilon: 1e-5,
-        size,
-        patch: vision.patch_size ?? 16,
+        size: ofImage("image_size", size),
+        patch: ofImage("patch_size", vision.patch_size ?? 16),
       },
     },
     preprocess: {

@@ -58,6 +58,14 @@ function rangeOf(node: JsonSchema): string {
   return [typeNames[node.type ?? ""] ?? node.type ?? "", low, high].filter((part) => part !== "").join(" ");
 }
 
+/** The dotted keys of settings, those of nested records included. */
+export const keysOf = (settings: object, prefix = ""): string[] =>
+  Object.entries(settings).flatMap(([key, value]) => {
+    if (value === undefined) return [];
+    const isRecord = typeof value === "object" && value !== null && !Array.isArray(value);
+    return [prefix + key, ...(isRecord ? keysOf(value, `${prefix}${key}.`) : [])];
+  });
+
 export const hasSetting = (schema: z.ZodType, key: string): boolean =>
   settingsOf(schema).some((row) => row.key === key);
 

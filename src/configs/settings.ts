@@ -55,6 +55,7 @@ export const blockRange = (from: number, to: number) =>
       from: integerFrom(1).default(from).describe("first block, from 1"),
       to: integerFrom(1).default(to).describe("last block, from 1"),
     })
+    .refine((range) => range.from <= range.to, "needs `from` before `to`")
     .prefault({})
     .describe("blocks that the method changes");
 
@@ -89,7 +90,7 @@ const adam = (decoupled: boolean, epsilon: number) =>
       decoupled: z.boolean().default(decoupled).describe("weight decay apart from the gradient (AdamW)"),
       beta1: beta.default(0.9).describe("decay of the mean gradient"),
       beta2: beta.default(0.999).describe("decay of the mean squared gradient"),
-      epsilon: positive.default(epsilon).describe("added to the root of the mean squared gradient"),
+      epsilon: positive.max(1).default(epsilon).describe("added to the root of the mean squared gradient"),
     })
     .prefault({})
     .describe("Adam's numbers");
@@ -145,6 +146,15 @@ export type Optimisation = Omit<z.infer<z.ZodObject<typeof optimisation>>, "mome
   adam?: { decoupled: boolean; beta1: number; beta2: number; epsilon: number };
   minimumLr?: number;
 };
+
+/** What is senseless of settings that are each in their range; undefined where nothing is. */
+export function contradiction({ epochs, lr, warmup, minimumLr }: Partial<Optimisation>): string | undefined {
+  if (warmup && epochs !== undefined && warmup.epochs > epochs)
+    return `warmup.epochs: the warm-up of ${warmup.epochs} epochs is longer than the training of ${epochs} (epochs)`;
+  if (minimumLr !== undefined && lr !== undefined && minimumLr > lr)
+    return `minimumLr: the cosine falls from lr, ${lr}, to ${minimumLr}, which is larger`;
+  return undefined;
+}
 
 /** The settings that presets define. A method reads a subset of them, and may have further settings. */
 export const common = {

@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import path from "node:path";
 import { contentHashes } from "../io/contentHash";
+import { UsageError } from "../util/errors";
 import { type PythonRandom, pythonRandom } from "./pythonRandom";
 import type { Dataset, Item } from "./split";
 
@@ -12,8 +13,11 @@ import type { Dataset, Item } from "./split";
  * As in the official code, draw from all classes first and apply `baseNovel` afterwards.
  */
 export function fewShotItems(dataset: Dataset, shots: number, seed: number): Pick<Dataset, "train" | "val"> {
+  // Python's generator ignores the sign: -1 would draw what 1 draws, and seem to be another seed.
+  if (!Number.isSafeInteger(seed) || seed < 0)
+    throw new UsageError(`a seed must be a whole number from 0; it is ${seed}`);
   if (!Number.isInteger(shots) || shots < 1)
-    throw new Error(`the number of shots must be a whole number from 1; it is ${shots}`);
+    throw new UsageError(`the number of shots must be a whole number from 1; it is ${shots}`);
   const labelsInTrain = new Set(dataset.train.map((item) => item.label));
   const emptyClasses = dataset.classNames.filter((_, label) => !labelsInTrain.has(label));
   if (emptyClasses.length > 0) {

@@ -123,7 +123,7 @@ function fillBatch(
     const { picture, flip } = view(i);
     normalisePixels(picture, preprocess, flip, pixels, i * size);
   }
-  return { pixels, labels: Int32Array.from(items, (item) => item.label) };
+  return { pixels, labels: Int32Array.from(items, ({ label }) => label), paths: items.map(({ path }) => path) };
 }
 
 /**

@@ -138,12 +138,15 @@ async function startCpu(): Promise<Engine> {
   return { kind: "cpu", version: tf.version.tfjs, device: cpuName(), threads: 1 };
 }
 
-/** Threads of one operation: PROMPTSRC_THREADS, else all that this process may use. */
-function wantedThreads(): number {
+/** TensorFlow starts as many as it is told, and takes minutes for a hundred thousand. */
+const mostThreads = 1024;
+
+/** Threads of one operation: PROMPTSRC_THREADS, else all that this process may use. @throws UsageError */
+export function wantedThreads(): number {
   const text = process.env.PROMPTSRC_THREADS;
   const threads = text ? Number(text) : availableParallelism();
-  if (!Number.isInteger(threads) || threads < 1)
-    throw new UsageError(`PROMPTSRC_THREADS is "${text}"; use a whole number from 1`);
+  if (!Number.isInteger(threads) || threads < 1 || threads > mostThreads)
+    throw new UsageError(`PROMPTSRC_THREADS is "${text}"; use a whole number from 1 to ${mostThreads}`);
   return threads;
 }
 

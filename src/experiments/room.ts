@@ -2,7 +2,7 @@
 
 import { join, resolve } from "node:path";
 import { removeIfPossible, writeAtomic } from "../io/atomicWrite";
-import { bytesText, DiskError, freeBytes, makeFolder } from "../io/disk";
+import { bytesText, DiskError, freeBytes } from "../io/disk";
 import { availableMemory } from "../util/memory";
 
 /** What a run takes, estimated. */
@@ -25,7 +25,6 @@ const resultBytes = 64_000;
  */
 export function checkDisk(root: string, trainings: number[], runs: number): void {
   const probe = join(root, ".partial", `${process.pid}.probe`);
-  makeFolder(root);
   writeAtomic(probe, "");
   removeIfPossible(probe);
   // While a training is stored after an epoch, its file of the epoch before is still there.

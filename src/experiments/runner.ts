@@ -7,7 +7,7 @@ import { existsSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { removeAbandonedParts, removeIfPossible } from "../io/atomicWrite";
-import { DiskError } from "../io/disk";
+import { DiskError, makeFolder } from "../io/disk";
 import { savePredictions, type TestPredictions } from "../results/predictions";
 import {
   findRun,
@@ -124,13 +124,20 @@ export const trainedFile = (key: string, root = resultsFolder): string => join(r
 export const storedRuns = (jobs: Job[], root = resultsFolder, shipped = true): Run[] =>
   jobs.flatMap((job) => storedRun(job, root, shipped) ?? []);
 
-/** The finished runs with their table rows. A run that belongs to several jobs appears in the row of each. */
-export const rowsOf = (jobs: Job[], runs: Run[]): { row: string; run: Run }[] =>
-  jobs.flatMap((job) => {
-    const key = runKey(job.identity);
+/**
+ * The finished runs with their table rows. A run that belongs to jobs of several rows appears in each of them, but in
+ * none twice: a seed that is named twice is no second seed.
+ */
+export function rowsOf(jobs: Job[], runs: Run[]): { row: string; run: Run }[] {
+  const seen = new Set<string>();
+  return jobs.flatMap(({ row, identity }) => {
+    const key = runKey(identity);
     const run = runs.find((run) => run.key === key);
-    return run ? [{ row: job.row, run }] : [];
+    if (!run || seen.has(`${row} ${key}`)) return [];
+    seen.add(`${row} ${key}`);
+    return [{ row, run }];
   });
+}
 
 /**
  * Runs the jobs that have no stored result. A run that ends with an error is reported, and the others go on. An
@@ -213,6 +220,7 @@ export async function runGrid(jobs: Job[], options: GridOptions): Promise<GridRe
       if (needs && processes > 1) checkMemory(needs, processes);
     }
     try {
+      makeFolder(root);
       removeAbandonedParts(root);
       checkDisk(root, [...trainings.values()], count);
     } catch (error) {

@@ -305,7 +305,7 @@ async function fitParams(clip: Clip, options: TrainTestOptions, { signal }: JobC
   if (!method.fit) return {};
   const { train, val, classNames } = trainingSet(options);
   const batches = (items: Item[]) => testBatches(items, clip.preprocess, testBatch);
-  return method.fit(
+  const params = await method.fit(
     { clip, classNames, config: trainingSettings(method, config), seed },
     {
       train: batches(train),
@@ -315,6 +315,12 @@ async function fitParams(clip: Clip, options: TrainTestOptions, { signal }: JobC
     },
     signal,
   );
+  for (const [name, param] of Object.entries(params)) {
+    if (param.dataSync().every(Number.isFinite)) continue;
+    tf.dispose(params);
+    throw new Error(`${method.name}, seed ${seed}: the parameter "${name}" of the fit is not finite`);
+  }
+  return params;
 }
 
 /**

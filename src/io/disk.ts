@@ -10,6 +10,9 @@ const problems: Record<string, string> = {
   EACCES: "this user may not write there",
   EPERM: "nobody may write there",
   ENOTDIR: "a part of its path is a file",
+  EEXIST: "a file of this name is in its place",
+  ENOENT: "its folder cannot be made or was removed",
+  ENAMETOOLONG: "its name is too long",
   EIO: "the disk fails",
 };
 
@@ -49,16 +52,21 @@ export function diskError(error: unknown, file: string, needed?: number): unknow
   );
 }
 
-/** Creates a folder, unless it exists. @throws DiskError */
+const isFolder = (path: string): boolean => fs.existsSync(path) && fs.statSync(path).isDirectory();
+
+/**
+ * Creates a folder and those above it, unless they exist; one by one, because Node's own `recursive` says ENOENT of a
+ * parent where the disk is read-only, and never returns where no folder can be made, as in /proc.
+ * @throws DiskError
+ */
 export function makeFolder(folder: string): void {
+  const path = resolve(folder);
+  if (isFolder(path)) return;
+  if (dirname(path) !== path) makeFolder(dirname(path));
   try {
-    fs.mkdirSync(folder, { recursive: true });
+    fs.mkdirSync(path);
   } catch (error) {
-    try {
-      fs.accessSync(existing(folder), fs.constants.W_OK); // names the reason, where mkdir says ENOENT of a parent
-    } catch (reason) {
-      throw diskError(reason, folder);
-    }
-    throw diskError(error, folder);
+    if (isFolder(path)) return; // another process was faster
+    throw diskError(error, path);
   }
 }

@@ -4,6 +4,8 @@
  * that are known and what each gives, and any other name is an error.
  */
 
+import { shortName } from "../util/escape";
+
 /** A class or function that a pickle names: what its call, or the making of an object, gives. */
 export type PickleGlobal = (args: unknown[]) => unknown;
 
@@ -82,7 +84,7 @@ export function unpickle(bytes: Uint8Array, where: string, { global, persistent 
     return values.slice(1);
   };
   const named = (module: string, name: string): PickleGlobal =>
-    global(module, name) ?? fail(`it would call ${module}.${name}, which is not allowed`);
+    global(module, name) ?? fail(`it would call ${shortName(`${module}.${name}`)}, which is not allowed`);
   const call = (f: unknown, args: unknown): unknown => {
     if (typeof f !== "function" || !Array.isArray(args)) fail("it calls what is not a function");
     return (f as PickleGlobal)(args as unknown[]);

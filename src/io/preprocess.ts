@@ -218,4 +218,4 @@ export function normalisePixels(
 }
 
 /** What a model sees at once: normalised pixels [B, 3, height, width], a fresh array for each batch, and labels [B]. */
-export type PixelBatch = { pixels: Float32Array; labels: Int32Array };
+export type PixelBatch = { pixels: Float32Array; labels: Int32Array; paths?: string[] };

@@ -4,6 +4,7 @@
  * can be read from its position, while the libraries on npm give streams of whole files.
  */
 import { fstatSync, readSync } from "node:fs";
+import { shortName } from "../util/escape";
 
 /** Where the bytes of a file lie in the archive. */
 export type ZipEntry = { begin: number; size: number; compressed: boolean };
@@ -71,16 +72,17 @@ export function zipEntries(file: number, path: string): Map<string, ZipEntry> {
       }
     }
     at += 46 + nameLength + extraLength + commentLength;
-    if (flags & 1) fail(`"${name}" is encrypted`);
+    if (flags & 1) fail(`"${shortName(name)}" is encrypted`);
     if (/^([\\/]|[A-Za-z]:)/.test(name) || name.split(/[\\/]/).includes("..")) {
-      fail(`"${name}" lies outside of the archive`);
+      fail(`"${shortName(name)}" lies outside of the archive`);
     }
-    if (entries.has(name)) fail(`"${name}" is in it twice`);
+    if (entries.has(name)) fail(`"${shortName(name)}" is in it twice`);
     const local = read(header, 30);
-    if (local.readUInt32LE(0) !== 0x04034b50) fail(`the header of "${name}" is damaged`);
+    if (local.readUInt32LE(0) !== 0x04034b50) fail(`the header of "${shortName(name)}" is damaged`);
     const begin = header + 30 + local.readUInt16LE(26) + local.readUInt16LE(28);
-    if (method === 0 && stored !== bytes) fail(`"${name}" has ${bytes} bytes and takes ${stored} uncompressed`);
-    if (method === 0 && begin + bytes > size) fail(`"${name}" is cut short. Fetch it again`);
+    if (method === 0 && stored !== bytes)
+      fail(`"${shortName(name)}" has ${bytes} bytes and takes ${stored} uncompressed`);
+    if (method === 0 && begin + bytes > size) fail(`"${shortName(name)}" is cut short. Fetch it again`);
     entries.set(name, { begin, size: bytes, compressed: method !== 0 });
   }
   return entries;

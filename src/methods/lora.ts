@@ -31,7 +31,7 @@ const loraSettings = {
   zeroShotTemplates,
   lora: z
     .object({
-      rank: z.int().min(1).default(2).describe("rank of the maps"),
+      rank: z.int().min(1).max(256).default(2).describe("rank of the maps"),
       alpha: z.number().positive().default(1).describe("the maps are scaled by alpha / sqrt(rank)"),
       dropout: z.number().min(0).lt(1).default(0.25).describe("share of the maps' inputs that is dropped in training"),
     })

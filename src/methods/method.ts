@@ -6,9 +6,9 @@
 
 import { z } from "zod";
 import type { Clip } from "../clip/model";
-import { hasSetting, problems, settingsOf } from "../configs/change";
+import { keysOf, problems, settingsOf } from "../configs/change";
 import { type BenchmarkSettings, type PresetName, presets } from "../configs/presets";
-import type { Ensemble, ensemble } from "../configs/settings";
+import { contradiction, type Ensemble, type ensemble } from "../configs/settings";
 import type { Tensor, Tensor2D, Tensor4D } from "../engine/tf";
 import type { PixelBatch } from "../io/preprocess";
 import { UsageError } from "../util/errors";
@@ -162,11 +162,13 @@ export const schemaOf = ({ settings, testing }: Method): z.ZodObject =>
 
 /**
  * Selects the method's settings from a record that may contain others, validates them and fills in defaults.
- * @throws UsageError that names each setting that is missing or out of range
+ * @throws UsageError that names each setting that is missing or out of range, or two that contradict each other
  */
 export function settle(method: Method, settings: Settings): Settings {
   const parsed = schemaOf(method).safeParse(settings);
   if (!parsed.success) throw new UsageError(`settings of ${method.title}:\n${problems(parsed.error, settings)}`);
+  const problem = contradiction(parsed.data);
+  if (problem !== undefined) throw new UsageError(`settings of ${method.title}:\n${problem}`);
   return method.resolve?.(parsed.data) ?? parsed.data;
 }
 
@@ -186,15 +188,22 @@ export function configFor(
 /**
  * The settings after a user's change. Methods that are not trained ignore settings that they do not have, so that the
  * same change can be applied to a grid that contains zero-shot CLIP.
- * @throws UsageError that names a setting that the (trainable) method does not have, or one that is out of range
+ * @throws UsageError that names a setting that the (trainable) method does not have, or one that is out of range, or
+ *   where the change gives no settings
  */
 export function changed(method: Method, before: Settings, change: (config: Settings) => Settings): Settings {
   const updated = change(before);
-  const unsupported = Object.keys(updated).filter(
-    (key) => updated[key] !== undefined && !hasSetting(schemaOf(method), key),
-  );
-  if (method.trainable && unsupported.length > 0) {
-    const available = settingsOf(schemaOf(method)).map(({ key }) => key);
+  if (typeof updated !== "object" || updated === null)
+    throw new UsageError(`a change of settings returns them all, such as (config) => ({ ...config, lr: 0.01 })`);
+  const available = settingsOf(schemaOf(method)).map(({ key }) => key);
+  // Inside of a setting that has no settings of its own, such as `ensemble`, its schema is strict.
+  const isKnown = (key: string): boolean => {
+    const parent = key.slice(0, Math.max(0, key.lastIndexOf(".")));
+    if (parent === "") return available.includes(key) || !method.trainable;
+    return available.includes(key) || !available.some((other) => other.startsWith(`${parent}.`));
+  };
+  const unsupported = keysOf(updated).filter((key) => !isKnown(key));
+  if (unsupported.length > 0) {
     throw new UsageError(
       `${method.title} has no setting "${unsupported.join('", "')}". Its settings are: ${available.join(", ")}`,
     );

@@ -26,7 +26,7 @@ const mmaSettings = {
   zeroShotTemplates,
   mma: z
     .object({
-      width: z.int().min(1).default(32).describe("width of the adapters"),
+      width: z.int().min(1).max(4096).default(32).describe("width of the adapters"),
       scale: z.number().positive().default(0.001).describe("scale s of what the adapters add"),
       blocks: blockRange(5, 12),
     })

@@ -32,8 +32,8 @@ const mmrlSettings = {
   zeroShotTemplates,
   mmrl: z
     .object({
-      tokens: z.int().min(1).default(5).describe("representation tokens"),
-      width: z.int().min(1).default(512).describe("width of the representation space"),
+      tokens: z.int().min(1).max(64).default(5).describe("representation tokens"),
+      width: z.int().min(1).max(4096).default(512).describe("width of the representation space"),
       blocks: blockRange(6, 12),
       share: z.number().min(0).max(1).default(0.7).describe("share alpha of CLS's logits beside the tokens'"),
     })

@@ -25,6 +25,7 @@ import {
   type Samples,
   uncentred,
 } from "../solvers/logisticRegression";
+import { assertFinite, pictureName } from "../util/finite";
 import type { Method, PictureBatches, Task } from "./method";
 
 const coarseGrid = [1e6, 1e4, 1e2, 1, 1e-2, 1e-4, 1e-6];
@@ -40,9 +41,11 @@ async function extractSamples(task: Task, batches: PictureBatches, signal?: Abor
   for await (const batch of batches) {
     signal?.throwIfAborted();
     const rows = tf.tidy(() => rawFeatures(task, tf.tensor4d(batch.pixels, [batch.labels.length, 3, size, size])));
-    for (const value of rows.dataSync()) features.push(value);
-    labels.push(...batch.labels);
+    const values = rows.dataSync();
     rows.dispose();
+    assertFinite(values, batch.labels.length, (row) => pictureName(row, batch.paths));
+    for (const value of values) features.push(value);
+    labels.push(...batch.labels);
   }
   if (labels.length === 0)
     throw new Error("the linear probe needs training and validation pictures, but one of the two subsets is empty");

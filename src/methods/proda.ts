@@ -35,7 +35,7 @@ const prodaSettings = z.object({
   tokens: textContext.tokens,
   proda: z
     .object({
-      contexts: z.int().min(2).default(8).describe("contexts that stand for the distribution"),
+      contexts: z.int().min(2).max(256).default(8).describe("contexts that stand for the distribution"),
       orthogonality: z.number().min(0).default(0.1).describe("weight of what keeps the contexts apart"),
     })
     .prefault({})

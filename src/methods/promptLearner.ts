@@ -145,9 +145,12 @@ export function promptLearner(
     },
     prepare(task) {
       const { clip, classNames, config } = task;
-      const encoders = encodersOf(task);
-      const head = host.head?.(task);
       const { terms, gradient, dispose } = objective.create(task);
+      const encoders = orFree(
+        () => encodersOf(task),
+        () => dispose?.(),
+      );
+      const head = host.head?.(task);
       return {
         loss({ pixels, labels, at }) {
           const batch = frozen(clip, pixels, at);
@@ -243,6 +246,16 @@ export function frozen(clip: Clip, pixels: Tensor4D, at: [number, number] = [0, 
   const rawFeatures = once(() => rememberImages(clip, pixels, () => encodeImage(clip.image, deepest(), [])));
   const features = once(() => l2Normalise(rawFeatures()));
   return { pixels, front, rawFeatures, features, at };
+}
+
+/** What `make` gives; if it throws, what was made before it is freed. */
+function orFree<T>(make: () => T, free: () => void): T {
+  try {
+    return make();
+  } catch (error) {
+    free();
+    throw error;
+  }
 }
 
 /** Calls `compute` at most once, and returns the stored value from then on. */

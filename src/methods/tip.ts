@@ -18,6 +18,7 @@ import { differentiate, l2Normalise, oneHot } from "../engine/autograd";
 import type { Tensor2D, Tensor4D } from "../engine/tf";
 import { tf } from "../engine/tf";
 import { type OptimiserState, optimiserStep, tensorsOf } from "../solvers/optimiser";
+import { assertFinite, pictureName } from "../util/finite";
 import { seeded } from "../util/random";
 import { zeroShotText } from "./frozenText";
 import { cosineLogits, crossEntropy } from "./losses";
@@ -38,16 +39,20 @@ const betas = Array.from({ length: 200 }, (_, i) => 0.1 + (i * (12 - 0.1)) / 200
 async function samplesOf({ image }: Clip, batches: PictureBatches, signal?: AbortSignal): Promise<Samples> {
   const parts: Tensor2D[] = [];
   const labels: number[] = [];
-  for await (const batch of batches) {
-    signal?.throwIfAborted();
-    const pixels = () => tf.tensor4d(batch.pixels, [batch.labels.length, 3, image.size, image.size]);
-    parts.push(tf.tidy(() => encodeImage(image, imageFront(image, pixels()), [])));
-    labels.push(...batch.labels);
+  try {
+    for await (const { pixels, labels: own, paths } of batches) {
+      signal?.throwIfAborted();
+      const batch = () => tf.tensor4d(pixels, [own.length, 3, image.size, image.size]);
+      const part = tf.tidy(() => encodeImage(image, imageFront(image, batch()), []));
+      parts.push(part);
+      assertFinite(part.dataSync(), own.length, (row) => pictureName(row, paths));
+      labels.push(...own);
+    }
+    if (parts.length === 0) throw new Error("Tip-Adapter needs training and validation pictures; a subset is empty");
+    return { features: tf.concat(parts, 0), labels: Int32Array.from(labels) };
+  } finally {
+    tf.dispose(parts);
   }
-  if (parts.length === 0) throw new Error("Tip-Adapter needs training and validation pictures; a subset is empty");
-  const features = tf.concat(parts, 0);
-  tf.dispose(parts);
-  return { features, labels: Int32Array.from(labels) };
 }
 
 /** exp(-beta (1 - f K)) V [B,C]. @param keys [N,E] @param values [N,C] */
@@ -140,6 +145,12 @@ async function trainedKeys(
       [params, state] = [next.params, next.state];
     }
     features.dispose();
+    if (!params.keys.dataSync().every(Number.isFinite)) {
+      tf.dispose([params, tensorsOf(state), best.keys] as any);
+      throw new Error(
+        `the keys are not finite after epoch ${epoch + 1}: reduce the learning rate (lr is ${config.lr})`,
+      );
+    }
     const accuracy = tf.tidy(() =>
       accuracyOf(mixture(l2Normalise(validation.features), params.keys as Tensor2D), validation.labels),
     );

@@ -81,7 +81,7 @@ export type AblationStudy = {
 
 /**
  * Prepares an ablation; nothing is computed before `run`.
- * @throws UsageError where there are no variants or the reference is none of them
+ * @throws UsageError where there are no variants, datasets or seeds, or the reference is none of the variants
  */
 export function ablation(options: AblationOptions): AblationStudy {
   const { title, clip, datasets, seeds, shots, results = resultsFolder } = options;
@@ -89,7 +89,8 @@ export function ablation(options: AblationOptions): AblationStudy {
   const record: Ablation = { ...options, name: title, question: title, datasets: undefined, variants: list };
   const variants = variantsOf(record, clip);
   const names = variants.map(({ name }) => name);
-  if (names.length === 0) throw new UsageError("an ablation needs at least one variant");
+  if (names.length === 0 || datasets.length === 0 || seeds.length === 0)
+    throw new UsageError("an ablation needs at least one variant, one dataset and one seed");
   const reference = options.reference ?? names[0];
   if (!names.includes(reference))
     throw new UsageError(`the reference "${reference}" is none of the variants ${names.join(", ")}`);

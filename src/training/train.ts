@@ -94,12 +94,18 @@ export async function train(
     history: [],
   };
   const start = tf.tidy(() => toHost(method.init(task))); // a resumed training started from the same
-  const learner = method.prepare(task);
+  const disposeState = () => tf.dispose([state.params, tensorsOf(state.optimiser)] as any);
+  let learner: Learner;
+  try {
+    learner = method.prepare(task);
+  } catch (error) {
+    disposeState();
+    throw error;
+  }
   const replace = (params: Params, optimiser: OptimiserState) => {
     tf.dispose([state.params, tensorsOf(state.optimiser)] as any);
     [state.params, state.optimiser] = [params, optimiser];
   };
-  const disposeState = () => tf.dispose([state.params, tensorsOf(state.optimiser)] as any);
   try {
     for (; state.epoch < config.epochs; ) {
       const epoch = state.epoch;

@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, utimesSync, wr
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { DiskError, makeFolder } from "../../src/io/disk";
 import { drawShapes } from "../shapes";
 
 const folder = mkdtempSync(join(tmpdir(), "disk-"));
@@ -39,6 +40,14 @@ it.skipIf(!canMount)("a grid is refused before it starts where the disk is too s
   const readOnly = run(tmpfs("ro"), true);
   expect(readOnly.output).toMatch(/results: .* cannot be written, the disk is read-only \([\d.]+ \wB are free\)/);
   expect([small.status, readOnly.status]).toEqual([1, 1]);
+});
+
+it("where no folder can be made, that is said", () => {
+  const file = join(folder, "a-file");
+  writeFileSync(file, "");
+  expect(() => makeFolder(file)).toThrow(/a-file cannot be written, a file of this name is in its place/);
+  expect(() => makeFolder(join(file, "results"))).toThrow(DiskError);
+  if (existsSync("/proc")) expect(() => makeFolder("/proc/results")).toThrow(/its folder cannot be made/);
 });
 
 it("a write that fails during the grid ends it with a reason; the same command goes on, without what was left", () => {

@@ -3,9 +3,12 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, expect, test } from "vitest";
+import { readOpenClipConfig } from "../../src/clip/config";
 import { loadDataset } from "../../src/datasets/split";
+import { openTensors } from "../../src/io/openTensors";
 import { readJson } from "../../src/io/readJson";
 import { storedOutputs } from "../../src/notebook/storedOutputs";
+import { zipOf } from "../zipOf";
 
 const folder = mkdtempSync(join(tmpdir(), "findings-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -21,8 +24,20 @@ test.each([
     /split_renders\.json|set/,
   ],
   ["cells.ipynb", JSON.stringify({ cells: [{ outputs: [null] }] }), storedOutputs, /cells\.ipynb is no notebook/],
+  [
+    "open_clip/open_clip_config.json",
+    JSON.stringify({ model_cfg: { embed_dim: 32, vision_cfg: { layers: 2 ** 31 }, text_cfg: {} } }),
+    readOpenClipConfig,
+    /open_clip_config\.json: vision_cfg\.layers is 2147483648, expected a whole number from 1 to 1000/,
+  ],
+  [
+    "long.pt",
+    zipOf({ name: `\u0007/../${"x".repeat(10_000)}`, content: Buffer.from("a") }),
+    openTensors,
+    /long\.pt .*"\ufffd\/\.\.\/x{70,80}\.\.\./,
+  ],
   ["none.ipynb", "null", storedOutputs, /none\.ipynb is no notebook/],
-])("%s is refused by name", (name, content, read: (file: string) => unknown, message) => {
+])("%s is refused by name", (name, content: string | Buffer, read: (file: string) => unknown, message) => {
   const file = join(folder, name);
   mkdirSync(dirname(file), { recursive: true });
   writeFileSync(file, content);
