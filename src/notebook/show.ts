@@ -2,9 +2,8 @@
  * Shows interactive figures, tables and pictures as outputs of a cell. Each is one output, which also contains plain
  * text for viewers that support nothing else.
  *
- * A figure is sent as Plotly's JSON without a PNG, because JupyterLab's renderer would show the PNG first and the
- * interactive figure only when the mouse is over it. JupyterLab adds the PNG when it saves a notebook. For notebooks
- * that were run without JupyterLab, `addPictures` (pictures.ts) adds it, so that GitHub can show the figure.
+ * A figure is sent as Plotly's JSON alone. JupyterLab adds its picture for code hosts (src/jupyterlab/renderer.ts); for
+ * notebooks that were run without JupyterLab, `addPictures` (pictures.ts) does.
  */
 import { createRequire } from "node:module";
 import { join } from "node:path";
