@@ -8,13 +8,14 @@
 import { pathToFileURL } from "node:url";
 import { data } from "./setup/data.mjs";
 import { engine } from "./setup/engine.mjs";
+import { figures } from "./setup/figures.mjs";
 import { library } from "./setup/library.mjs";
 import { locked } from "./setup/lock.mjs";
 import { packages } from "./setup/packages.mjs";
 import { environment, kernel } from "./setup/python.mjs";
 import { reporter, SetupError } from "./setup/tools.mjs";
 
-const everything = [packages, environment, kernel, engine, data, library];
+const everything = [packages, environment, kernel, engine, data, library, figures];
 
 /**
  * The steps for runs without notebooks. Python is optional here: only its pip is used, to download the native engine.

@@ -96,7 +96,7 @@ const layers = [
   ["experiments"],
   ["benchmarks", "analysis", "cluster"],
   ["figures"],
-  ["notebook", "parity"],
+  ["notebook", "parity", "jupyterlab"],
   ["cli", "kit.ts"],
 ];
 

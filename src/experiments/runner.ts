@@ -92,6 +92,8 @@ export type GridOptions = {
   alone?: boolean;
   /** Whether runs that came with the kit are used instead of computing them (default: true). */
   shipped?: boolean;
+  /** Called after every further run, with all runs that there are. */
+  finished?(runs: Run[]): void;
 };
 
 /**
@@ -283,6 +285,7 @@ export async function runGrid(jobs: Job[], options: GridOptions): Promise<GridRe
           lock.release();
         }
         pending = pending.filter((other) => other !== k);
+        if (runs[k]) options.finished?.(result(false).runs);
       }
       if (pending.length === 0 || pending.length < pendingBefore) continue;
       if (!isWaiting)

@@ -60,7 +60,7 @@ function installedBrowser(): string | undefined {
 }
 
 /** Starts an installed browser, or else the Chromium in the package @sparticuz/chromium (Linux, x64). */
-async function launch(): Promise<Browser> {
+export async function startBrowser(): Promise<Browser> {
   const { chromium } = requireModule("playwright-core") as Playwright;
   const launchFlags = [
     ...(process.getuid?.() === 0 ? ["--no-sandbox"] : []), // Chromium's sandbox refuses the superuser.
@@ -144,7 +144,7 @@ export async function withPainter<T>(work: (paint: Paint) => Promise<T>): Promis
   let pages: ReturnType<typeof openPages> | undefined;
   try {
     return await work(async (figure, format, scale = 2) => {
-      browser ??= launch();
+      browser ??= startBrowser();
       pages ??= browser.then(openPages);
       const { drawing, printing } = await pages;
       if (format === "png") return draw(drawing, figure, format, scale);

@@ -110,8 +110,7 @@ export function legendRows(titles: string[], width = 600): number {
 export const legendRowHeight = 24;
 
 /**
- * Layout common to all figures. The background is white so that a figure looks the same in dark themes and on paper.
- * `legend` lists the titles in the legend.
+ * Layout common to all figures, in the light theme (theme.ts has the others). `legend` lists the titles in the legend.
  */
 export const baseLayout = (title: string, height: number, legend: string[] = []): Partial<Layout> => {
   const margin = { l: 58, r: 18, ...margins, t: margins.t + legendRowHeight * (legendRows(legend) - 1) };
@@ -146,7 +145,10 @@ export const baseLayout = (title: string, height: number, legend: string[] = [])
   };
 };
 
-/** The mode bar: its camera button saves SVG. The button that uploads the figure, a default of Plotly 4, is removed. */
+/**
+ * The mode bar: its camera button saves SVG; in JupyterLab it saves PNG, beside a button for SVG. The button that uploads
+ * the figure, a default of Plotly 4, is removed.
+ */
 export const baseConfig = (name: string): Partial<Config> => ({
   displaylogo: false,
   showSendToCloud: false,

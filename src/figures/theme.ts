@@ -34,6 +34,9 @@ export const darkColours: Record<string, string> = {
 /** For paper: everything that is text or a line is darker, because print makes light grey fade. */
 const printColours: Record<string, string> = { [ink]: "#000000", [faintInk]: "#33373d", "#b9bec6": "#6c7179" };
 
+/** The light colours of the dark ones. */
+const lightColours = Object.fromEntries(Object.entries(darkColours).map(([light, dark]) => [dark, light]));
+
 const themes: Record<string, Record<string, string>> = { light: {}, dark: darkColours, print: printColours };
 export const themeNames = Object.keys(themes);
 
@@ -57,6 +60,9 @@ function recoloured(value: unknown, colours: Record<string, string>): unknown {
   if (typeof value !== "object" || value === null || ArrayBuffer.isView(value)) return value;
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, recoloured(item, colours)]));
 }
+
+/** Data or a layout made in the other theme; what is drawn already and was changed by a menu keeps the change. */
+export const switched = <T>(part: T, isDark: boolean): T => recoloured(part, isDark ? darkColours : lightColours) as T;
 
 /** The figure in a theme: "light" (as it is), "dark" or "print". @throws UsageError for another theme */
 export function themed(figure: Figure, theme: string): Figure {

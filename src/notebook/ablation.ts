@@ -56,9 +56,9 @@ export type AblationStudy = {
   status(): string;
   /**
    * Runs what is missing, with progress; the stop button ends it, and the next call goes on. `shipped: false` also runs
-   * what came with the kit.
+   * what came with the kit. What goes on for `figureAfter` seconds (30) shows the figure of the runs so far.
    */
-  run(options?: { shipped?: boolean }): Promise<Row[]>;
+  run(options?: { shipped?: boolean; figureAfter?: number }): Promise<Row[]>;
   /** Base and novel accuracies of the runs on the datasets and seeds that all variants have; none before any run. */
   scores(): MethodScore[];
   /** Base, novel and HM by dataset, and their average. */
@@ -127,9 +127,10 @@ export function ablation(options: AblationOptions): AblationStudy {
           : `about ${clock((known.reduce((a, b) => a + b, 0) / known.length) * missing.length)}`;
       return `${what}, ${missing.length} are missing: ${time}`;
     },
-    async run({ shipped = true } = {}) {
+    async run({ shipped = true, figureAfter } = {}) {
       if (storedRuns(jobs, results).length < jobs.length) console.log(this.status());
-      computed = rowsOf(jobs, await runInCell(jobs, await startEngine(), results, { shipped }));
+      const shown = { shipped, figureAfter, named: variants };
+      computed = rowsOf(jobs, await runInCell(jobs, await startEngine(), results, shown));
       return computed;
     },
     table: () => tables()[0],

@@ -1,14 +1,16 @@
 /**
- * Pictures for notebooks: samples of a dataset, wrongly predicted pictures, and PNGs of interactive figures for viewers
- * that run no scripts.
+ * Pictures for notebooks: samples of a dataset, wrongly predicted pictures, and pictures of interactive figures for
+ * viewers that run no scripts.
  */
 
 import { readFileSync } from "node:fs";
 import sharp from "sharp";
 import { mostConfidentMistakes } from "../analysis/calibration";
 import type { Dataset, Item } from "../datasets/split";
+import { inBothThemes, pictureHtml } from "../figures/picture";
 import { withPainter } from "../figures/save";
 import type { Figure } from "../figures/style";
+import { themed } from "../figures/theme";
 import { writeAtomic } from "../io/atomicWrite";
 import { decode } from "../io/preprocess";
 import { plainName } from "../methods/prompts";
@@ -130,17 +132,22 @@ export async function mistakesGrid(
 }
 
 /**
- * Adds a PNG, at the figure's size, to each figure output of an executed notebook that has none, as JupyterLab does
- * when it saves a notebook.
- * @returns the number of added PNGs
+ * Adds pictures to each figure output of an executed notebook that has none: a drawing in both themes, which code hosts
+ * show, and a PNG for programs that know neither HTML nor Plotly. @returns the number of figures that had none
  */
 export async function addPictures(notebook: string): Promise<number> {
   const content = JSON.parse(readFileSync(notebook, "utf8")) as Notebook;
-  const withoutPicture = figureOutputs(content).filter((data) => !data["image/png"]);
+  const withoutPicture = figureOutputs(content).filter((data) => !data["text/html"]);
   if (withoutPicture.length === 0) return 0;
   await withPainter(async (paint) => {
-    for (const data of withoutPicture)
-      data["image/png"] = (await paint(data[plotlyMime] as Figure, "png", 1)).toString("base64");
+    for (const data of withoutPicture) {
+      const figure = data[plotlyMime] as Figure;
+      const [light, dark] = [figure, themed(figure, "dark")].map(async (one) => String(await paint(one, "svg")));
+      const drawing = inBothThemes(await light, await dark);
+      data["text/html"] = pictureHtml(drawing, [data["text/plain"] ?? ""].flat().join(""));
+      const png = sharp(await paint(figure, "png", 1)).png({ palette: true, effort: 10 });
+      data["image/png"] = (await png.toBuffer()).toString("base64");
+    }
   });
   writeAtomic(notebook, `${JSON.stringify(content, null, 1)}\n`);
   return withoutPicture.length;

@@ -2,10 +2,10 @@
  * Shows interactive figures, tables and pictures as outputs of a cell. Each is one output, which also contains plain
  * text for viewers that support nothing else.
  *
- * A figure is sent as Plotly's JSON without a PNG, because JupyterLab's renderer would show the PNG first and the
- * interactive figure only when the mouse is over it. JupyterLab adds the PNG when it saves a notebook. For notebooks
- * that were run without JupyterLab, `addPictures` (pictures.ts) adds it, so that GitHub can show the figure.
+ * A figure is sent as Plotly's JSON alone. JupyterLab adds its picture for code hosts (src/jupyterlab/renderer.ts); for
+ * notebooks that were run without JupyterLab, `addPictures` (pictures.ts) does.
  */
+import { randomUUID } from "node:crypto";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import type { Figure } from "../figures/style";
@@ -64,17 +64,32 @@ function frameTable(frame: Frame): Table {
   };
 }
 
+/** The kernel's function that sends an output, or that of the notebook runner; undefined outside a notebook. */
+function writer(): Writer | undefined {
+  // tslab's public API sends only one MIME type per output. This is the internal function that it calls.
+  const jupyter = createRequire(join(process.cwd(), "package.json"))("tslab/dist/jupyter.js") as {
+    lastWriteDisplayData?: Writer;
+  };
+  return jupyter.lastWriteDisplayData;
+}
+
 /**
  * Shows a figure, a table, a danfo DataFrame, HTML, SVG, Markdown, LaTeX or a picture (its bytes) as output of the cell.
  * Outside a notebook, prints its plain text. @throws UsageError for bytes that are neither PNG nor JPEG
  */
 export function show(thing: Shown): void {
   const bundle = bundleOf(thing);
-  // tslab's public API sends only one MIME type per output. This is the internal function that it calls, which is set
-  // if a kernel or the notebook runner is active.
-  const jupyter = createRequire(join(process.cwd(), "package.json"))("tslab/dist/jupyter.js") as {
-    lastWriteDisplayData?: Writer;
-  };
-  if (jupyter.lastWriteDisplayData) jupyter.lastWriteDisplayData({ data: bundle, metadata: {}, transient: {} }, false);
+  const write = writer();
+  if (write) write({ data: bundle, metadata: {}, transient: {} }, false);
   else console.log(bundle["text/plain"]);
+}
+
+/** A function as `show` whose calls all overwrite one output. Outside a notebook it does nothing. */
+export function overwritten(): (thing: Shown) => void {
+  const transient = { display_id: randomUUID() };
+  let isUpdate = false;
+  return (thing) => {
+    writer()?.({ data: bundleOf(thing), metadata: {}, transient }, isUpdate);
+    isUpdate = true;
+  };
 }

@@ -1,5 +1,6 @@
 /** An ablation in a cell: what is stored is said and not run again, and a loss of one's own is trained and shown. */
 import { mkdtempSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
@@ -54,6 +55,30 @@ it("runs what is missing, and says so before", async () => {
   expect(two.status()).toMatch(/^Prompts: 2 of 4 runs are stored, 2 are missing: about 0:\d\d$/);
   expect(two.table().rows).toHaveLength(2); // what is stored is shown before anything runs
   expect(two.differences().rows.map(({ pair }) => pair)).toEqual(["short \u2212 steep"]);
+});
+
+it("shows the runs of a long grid in one output that fills up, and leaves the finished figure", async () => {
+  type Sent = { data: { [mime: string]: { layout: { title: { text: string } } } }; transient: { display_id?: string } };
+  const jupyter = createRequire(import.meta.url)("tslab/dist/jupyter.js");
+  const sent: (Sent & { isUpdate: boolean })[] = [];
+  jupyter.lastWriteDisplayData = (content: Sent, isUpdate: boolean) => sent.push({ ...content, isUpdate });
+  try {
+    const study = ablation({ ...common(), seeds: [3, 4], variants: { short, long: short }, title: "Live" });
+    await study.run({ figureAfter: 0 });
+    const figures = sent.filter(({ data }) => "application/vnd.plotly.v1+json" in data);
+    expect(figures.map(({ isUpdate }) => isUpdate)).toEqual(figures.map((_, k) => k > 0));
+    expect(new Set(figures.map(({ transient }) => transient.display_id)).size).toBe(1);
+    const drawn = figures.map(({ data }) => data["application/vnd.plotly.v1+json"]);
+    const [first, last] = [drawn[0], drawn[drawn.length - 1]];
+    expect([first, last].map(({ layout }) => layout.title.text)).toEqual(["1 of 4 runs", "4 of 4 runs"]);
+    const plain = JSON.parse(JSON.stringify(study.figure().data));
+    expect(JSON.parse(JSON.stringify(last))).toMatchObject({ data: plain });
+    const stored = sent.length;
+    await study.run({ figureAfter: 0 });
+    expect(sent.slice(stored).filter(({ data }) => "application/vnd.plotly.v1+json" in data)).toEqual([]);
+  } finally {
+    jupyter.lastWriteDisplayData = undefined;
+  }
 });
 
 it("trains a term of the loss from a cell, and draws it", async () => {
