@@ -20,7 +20,7 @@ process.exit = (code = 0) => {
 
 process.chdir(root); // tslab takes the working directory as its root folder when it is loaded
 
-const ts = require("@tslab/typescript-for-tslab");
+const ts = require("./compiler.cjs"); // before tslab, which then uses it
 const { createConverter } = require("tslab/dist/converter.js");
 const { createExecutor } = require("tslab/dist/executor.js");
 const jupyter = require("tslab/dist/jupyter.js");

@@ -20,7 +20,7 @@ zmq.Publisher = class extends zmq.Publisher {
 };
 const { createSession, exitProcess } = require("./cells.cjs");
 const jupyter = require("tslab/dist/jupyter.js");
-const ts = require("@tslab/typescript-for-tslab");
+const ts = require("./compiler.cjs");
 
 const graceMs = 3_000;
 const abortMs = 200; // for this long after a failed cell, execute requests that Jupyter has already sent are aborted

@@ -19,6 +19,7 @@ const {
   writeFileSync,
 } = require("node:fs");
 const path = require("node:path");
+const packages = require("./packageTypes.cjs");
 
 const root = path.dirname(__dirname);
 const sourceFolder = path.join(root, "src");
@@ -34,7 +35,12 @@ const sources = () =>
 /** Hash of everything that the library is made from: the sources, this file, and the versions of all packages. */
 function contentKey() {
   const sum = createHash("sha256");
-  for (const file of [__filename, path.join(root, "package-lock.json"), ...sources()])
+  for (const file of [
+    __filename,
+    require.resolve("./packageTypes.cjs"),
+    path.join(root, "package-lock.json"),
+    ...sources(),
+  ])
     sum
       .update(`${path.relative(root, file)}\0`)
       .update(readFileSync(file))
@@ -90,9 +96,29 @@ function build() {
   const program = ts.createIncrementalProgram({ rootNames: sources(), options: { ...options(ts), ...incremental } });
   const { diagnostics } = program.emit(undefined, (name, text) => writeWhole(name, text));
   const all = [...ts.getPreEmitDiagnostics(program.getProgram()), ...diagnostics];
+  writeWhole(packages.file, JSON.stringify(packages.packageTypes(ts, kitProgram(ts))));
   writeWhole(stamp, key);
   const host = { getCanonicalFileName: (name) => name, getCurrentDirectory: () => root, getNewLine: () => "\n" };
   return all.length > 0 ? ts.formatDiagnostics(ts.sortAndDeduplicateDiagnostics(all), host) : undefined;
+}
+
+/** How to find and read files so that the declarations of the library are where the sources of src/ are. */
+function withDeclarations({ fileExists, readFile }) {
+  const known = new Set(sources());
+  const isDeclaration = (file) => file.endsWith(".d.ts") && known.has(file.replace(/\.d\.ts$/, ".ts"));
+  return {
+    isDeclaration,
+    fileExists: (file) => !known.has(file) && (isDeclaration(file) || fileExists(file)),
+    readFile: (file, encoding) => readFile(isDeclaration(file) ? compiledFile(file) : file, encoding),
+  };
+}
+
+/** The program of a cell that imports ./src/kit. */
+function kitProgram(ts) {
+  const host = ts.createCompilerHost(options(ts));
+  const { fileExists, readFile } = withDeclarations(host);
+  Object.assign(host, { fileExists, readFile });
+  return ts.createProgram([path.join(sourceFolder, "kit.d.ts")], options(ts), host);
 }
 
 /**
@@ -105,11 +131,9 @@ function openLibrary() {
   if (errors) console.error(errors);
 
   const files = sources();
-  const known = new Set(files);
-  const isDeclaration = (file) => file.endsWith(".d.ts") && known.has(file.replace(/\.d\.ts$/, ".ts"));
-  const { fileExists, readFile, watchFile } = ts.sys;
-  ts.sys.fileExists = (file) => !known.has(file) && (isDeclaration(file) || fileExists(file));
-  ts.sys.readFile = (file, encoding) => readFile(isDeclaration(file) ? compiledFile(file) : file, encoding);
+  const { isDeclaration, ...served } = withDeclarations(ts.sys);
+  const { watchFile } = ts.sys;
+  Object.assign(ts.sys, served);
   // Neither packages nor the library change while a kernel runs; a thousand watches would slow its start.
   ts.sys.watchFile = (file, ...rest) =>
     isDeclaration(file) || file.includes("/node_modules/") ? { close() {} } : watchFile(file, ...rest);

@@ -2,7 +2,9 @@
  * Converts a table to a danfo DataFrame for selecting and sorting: a column per value, and one per standard deviation.
  * For a CSV, `tableCsv` or `save`: danfo quotes no fields. For an order by value, `sortedFrame`.
  */
-import { DataFrame } from "danfojs-node";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import type { DataFrame } from "danfojs-node";
 import { oneOf } from "../util/errors";
 import type { Table, Value } from "./table";
 
@@ -18,7 +20,9 @@ export function tableFrame(table: Table): DataFrame {
     const means = { name: key, values: values.map(numbers) };
     return deviations.every(Number.isNaN) ? [means] : [means, { name: `${key} sd`, values: deviations }];
   });
-  return new DataFrame(Object.fromEntries(columns.map((c) => [c.name, c.values])));
+  // danfo loads for one to two seconds, so not before a frame is wanted.
+  const danfo = createRequire(join(process.cwd(), "package.json"))("danfojs-node") as typeof import("danfojs-node");
+  return new danfo.DataFrame(Object.fromEntries(columns.map((c) => [c.name, c.values])));
 }
 
 /**

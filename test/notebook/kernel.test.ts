@@ -63,6 +63,7 @@ test("Tab and Shift-Tab know the kit: functions, names and settings; a wrong nam
   for (const [code, wanted] of [
     ["console.log(methods.promptsrcc)", "Did you mean 'promptsrc'"],
     ["console.log(ablations.component)", "Did you mean 'components'"],
+    ['console.log(methods["promptsrcc"])', "Did you mean 'promptsrc'"],
     [`console.log(${study('{ ...config, consistency: "l2" }')})`, `Type '"l2"' is not assignable`],
   ]) {
     const messages = await kernel.run(code);
@@ -70,6 +71,22 @@ test("Tab and Shift-Tab know the kit: functions, names and settings; a wrong nam
     expect(streamed(messages)).toBe("");
     await new Promise((resolve) => setTimeout(resolve, 300));
   }
+});
+
+test("names in brackets: an object of the cell's own may grow, and those of the kit are all known", async () => {
+  const messages = await kernel.run(
+    'const row = { a: 1 };\nrow["b"] = 2;\nconst counts = {};\ncounts["x"] = row["b"];\nconsole.log(counts["x"], methods["coop-src"].title, "abc"["length"])',
+  );
+  expect(streamed(messages)).toBe("2 CoOp + SRC 3\n");
+});
+
+test("a type error that takes several lines to explain names its place once", async () => {
+  const messages = await kernel.run("const wanted: { variants: number[] } = ablations.components;");
+  expect(error(messages).evalue.match(/line 1, column 7/g)).toHaveLength(1);
+  expect(error(messages).evalue).toMatch(
+    /'Ablation' is not assignable[\s\S]*'Variant' is not assignable to type 'number'/,
+  );
+  await new Promise((resolve) => setTimeout(resolve, 300));
 });
 
 test("2,000 lines printed in one tick arrive in order, and the cell ends", async () => {

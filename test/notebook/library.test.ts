@@ -13,7 +13,8 @@ beforeAll(() => {
   clone = mkdtempSync(join(tmpdir(), "library-"));
   mkdirSync(join(clone, "bin"));
   mkdirSync(join(clone, "src", "deep"), { recursive: true });
-  for (const name of ["cells.cjs", "library.cjs"]) copyFileSync(join("bin", name), join(clone, "bin", name));
+  for (const name of ["cells.cjs", "compiler.cjs", "library.cjs", "packageTypes.cjs"])
+    copyFileSync(join("bin", name), join(clone, "bin", name));
   copyFileSync("package-lock.json", join(clone, "package-lock.json"));
   symlinkSync(join(process.cwd(), "node_modules"), join(clone, "node_modules"));
   writeFileSync(join(clone, "src", "kit.ts"), 'export { twice } from "./deep/twice";\n');
