@@ -2,49 +2,17 @@
  * The command line: `npm run promptsrc -- <command> ...`. Results go to standard output, progress to standard error.
  */
 import { existsSync } from "node:fs";
-import { materialise } from "../datasets/embedded/materialise";
 import { terminalScreen } from "../experiments/progress";
-import { addPictures } from "../notebook/pictures";
-import { parity } from "../parity/replay";
 import { resultsFolder, ship, shippedFolder } from "../results/store";
 import { oneOf, UsageError } from "../util/errors";
-import { check } from "./check";
-import { convert, convertHelp } from "./convert";
-import { evaluate, evaluateHelp } from "./evaluate";
-import { exportFigures, exportHelp } from "./exportFigures";
-import { listNames } from "./list";
 import { fromHere } from "./options";
-import { predictCommand, predictHelp } from "./predict";
-import { reproduce, reproduceHelp } from "./reproduce";
-import { runCommand, runHelp } from "./run";
-import { listSettings } from "./settings";
-import { train, trainHelp } from "./train";
 import { endWithParent } from "./workers";
-
-const help = `npm run promptsrc -- <command>
-
-${runHelp}
-${reproduceHelp}
-${trainHelp}
-${evaluateHelp}
-${predictHelp}
-${convertHelp}
-${exportHelp}
-  check <path>...     what a path is (model, prompts, data root, dataset, picture, result), and what it lacks
-  fetch <name>...     download a model of Hugging Face into the user's cache, such as openai/clip-vit-base-patch16
-  settings [method]   the settings that each method has: meaning, range, value in the paper
-  parity <folder>     replay reference vectors through the code that trains
-  data                draw the embedded benchmark's pictures (set-up does this)
-  pictures <notebook> add still pictures of its figures to an executed notebook
-  ship <folder>       add the runs of a results folder to those that the kit brings along (for maintainers)
-  help                this text
-
-PROMPTSRC_ENGINE=native|wasm|cpu forces an engine.`;
 
 async function replay([folder, ...rest]: string[]): Promise<number> {
   if (folder === undefined || rest.length > 0) throw new UsageError("parity needs one folder of reference vectors");
   const path = fromHere(folder);
   if (!existsSync(path)) throw new UsageError(`there is no folder ${folder}`);
+  const { parity } = await import("../parity/replay");
   const { failed } = await parity(path, console.log);
   return failed === 0 ? 0 : 1;
 }
@@ -65,6 +33,7 @@ async function fetchCommand(names: string[]): Promise<number> {
 }
 
 async function drawData(): Promise<number> {
+  const { materialise } = await import("../datasets/embedded/materialise");
   const screen = terminalScreen();
   await materialise((line) => screen.update(line));
   screen.clear();
@@ -74,21 +43,49 @@ async function drawData(): Promise<number> {
 async function stillPictures([notebook]: string[]): Promise<number> {
   if (notebook === undefined || !existsSync(fromHere(notebook)))
     throw new UsageError("pictures needs an executed notebook");
+  const { addPictures } = await import("../notebook/pictures");
   console.log(`${await addPictures(fromHere(notebook))} figures drawn`);
   return 0;
 }
 
+async function help(): Promise<number> {
+  const texts = [
+    (await import("./run")).runHelp,
+    (await import("./reproduce")).reproduceHelp,
+    (await import("./train")).trainHelp,
+    (await import("./evaluate")).evaluateHelp,
+    (await import("./predict")).predictHelp,
+    (await import("./convert")).convertHelp,
+    (await import("./exportFigures")).exportHelp,
+  ];
+  console.log(`npm run promptsrc -- <command>
+
+${texts.join("\n")}
+  check <path>...     what a path is (model, prompts, data root, dataset, picture, result), and what it lacks
+  fetch <name>...     download a model of Hugging Face into the user's cache, such as openai/clip-vit-base-patch16
+  settings [method]   the settings that each method has: meaning, range, value in the paper
+  parity <folder>     replay reference vectors through the code that trains
+  data                draw the embedded benchmark's pictures (set-up does this)
+  pictures <notebook> add still pictures of its figures to an executed notebook
+  ship <folder>       add the runs of a results folder to those that the kit brings along (for maintainers)
+  help                this text
+
+PROMPTSRC_ENGINE=native|wasm|cpu forces an engine.`);
+  return 0;
+}
+
+/** Each command loads its own modules: all together take two seconds. */
 const commands: Record<string, (args: string[]) => Promise<number>> = {
-  run: (args) => runCommand(args),
-  check,
-  reproduce,
-  list: listNames,
-  settings: listSettings,
-  train,
-  evaluate,
-  predict: predictCommand,
-  convert,
-  export: exportFigures,
+  run: async (args) => (await import("./run")).runCommand(args),
+  check: async (args) => (await import("./check")).check(args),
+  reproduce: async (args) => (await import("./reproduce")).reproduce(args),
+  list: async (args) => (await import("./list")).listNames(args),
+  settings: async (args) => (await import("./settings")).listSettings(args),
+  train: async (args) => (await import("./train")).train(args),
+  evaluate: async (args) => (await import("./evaluate")).evaluate(args),
+  predict: async (args) => (await import("./predict")).predictCommand(args),
+  convert: async (args) => (await import("./convert")).convert(args),
+  export: async (args) => (await import("./exportFigures")).exportFigures(args),
   fetch: fetchCommand,
   parity: replay,
   data: drawData,
@@ -97,10 +94,7 @@ const commands: Record<string, (args: string[]) => Promise<number>> = {
     console.log(`${ship(fromHere(folder))} runs are in ${shippedFolder}`);
     return 0;
   },
-  async help() {
-    console.log(help);
-    return 0;
-  },
+  help,
 };
 
 async function main([command = "help", ...rest]: string[]): Promise<number> {
