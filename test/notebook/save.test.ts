@@ -1,4 +1,5 @@
 /** Figures and tables in files: all formats, sizes by name, and names that stay inside the folder. */
+import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -51,6 +52,8 @@ const streamsOf = (pdf: Buffer): string[] =>
     },
   );
 
+const hasPoppler = spawnSync("pdffonts", ["-v"]).status === 0;
+
 describe("a figure", () => {
   const file = (format: string) => join(folder, "deep", `accuracy.${format}`);
   let paths: string[];
@@ -81,6 +84,19 @@ describe("a figure", () => {
     const streams = streamsOf(pdf);
     expect(streams.some((stream) => /beginbf(char|range)/.test(stream))).toBe(true);
     expect(streams.some((stream) => /\bBT\b[\s\S]*\bT[jJ]\b/.test(stream))).toBe(true);
+  });
+
+  it.skipIf(!hasPoppler)("as PDF opens in a reader (where Poppler is installed)", () => {
+    const read = (program: string, ...args: string[]) => spawnSync(program, args, { encoding: "utf8" });
+    expect(read("pdftotext", file("pdf"), "-").stdout).toMatch(
+      /Accuracy after a long training[\s\S]*CLIP, 60 templates/,
+    );
+    const fonts = read("pdffonts", file("pdf")).stdout.trim().split("\n").slice(2);
+    expect(fonts.length).toBeGreaterThan(0);
+    expect(fonts.filter((font) => !/\byes +(yes|no) +(yes|no) +\d+ +\d+ *$/.test(font))).toEqual([]); // emb, sub, uni
+    const { status, stderr } = read("pdftoppm", "-r", "50", "-png", "-singlefile", file("pdf"), join(folder, "seen"));
+    expect([status, stderr]).toEqual([0, ""]);
+    expect(existsSync(join(folder, "seen.png"))).toBe(true);
   });
 
   it("as HTML holds Plotly, loads nothing, and no text of the figure ends the script", () => {
