@@ -24,7 +24,7 @@ function ticksOf([low, high]: [number, number]): number[] {
 
 /**
  * Vertical axes for each setting, evenly spaced over the values that were run, then base, novel and harmonic-mean
- * accuracy (%), whose axes span the same number of points. A line is a variant, the darker the higher its harmonic
+ * accuracy (%), whose axes span the same number of points. A line is a variant, the stronger the higher its harmonic
  * mean. The menu offers the mean over the datasets and each dataset.
  * @throws if there is no run of the named rows
  */
@@ -91,7 +91,7 @@ export function parallelFigure(title: string, scores: MethodScore[], rows: Sweep
     yshift: 10,
     font: { size: 13, color: ink },
   }));
-  const heading = (label: string) => `Ours: ${label}; the darker a line, the higher its harmonic mean`;
+  const heading = (label: string) => `Ours: ${label}; the stronger a line, the higher its harmonic mean`;
   const buttons = drawn.map((view, v) => ({
     label: all[v].label,
     method: "update",

@@ -14,19 +14,20 @@ const pixelsPerInch = 96;
 const pointsPerInch = 72;
 
 /** Estimated mean width of a letter, as a multiple of the text's size. */
-const letterWidth = 0.56;
+const letterWidth = 0.6;
 
-/** Breaks text into lines of an estimated width in pixels. Tags stay whole, and take no width. */
+/** Breaks text into lines of an estimated width in pixels, after hyphens too. Tags stay whole, and take no width. */
 function wrapped(text: string, width: number, fontSize: number): string {
   const letters = width / (letterWidth * fontSize);
   const lengthOf = (part: string) => part.replace(/<[^>]*>/g, "").length;
   const lines: string[] = [];
   for (const given of text.split("<br>")) {
     lines.push("");
-    for (const word of given.match(/(?:<[^>]*>|[^\s<])+/g) ?? []) {
+    const words = given.match(/(?:<[^>]*>|[^\s<])+/g) ?? [];
+    for (const word of words.flatMap((whole) => whole.split(/(?<=[a-z]{2}-)(?=[a-z])(?![^<]*>)/))) {
       const last = lines[lines.length - 1];
-      if (last === "") lines[lines.length - 1] = word;
-      else if (lengthOf(`${last} ${word}`) <= letters) lines[lines.length - 1] = `${last} ${word}`;
+      const joined = last + (last === "" || /[a-z]{2}-$/.test(last) ? "" : " ") + word;
+      if (last === "" || lengthOf(joined) <= letters) lines[lines.length - 1] = joined;
       else lines.push(word);
     }
   }
@@ -50,6 +51,8 @@ function fittedTitle(title: Text, width: number, size = 17): { title: Text; grow
   return { title: { ...title, text, ...(below && { subtitle: below.title }) }, growth: growth + (below?.growth ?? 0) };
 }
 
+const gapOfHeadings = 8; // pixels between the headings of neighbouring panels
+
 /** Headings of panels whose lines fit above their panels, and the pixels by which those at the top are higher. */
 function fittedHeadings(notes: Partial<Annotation>[], width: number) {
   const isHeading = (note: Partial<Annotation>) =>
@@ -59,7 +62,7 @@ function fittedHeadings(notes: Partial<Annotation>[], width: number) {
   const annotations = notes.map((note) => {
     if (!isHeading(note)) return note;
     const end = Math.min(...starts.filter((start) => start > Number(note.x)), 1);
-    const text = wrapped(note.text ?? "", width * (end - Number(note.x)), textSize);
+    const text = wrapped(note.text ?? "", width * (end - Number(note.x)) - gapOfHeadings, textSize);
     const lines = linesOf(text) - linesOf(note.text ?? "");
     if (note.y === 1) growth = Math.max(growth, lines * textSize * lineHeight);
     return { ...note, text, align: "left" as const };
@@ -67,17 +70,70 @@ function fittedHeadings(notes: Partial<Annotation>[], width: number) {
   return { annotations, growth };
 }
 
-/** The horizontal axes of a layout with titles whose lines fit under their panels. */
-function fittedAxes(layout: Partial<Layout>, width: number): Record<string, unknown> {
-  const axes = Object.entries(layout as Record<string, { domain?: [number, number]; title?: Text }>);
-  return Object.fromEntries(
-    axes.flatMap(([name, axis]) => {
-      const title = /^xaxis\d*$/.test(name) ? textOf(axis.title) : {};
-      const [start, end] = axis?.domain ?? [0, 1];
-      const text = title.text && wrapped(title.text, width * (end - start), textSize);
-      return text ? [[name, { ...axis, title: { ...title, text } }]] : [];
-    }),
+type Axis = {
+  domain?: [number, number];
+  anchor?: string;
+  title?: Text;
+  nticks?: number;
+  showticklabels?: boolean;
+  ticktext?: string[];
+  tickangle?: number;
+  tickfont?: { size?: number };
+};
+const axesOf = (layout: Partial<Layout>, letter: "x" | "y"): [string, Axis][] =>
+  Object.entries(layout as Record<string, Axis>).filter(([name]) => new RegExp(`^${letter}axis\\d*$`).test(name));
+
+/** Pixels that the labels of a vertical axis take beside the panel to its left. */
+const widthOfLabels = 42;
+/** Pixels that a number takes at a horizontal axis: a narrow panel has fewer, three at least. */
+const widthOfNumber = 30;
+
+/**
+ * A layout of equal panels side by side, each with a vertical axis of its own, in which the labels have room: the panels
+ * are narrower, and their headings move with them. Any other layout stays.
+ */
+function withRoomForLabels(layout: Partial<Layout>, width: number): Partial<Layout> {
+  const panels = axesOf(layout, "x").filter(([, { domain }]) => domain);
+  const starts = [...new Set(panels.map(([, { domain }]) => domain?.[0] ?? 0))].sort((a, b) => a - b);
+  const [[from = 0, to = 1] = []] = panels.map(([, { domain }]) => domain ?? []);
+  const [first, second] = starts;
+  const isLabelled = panels.every(([, { domain, anchor = "y" }]) => {
+    const vertical = (layout as Record<string, Axis | undefined>)[`yaxis${anchor.slice(1)}`];
+    return domain?.[0] === first || (vertical && vertical.showticklabels !== false);
+  });
+  const isEqual = starts.every((start, k) => Math.abs(start - k * (second - first)) < 1e-6) && first === 0;
+  const missing = widthOfLabels / width - (second - to);
+  if (starts.length < 2 || !isLabelled || !isEqual || missing <= 0) return layout;
+  const size = to - from - (missing * (starts.length - 1)) / starts.length;
+  const moved = (start: number) => starts.indexOf(start) * (size + widthOfLabels / width);
+  const narrower = panels.map(([name, axis]) => {
+    const start = moved(axis.domain?.[0] ?? 0);
+    return [name, { ...axis, domain: [start, start + size] }];
+  });
+  const annotations = (layout.annotations ?? []).map((note) =>
+    note.xref === "paper" && starts.includes(Number(note.x)) ? { ...note, x: moved(Number(note.x)) } : note,
   );
+  return { ...layout, ...Object.fromEntries(narrower), annotations };
+}
+
+/** The horizontal axes of a layout, whose titles, numbers and names fit under their panels. */
+function fittedAxes(layout: Partial<Layout>, width: number): Record<string, unknown> {
+  const fitted = axesOf(layout, "x").map(([name, axis]) => {
+    const [start, end] = axis.domain ?? [0, 1];
+    const pixels = width * (end - start);
+    const title = textOf(axis.title);
+    const text = title.text && wrapped(title.text, pixels, textSize);
+    const nticks = Math.max(3, Math.floor(pixels / widthOfNumber));
+    const size = Math.min(axis.tickfont?.size ?? textSize, pixels / Math.max(1, axis.ticktext?.length ?? 0));
+    const changed = {
+      ...axis,
+      ...(text && { title: { ...title, text } }),
+      ...(nticks < 5 && !axis.ticktext && { nticks }),
+      ...(axis.ticktext && axis.tickangle && { tickfont: { ...axis.tickfont, size } }),
+    };
+    return [name, changed];
+  });
+  return Object.fromEntries(fitted);
 }
 
 /** Estimated width in pixels of the labels at the vertical axis, where these are names. */
@@ -95,15 +151,16 @@ function widthOfNames({ data }: Figure): number {
  */
 export function sized(figure: Figure, size: string): Figure {
   const { width: inches, height: fixedHeight, points } = sizes[oneOf("size", size, Object.keys(sizes))];
-  const { layout } = figure;
+  const given = figure.layout;
   const [wide, fixed] = [inches, fixedHeight ?? 0].map((length) => length * pixelsPerInch);
-  const before = layout.height ?? defaultHeight;
+  const before = given.height ?? defaultHeight;
   const largest = (points * pixelsPerInch) / pointsPerInch / textSize;
   const width = Math.round(wide / Math.min(largest, fixed > 0 ? fixed / before : largest));
-  const margin = { l: 80, r: 80, t: 100, b: 80, ...(layout.margin as Record<string, number> | undefined) };
+  const margin = { l: 80, r: 80, t: 100, b: 80, ...(given.margin as Record<string, number> | undefined) };
 
-  const { title, growth: titleGrowth } = fittedTitle(textOf(layout.title), width - 36);
+  const { title, growth: titleGrowth } = fittedTitle(textOf(given.title), width - 36);
   const panelsWidth = width - Math.max(margin.l, widthOfNames(figure)) - margin.r;
+  const layout = withRoomForLabels(given, panelsWidth);
   const { annotations, growth } = fittedHeadings((layout.annotations ?? []) as Partial<Annotation>[], panelsWidth);
   const hasLegendAbove = layout.legend?.orientation === "h";
   const entries = (figure.data as { name?: string; showlegend?: boolean }[]).flatMap(({ name, showlegend }) =>

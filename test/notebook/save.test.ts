@@ -132,6 +132,10 @@ describe("a figure", () => {
     expect((await sharp(png).metadata()).width).toBe(624);
     expect(readFileSync(pdf, "latin1")).toMatch(/\/MediaBox \[\s*0 0 234 /);
     expect((small.layout.title as { text: string }).text).toMatch(/<br>/);
+    // The numbers of the second panel's axis stand between the panels, and its heading above it.
+    const [start, end] = [small.layout.xaxis2?.domain?.[0] ?? 0, small.layout.xaxis?.domain?.[1] ?? 0];
+    expect((start - end) * (small.layout.width ?? 0)).toBeGreaterThan(40);
+    expect(small.layout.annotations?.map(({ x }) => x)).toEqual([0, start]);
   });
 });
 
