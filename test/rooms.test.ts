@@ -5,6 +5,7 @@
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { expect, test } from "vitest";
+import { figureOutputs } from "../src/notebook/storedOutputs";
 
 const files = readdirSync("src", { recursive: true, encoding: "utf8" })
   .map((name) => join("src", name))
@@ -158,4 +159,14 @@ test("links of documents and notebooks lead to files that exist", () => {
       .map((link) => `${file}: ${link}`),
   );
   expect(broken).toEqual([]);
+});
+
+test("every figure in the notebooks has its picture, which code hosts show", () => {
+  const files = readdirSync("notebooks").filter((name) => name.endsWith(".ipynb"));
+  const without = files.filter((name) =>
+    figureOutputs(JSON.parse(readFileSync(join("notebooks", name), "utf8"))).some(
+      (data) => !String(data["text/html"]).includes('src="data:image/svg+xml;base64,') || !data["image/png"],
+    ),
+  );
+  expect(without, "npm run promptsrc -- pictures notebooks/<name> adds them").toEqual([]);
 });
