@@ -132,12 +132,12 @@ export async function mistakesGrid(
 }
 
 /**
- * Adds pictures to each figure output of an executed notebook that has none: a drawing in both themes, which code hosts
- * show, and a PNG for programs that know neither HTML nor Plotly. @returns the number of figures that had none
+ * Adds pictures to each figure output of an executed notebook that lacks one: a drawing in both themes, which code hosts
+ * show, and a PNG for programs that know neither HTML nor Plotly. @returns the number of such figures
  */
 export async function addPictures(notebook: string): Promise<number> {
   const content = JSON.parse(readFileSync(notebook, "utf8")) as Notebook;
-  const withoutPicture = figureOutputs(content).filter((data) => !data["text/html"]);
+  const withoutPicture = figureOutputs(content).filter((data) => !data["text/html"] || !data["image/png"]);
   if (withoutPicture.length === 0) return 0;
   await withPainter(async (paint) => {
     for (const data of withoutPicture) {

@@ -2,7 +2,7 @@
  * Shows interactive figures, tables and pictures as outputs of a cell. Each is one output, which also contains plain
  * text for viewers that support nothing else.
  *
- * A figure is sent as Plotly's JSON alone. JupyterLab adds its picture for code hosts (src/jupyterlab/renderer.ts); for
+ * A figure is sent as Plotly's JSON alone. JupyterLab adds its drawing for code hosts (src/jupyterlab/renderer.ts); for
  * notebooks that were run without JupyterLab, `addPictures` (pictures.ts) does.
  */
 import { randomUUID } from "node:crypto";
