@@ -117,7 +117,8 @@ test("everything is installed inside the clone", () => {
     readFileSync(join(clone, ".venv", "share", "jupyter", "kernels", "promptsrc", "kernel.json"), "utf8"),
   );
   expect(kernel.argv).toEqual([process.execPath, join(clone, "bin", "kernel.cjs"), "{connection_file}"]);
-  expect(existsSync(join(clone, ".venv", "share", "jupyter", "labextensions", "jupyterlab-plotly"))).toBe(true);
+  for (const extension of ["jupyterlab-plotly", "promptsrc-figures"])
+    expect(existsSync(join(clone, ".venv", "share", "jupyter", "labextensions", extension))).toBe(true);
   expect(readdirSync(home)).toEqual([]);
 });
 
