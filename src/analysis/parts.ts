@@ -3,8 +3,8 @@ import type { Clip } from "../clip/model";
 import { tf } from "../engine/tf";
 import { configFor, type Method, type Part, trainingSettings } from "../methods/method";
 
-/** A method's parts; `numbers` are those that it learns. Tip-Adapter learns none, Tip-Adapter-F its cache's keys. */
-export type LearntParts = { name: string; title: string; parts: Part[]; numbers: number };
+/** A method's parts; `numbers` is how many the training changes, undefined of a method without a training by steps. */
+export type LearntParts = { name: string; title: string; parts: Part[]; numbers?: number };
 
 /**
  * The parts of methods with the settings of base-to-novel that belong to the model.
@@ -19,7 +19,7 @@ export const learntParts = (methods: Method[], clip: Clip, classNames: string[])
     const parts = method.parts?.(task);
     if (!parts) throw new Error(`${title} does not say where its parts lie ("parts" of its record)`);
     const params = method.init(task);
-    const numbers = method.trainable ? Object.values(params).reduce((sum, { size }) => sum + size, 0) : 0;
+    const numbers = method.trainable ? Object.values(params).reduce((sum, { size }) => sum + size, 0) : undefined;
     tf.dispose(params);
     return { name, title, parts, numbers };
   });

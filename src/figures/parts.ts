@@ -120,7 +120,7 @@ export function partsFigure(title: string, rows: LearntParts[], blocks: { text: 
       heading("<b>features</b>", last),
       heading("<b>numbers learnt</b>", last + 1.1, "left"),
       ...rows.map(({ title: y, numbers }) => ({
-        text: numbers.toLocaleString("en"),
+        text: numbers?.toLocaleString("en") ?? "not trained",
         x: last + 1.1,
         y,
         xanchor: "left",
@@ -131,7 +131,7 @@ export function partsFigure(title: string, rows: LearntParts[], blocks: { text: 
   } as unknown as Partial<Layout>;
   const inWords = rows.map(({ title: name, parts, numbers }) => {
     const places = parts.map((part) => ("block" in part ? `${part.place} ${part.block + 1}` : part.place));
-    return `${name} ${[...new Set(parts.map(({ kind }) => kind))].join(", ") || "nothing"} (${places.join(", ")}; ${numbers})`;
+    return `${name} ${[...new Set(parts.map(({ kind }) => kind))].join(", ") || "nothing"} (${places.join(", ")}; ${numbers ?? "not trained"})`;
   });
   return { data: [dots, ...traces], layout, config: baseConfig("parts"), alt: `${title}; ${inWords.join("; ")}` };
 }

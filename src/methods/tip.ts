@@ -94,16 +94,18 @@ export async function searchSharpness(
 /** The training pictures' keys [N,E]: the mean feature of their views, of unit length. */
 async function cacheKeys(task: Task, pictures: FitPictures, signal?: AbortSignal): Promise<Samples> {
   let sum: Samples | undefined;
-  for (let view = 0; view < views; view++) {
-    const next = await samplesOf(task.clip, pictures.views(view), signal);
-    const features: Tensor2D = sum ? tf.add(sum.features, next.features) : tf.clone(next.features);
-    tf.dispose([next.features, sum?.features] as any);
-    sum = { features, labels: next.labels };
+  try {
+    for (let view = 0; view < views; view++) {
+      const next = await samplesOf(task.clip, pictures.views(view), signal);
+      const features: Tensor2D = sum ? tf.add(sum.features, next.features) : tf.clone(next.features);
+      tf.dispose([next.features, sum?.features] as any);
+      sum = { features, labels: next.labels };
+    }
+    const { features, labels } = sum as Samples;
+    return { features: l2Normalise(features), labels };
+  } finally {
+    sum?.features.dispose();
   }
-  const { features, labels } = sum as Samples;
-  const keys = l2Normalise(features);
-  features.dispose();
-  return { features: keys, labels };
 }
 
 /** Trains the keys; of the epochs, those with the best accuracy on the validation pictures. Takes over `keys`. */
@@ -120,47 +122,55 @@ async function trainedKeys(
   let params: Params = { keys };
   let state: OptimiserState | null = null;
   let best = { accuracy: -1, keys: tf.clone(keys) };
-  for (let epoch = 0; epoch < config.epochs; epoch++) {
-    const { features, labels } = await samplesOf(clip, pictures.views(views + epoch), signal);
-    const order = seeded("order", seed, epoch).shuffle([...labels.keys()]);
-    const steps = Math.ceil(order.length / config.batch);
-    for (let step = 0; step < steps; step++) {
-      await new Promise(setImmediate);
-      const rows = order.slice(step * config.batch, (step + 1) * config.batch);
-      const { gradients, terms } = tf.tidy(() => {
-        const f = l2Normalise(tf.gather(features, tf.tensor1d(rows, "int32")));
-        const truth = oneHot(
-          Int32Array.from(rows, (n) => labels[n]),
-          classNames.length,
+  try {
+    for (let epoch = 0; epoch < config.epochs; epoch++) {
+      const { features, labels } = await samplesOf(clip, pictures.views(views + epoch), signal);
+      const order = seeded("order", seed, epoch).shuffle([...labels.keys()]);
+      const steps = Math.ceil(order.length / config.batch);
+      try {
+        for (let step = 0; step < steps; step++) {
+          await new Promise(setImmediate);
+          signal?.throwIfAborted();
+          const rows = order.slice(step * config.batch, (step + 1) * config.batch);
+          const { gradients, terms } = tf.tidy(() => {
+            const f = l2Normalise(tf.gather(features, tf.tensor1d(rows, "int32")));
+            const truth = oneHot(
+              Int32Array.from(rows, (n) => labels[n]),
+              classNames.length,
+            );
+            return differentiate(
+              ({ keys }) => ({ total: crossEntropy(mixture(f, keys as Tensor2D), truth) }),
+              params,
+            ) as any;
+          });
+          const done = (epoch * steps + step) / (config.epochs * steps);
+          const lr = config.minimumLr + (config.lr - config.minimumLr) * 0.5 * (1 + Math.cos(Math.PI * done));
+          const next = optimiserStep(params, state, gradients, config as any, () => lr);
+          tf.dispose([params, gradients, terms, tensorsOf(state)] as any);
+          [params, state] = [next.params, next.state];
+        }
+      } finally {
+        features.dispose();
+      }
+      if (!params.keys.dataSync().every(Number.isFinite))
+        throw new Error(
+          `the keys are not finite after epoch ${epoch + 1}: reduce the learning rate (lr is ${config.lr})`,
         );
-        return differentiate(
-          ({ keys }) => ({ total: crossEntropy(mixture(f, keys as Tensor2D), truth) }),
-          params,
-        ) as any;
-      });
-      const done = (epoch * steps + step) / (config.epochs * steps);
-      const lr = config.minimumLr + (config.lr - config.minimumLr) * 0.5 * (1 + Math.cos(Math.PI * done));
-      const next = optimiserStep(params, state, gradients, config as any, () => lr);
-      tf.dispose([params, gradients, terms, tensorsOf(state)] as any);
-      [params, state] = [next.params, next.state];
-    }
-    features.dispose();
-    if (!params.keys.dataSync().every(Number.isFinite)) {
-      tf.dispose([params, tensorsOf(state), best.keys] as any);
-      throw new Error(
-        `the keys are not finite after epoch ${epoch + 1}: reduce the learning rate (lr is ${config.lr})`,
+      const accuracy = tf.tidy(() =>
+        accuracyOf(mixture(l2Normalise(validation.features), params.keys as Tensor2D), validation.labels),
       );
+      if (accuracy > best.accuracy) {
+        best.keys.dispose();
+        best = { accuracy, keys: tf.clone(params.keys) as Tensor2D };
+      }
     }
-    const accuracy = tf.tidy(() =>
-      accuracyOf(mixture(l2Normalise(validation.features), params.keys as Tensor2D), validation.labels),
-    );
-    if (accuracy > best.accuracy) {
-      best.keys.dispose();
-      best = { accuracy, keys: tf.clone(params.keys) as Tensor2D };
-    }
+    return best.keys;
+  } catch (error) {
+    best.keys.dispose();
+    throw error;
+  } finally {
+    tf.dispose([params, tensorsOf(state)] as any);
   }
-  tf.dispose([params, tensorsOf(state)] as any);
-  return best.keys;
 }
 
 const tipAdapter = (
@@ -183,21 +193,29 @@ const tipAdapter = (
   async fit(task, pictures, signal) {
     const { clip, classNames, config } = task;
     const made: Tensor2D[] = [];
+    let result: Tensor2D[] = []; // freed if it does not get finished
     try {
       const text = zeroShotText(clip, classNames, config.zeroShotTemplates);
       made.push(text);
       const cache = await cacheKeys(task, pictures, signal);
+      result = [cache.features];
       const values = oneHot(cache.labels, classNames.length);
+      result.push(values);
       const validation = await samplesOf(clip, pictures.val, signal);
       made.push(validation.features);
+      if (trainKeys) result = [values]; // the keys are taken over
       const keys = trainKeys
         ? await trainedKeys(task, { keys: cache.features, values, text }, validation, pictures, signal)
         : cache.features;
+      result = [keys, values];
       const f = l2Normalise(validation.features);
       const zeroShot = cosineLogits(f, text, clip.logitScale);
       made.push(f, zeroShot);
       const { alpha, beta } = await searchSharpness(f, zeroShot, { keys, values }, validation.labels, signal);
       return { keys, values, sharpness: tf.tensor1d([alpha, beta]) };
+    } catch (error) {
+      tf.dispose(result);
+      throw error;
     } finally {
       tf.dispose(made);
     }

@@ -91,7 +91,7 @@ describe("figures", () => {
         { place: "image", block: 2, kind: "adapter" },
       ],
     },
-    { name: "probe", title: "Probe", numbers: 0, parts: [{ place: "features", kind: "classifier" }] },
+    { name: "probe", title: "Probe", parts: [{ place: "features", kind: "classifier" }] },
   ];
   const costs = {
     title: "Cost",

@@ -403,6 +403,23 @@ describe("Tip-Adapter", () => {
     tf.dispose(params);
   });
 
+  test("stopped on the way, it leaves no tensor behind", async () => {
+    const method = methods["tip-adapter-f"];
+    const task = taskOf(method, { lr: 0.01, batch: 3 });
+    const before = tf.memory().numTensors;
+    for (const last of [4, 14]) {
+      const stop = new AbortController();
+      const stopping = (view: number) => {
+        if (view === last) stop.abort(new Error("stopped"));
+        return views(view);
+      };
+      const set = [{ pixels, labels }];
+      const fitting = method.fit?.(task, { train: set, val: set, views: stopping }, stop.signal);
+      await expect(fitting).rejects.toThrow("stopped");
+    }
+    expect(tf.memory().numTensors).toBe(before);
+  });
+
   test.each(["tip-adapter", "tip-adapter-f"])("%s leaves no tensor behind", async (name) => {
     const method = methodNamed(name);
     const task = taskOf(method, { lr: 0.01, batch: 3 });
