@@ -14,7 +14,7 @@ export { distances, pathOf, withParams } from "./analysis/trajectory";
 // Benchmarks and ablations: the runs of a grid, and their scores and tables.
 export { ablationDatasets, ablationJobs, ablations, ablationTables, paperOf, variantsOf } from "./benchmarks/ablations";
 export { baseToNovel, baseToNovelJobs, scoresOf, scoresOfRows, testPictures } from "./benchmarks/baseToNovel";
-export { cost } from "./benchmarks/cost";
+export { cost, operationsTable } from "./benchmarks/cost";
 export { fewShot, scoresByShots } from "./benchmarks/fewShot";
 export { crossDataset, domainGeneralisation, scoresByTarget } from "./benchmarks/transfer";
 // The model.

@@ -17,7 +17,7 @@ import type { Job, JobContext, JobResult } from "../experiments/runner";
 import { configJson } from "../experiments/trainAndEvaluate";
 import type { PixelBatch } from "../io/preprocess";
 import type { Method, Task } from "../methods/method";
-import { type Settings, trainingSettings } from "../methods/method";
+import { configFor, type Settings, trainingSettings } from "../methods/method";
 import { type Paper, paperTitle } from "../results/paper";
 import { median } from "../results/statistics";
 import type { Column, Labelled, Table } from "../results/table";
@@ -212,6 +212,23 @@ function costTable(rows: Row[], named: Labelled[], paper: Paper): Table {
     groupBy: "dataset",
     note: `Medians of ${repeats.timed} steps and test batches. ${rows[0]?.run.provenance.engine ?? ""}. Paper: ${paperTitle}; ${paper.cost.note ?? "SUN397, 10 epochs, one A100"}.`,
   };
+}
+
+/**
+ * What does not depend on how busy the computer is: the numbers that each method learns, and the operations of one
+ * training step and of one test batch, in a table. The operations are missing where the engine cannot count them.
+ */
+export async function operationsTable(clip: Clip, dataset: Dataset, methods: Method[]): Promise<Table> {
+  const drawn = drawFewShot(dataset, 16, 1);
+  const rows: Table["rows"] = [];
+  for (const method of methods) {
+    const config = configFor(method, clip.preset, "baseToNovel", dataset.template);
+    const task = { clip, classNames: dataset.classNames, config: trainingSettings(method, config), seed: 1 };
+    const { metrics } = await measureMethod(task, method, drawn, "test", { timed: 1, warmup: 0 });
+    rows.push({ method: method.title, ...metrics });
+  }
+  const counted = columns.filter(({ key }) => key === "method" || key === "parameters" || key.startsWith("GFLOP"));
+  return { title: `Numbers learnt, and operations, on ${dataset.name}`, columns: counted, rows };
 }
 
 /** The cost benchmark: trainable parameters, and the operations and time of a training step and of testing. */

@@ -59,7 +59,9 @@ export function partsFigure(title: string, rows: LearntParts[], blocks: { text: 
       hovertemplate: `<b>%{y}</b><br>${name}, %{customdata}<extra></extra>`,
     } as unknown as Data;
   });
-  const height = 150 + rowHeight * rows.length;
+  const plotHeight = rowHeight * (rows.length + 0.3);
+  const [top, bottom] = [130, 40]; // title, subtitle, legend and headings; the blocks' numbers
+  const height = top + plotHeight + bottom;
   const base = baseLayout(
     title,
     height,
@@ -80,7 +82,8 @@ export function partsFigure(title: string, rows: LearntParts[], blocks: { text: 
   const layout = {
     ...base,
     title: underTitle(base, "Blocks are counted from the input; a dot is a block that stays as it is"),
-    margin: { ...base.margin, b: 40 },
+    margin: { ...base.margin, t: top, b: bottom },
+    legend: { ...base.legend, y: 1 + 26 / plotHeight },
     hovermode: "closest",
     shapes: titles.flatMap((name) =>
       lines.map(({ from, to }) => ({

@@ -1,25 +1,23 @@
-/** Accuracy against what it costs: harmonic means over the numbers that a method learns, and over the time of a step. */
+/** Accuracy against what it costs: harmonic means over the numbers that a method learns, and over the operations of a step. */
 import type { Data, Layout } from "plotly.js-dist-min";
 import { overSeeds, summariseAverage } from "../results/statistics";
 import type { Labelled, MethodScore, Table } from "../results/table";
 import { axis, baseConfig, baseLayout, colourOf, type Figure, faintInk, panelTitle, symbolOf } from "./style";
-import { exact } from "./views";
+import { ends, exact } from "./views";
 
 const measures = [
   { key: "parameters", title: "numbers learnt", unit: "numbers" },
   { key: "GFLOP a step", title: "10<sup>9</sup> operations of a training step", unit: "GFLOP a step" },
-  { key: "ms a step", title: "milliseconds of a training step", unit: "ms a step" },
 ];
 const domains: [number, number][] = [
-  [0, 0.29],
-  [0.355, 0.645],
-  [0.71, 1],
+  [0, 0.475],
+  [0.525, 1],
 ];
 
 /**
  * A point for each method with scores and a measured cost: its harmonic mean over the datasets, with the standard
- * deviation over seeds, against each measure on a logarithmic scale. Whoever learns nothing is a dotted line.
- * @param costs the table of the cost benchmark
+ * deviation over seeds, against the numbers (on a logarithmic scale) and the operations. Whoever learns nothing is a dotted line.
+ * @param costs a table of the cost benchmark, or `operationsTable`
  * @throws if no method has both
  */
 export function priceFigure(title: string, scores: MethodScore[], costs: Table, methods: Labelled[]): Figure {
@@ -29,7 +27,7 @@ export function priceFigure(title: string, scores: MethodScore[], costs: Table, 
     const cost = costs.rows.find((row) => row.method === method.title);
     return own.length > 0 && cost ? [{ method, hm: summariseAverage(own).hm, cost }] : [];
   });
-  const learnt = points.filter(({ cost }) => Number(cost["ms a step"]) > 0);
+  const learnt = points.filter(({ cost }) => Number(cost["GFLOP a step"]) > 0);
   if (learnt.length === 0) throw new Error(`no method of ${names.join(", ")} has both an accuracy and a measured cost`);
   const data = learnt.flatMap(({ method, hm, cost }) =>
     measures.map(({ key, unit }, k) => {
@@ -50,6 +48,9 @@ export function priceFigure(title: string, scores: MethodScore[], costs: Table, 
       } as unknown as Data;
     }),
   );
+  const means = points.flatMap(({ hm }) => ends(hm));
+  const [low, high] = [Math.min(...means), Math.max(...means)];
+  const room = 0.08 * Math.max(high - low, 1);
   const free = points.filter((point) => !learnt.includes(point));
   const base = baseLayout(
     title,
@@ -58,18 +59,18 @@ export function priceFigure(title: string, scores: MethodScore[], costs: Table, 
   );
   const layout = {
     ...base,
-    title: {
-      ...base.title,
-      subtitle: { text: `Harmonic mean (%), ${overSeeds(scores)}`, font: { size: 13, color: faintInk } },
-    },
     hovermode: "closest",
     ...Object.fromEntries(
       domains.map((domain, k) => [
         `xaxis${k === 0 ? "" : k + 1}`,
-        { ...axis, domain, type: "log", dtick: k === 0 ? 1 : "D1", minor: { ticks: "" }, showgrid: false },
+        { ...axis, domain, showgrid: false, ...(k === 0 ? { type: "log", dtick: 1 } : { rangemode: "tozero" }) },
       ]),
     ),
-    yaxis: { ...axis, ticksuffix: " %" },
+    yaxis: {
+      ...axis,
+      range: [low - room, high + room],
+      title: { text: `harmonic mean (%), ${overSeeds(scores)}`, font: { size: 13 }, standoff: 8 },
+    },
     shapes: free.flatMap(({ hm }) => [
       {
         type: "line",
@@ -104,6 +105,6 @@ export function priceFigure(title: string, scores: MethodScore[], costs: Table, 
     data,
     layout,
     config: baseConfig("price"),
-    alt: `${title}; harmonic mean (%), and numbers learnt / GFLOP / ms of a step: ${inWords.join("; ")}`,
+    alt: `${title}; harmonic mean (%), and numbers learnt / GFLOP of a step: ${inWords.join("; ")}`,
   };
 }
