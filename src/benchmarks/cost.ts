@@ -5,6 +5,7 @@
  * engine supports.
  */
 import { forgetImages } from "../cache/imageFeatures";
+import type { Clip } from "../clip/model";
 import type { Optimisation } from "../configs/settings";
 import { drawFewShot } from "../datasets/fewShot";
 import { testBatches, trainPictures } from "../datasets/pictures";
