@@ -6,12 +6,14 @@ import type { Figure } from "./style";
 import { menu } from "./views";
 
 /**
- * The first figure is the one shown initially, and the one that a saved file shows. All should have the same height.
+ * The first figure is the one shown initially, and the one that a saved file shows. All should have the same height. Their own menus give way to that of the choice.
  */
 export function choiceFigure(choices: { label: string; figure: Figure }[]): Figure {
   if (choices.length === 0) throw new Error("the list of figures is empty: there is nothing to choose from");
   const [{ figure: first }] = choices;
-  const keys = [...new Set(choices.flatMap(({ figure }) => Object.keys(figure.layout)))];
+  const keys = [...new Set(choices.flatMap(({ figure }) => Object.keys(figure.layout)))].filter(
+    (key) => key !== "updatemenus",
+  );
   const buttons = choices.map(({ label, figure }, chosen) => ({
     label,
     method: "update",
