@@ -6,7 +6,8 @@ import type { Figure } from "./style";
 import { menu } from "./views";
 
 /**
- * The first figure is the one shown initially, and the one that a saved file shows. All should have the same height. Their own menus give way to that of the choice.
+ * The first figure is the one shown initially, and the one that a saved file shows. Menus of the figures themselves give
+ * way to that of the choice.
  */
 export function choiceFigure(choices: { label: string; figure: Figure }[]): Figure {
   if (choices.length === 0) throw new Error("the list of figures is empty: there is nothing to choose from");

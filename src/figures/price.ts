@@ -1,4 +1,4 @@
-/** Accuracy against what it costs: harmonic means over the numbers that a method learns, and over the operations of a step. */
+/** Accuracy against its price: harmonic means over the numbers that a method learns, and over the operations of a step. */
 import type { Data, Layout } from "plotly.js-dist-min";
 import { overSeeds, summariseAverage } from "../results/statistics";
 import type { Labelled, MethodScore, Table } from "../results/table";
@@ -15,7 +15,7 @@ const domains: [number, number][] = [
 ];
 
 /**
- * A point for each method with scores and a measured cost: its harmonic mean over the datasets, with the standard
+ * A point for each method with scores and counted operations: its harmonic mean over the datasets, with the standard
  * deviation over seeds, against the numbers (on a logarithmic scale) and the operations. Whoever learns nothing is a dotted line.
  * @param costs a table of the cost benchmark, or `operationsTable`
  * @throws if no method has both
@@ -28,7 +28,8 @@ export function priceFigure(title: string, scores: MethodScore[], costs: Table, 
     return own.length > 0 && cost ? [{ method, hm: summariseAverage(own).hm, cost }] : [];
   });
   const learnt = points.filter(({ cost }) => Number(cost["GFLOP a step"]) > 0);
-  if (learnt.length === 0) throw new Error(`no method of ${names.join(", ")} has both an accuracy and a measured cost`);
+  if (learnt.length === 0)
+    throw new Error(`no method of ${names.join(", ")} has both an accuracy and counted operations`);
   const data = learnt.flatMap(({ method, hm, cost }) =>
     measures.map(({ key, unit }, k) => {
       const colour = colourOf(method.name, names);
