@@ -7,7 +7,7 @@ import { menu } from "./views";
 
 /**
  * The first figure is the one shown initially, and the one that a saved file shows. Menus of the figures themselves give
- * way to that of the choice.
+ * way to that of the choice, which stays at the top right also where the figures have different heights.
  */
 export function choiceFigure(choices: { label: string; figure: Figure }[]): Figure {
   if (choices.length === 0) throw new Error("the list of figures is empty: there is nothing to choose from");
@@ -20,15 +20,22 @@ export function choiceFigure(choices: { label: string; figure: Figure }[]): Figu
     method: "update",
     args: [
       { visible: choices.flatMap(({ figure }, k) => figure.data.map(() => k === chosen)) },
-      Object.fromEntries(keys.map((key) => [key, (figure.layout as Record<string, unknown>)[key] ?? null])),
+      {
+        ...Object.fromEntries(keys.map((key) => [key, (figure.layout as Record<string, unknown>)[key] ?? null])),
+        "updatemenus[0].y": menuHeight(figure),
+      },
     ],
   }));
   const data = choices.flatMap(({ figure }, k) => figure.data.map((trace) => ({ ...trace, visible: k === 0 }) as Data));
-  const { height = 400, margin } = first.layout;
-  const plotHeight = height - (margin?.t ?? 0) - (margin?.b ?? 0);
   return {
     ...first,
     data,
-    layout: { ...first.layout, ...menu(buttons, 1 + ((margin?.t ?? 0) - 8) / plotHeight) } as Partial<Layout>,
+    layout: { ...first.layout, ...menu(buttons, menuHeight(first)) } as Partial<Layout>,
   };
 }
+
+/** Where the menu stands, in heights of the plot: 8 pixels below the top of the figure. */
+const menuHeight = ({ layout: { height = 400, margin } }: Figure): number => {
+  const [top, bottom] = [margin?.t ?? 0, margin?.b ?? 0];
+  return 1 + (top - 8) / (height - top - bottom);
+};
