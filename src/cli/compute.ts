@@ -15,7 +15,7 @@ import { oneOf, UsageError } from "../util/errors";
 import { estimateSeconds, openJobs, planTable } from "./estimate";
 import { runOnSlurm } from "./onSlurm";
 import { fromHere, onInterrupt, type parseOptions, processesOf, wholeNumber, without } from "./options";
-import type { RunContext } from "./run";
+import type { RunContext } from "./runContext";
 import { isWorker, meterOfWorker, startWorkers, workerOf } from "./workers";
 
 /** The options that say where runs are computed. */

@@ -24,7 +24,7 @@ import { removeAbandonedParts, removeIfPossible, writeAtomic } from "../io/atomi
 import { type Run, runKey } from "../results/store";
 import { tableText } from "../results/table";
 import { estimateSeconds, openJobs, planTable } from "./estimate";
-import type { RunContext } from "./run";
+import type { RunContext } from "./runContext";
 
 export type SlurmRequest = {
   /** What follows `run` on the command line, without the options of Slurm. */
