@@ -5,12 +5,10 @@
  * code on the same machine while nothing else ran.
  */
 
-import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { availableParallelism, cpus, tmpdir, totalmem } from "node:os";
 import { join, resolve } from "node:path";
-import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 import { clock } from "../src/experiments/progress";
 import { writeAtomic } from "../src/io/atomicWrite";
@@ -20,13 +18,16 @@ import { evaluationTable, phasesTable, profileTable, stepsTable, sweepTable } fr
 import { type Table, tableText } from "../src/results/table";
 import { oneOf, UsageError } from "../src/util/errors";
 import { numericsVersion } from "../src/util/numerics";
+import { gpuBench } from "./gpu";
 import { cacheFolder, inputsFile, modelFolder } from "./model";
 import { type Planned, plan, type Section, sections } from "./plan";
+import { runProgram, tsx } from "./program";
 import { acrossTurns, lossDifferences, profilesOf, recordsOf } from "./records";
 
 const help = `npm run bench -- [options]
   --quick            the embedded model and one small case of ViT-B/16, about 5 minutes
   --only a,b         sections to measure: ${sections.join(", ")} (default: all, about 80 minutes)
+  --device gpu       measure on the GPU, beside PyTorch in float32, TF32 and autocast (with --quick: 50 and 500 classes)
   --no-peer          do not measure PyTorch
   --torch python     a Python that has PyTorch, instead of the bench's environment bench/.venv
   --fresh            measure again, even if a stored measurement exists
@@ -36,6 +37,7 @@ PROMPTSRC_THREADS sets the number of threads for the kit and for PyTorch.`;
 const options = {
   quick: { type: "boolean", default: false },
   only: { type: "string" },
+  device: { type: "string", default: "cpu" },
   "no-peer": { type: "boolean", default: false },
   torch: { type: "string" },
   fresh: { type: "boolean", default: false },
@@ -73,53 +75,6 @@ function readMeasured(planned: Planned): Measured | undefined {
   } catch {
     return undefined;
   }
-}
-
-const tsx = pathToFileURL(join("node_modules", "tsx", "dist", "loader.mjs")).href;
-
-/**
- * Runs a program until it exits.
- * @returns its standard output, its wall-clock seconds and its peak resident memory in bytes (0 on systems without
- *   /proc)
- */
-function runProgram(
-  program: string,
-  args: string[],
-  environment = {},
-): Promise<{ output: string; seconds: number; peakBytes: number }> {
-  return new Promise((resolve, reject) => {
-    const startTime = performance.now();
-    const child = spawn(program, args, {
-      stdio: ["ignore", "pipe", "pipe"],
-      env: { ...process.env, ...environment },
-    });
-    let [output, errors, peakBytes] = ["", "", 0];
-    const poll = setInterval(() => {
-      try {
-        peakBytes =
-          1024 *
-          Number(/VmHWM:\s*(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, "utf8"))?.[1] ?? peakBytes / 1024);
-      } catch {
-        clearInterval(poll);
-      }
-    }, 100);
-    child.stdout.on("data", (data) => (output += data));
-    child.stderr.on("data", (data) => (errors += data));
-    child.on("error", reject);
-    child.on("close", (code, signal) => {
-      clearInterval(poll);
-      const seconds = (performance.now() - startTime) / 1000;
-      if (code === 0) resolve({ output, seconds, peakBytes });
-      else
-        reject(
-          new Error(
-            signal === "SIGKILL"
-              ? "the process was killed, probably because memory ran out"
-              : errors.trim().split("\n").slice(-3).join("\n") || `${signal ?? code}`,
-          ),
-        );
-    });
-  });
 }
 
 /** Runs a job in a child process. @returns the outcome, which the child prints as the last line of its output */
@@ -228,6 +183,11 @@ async function main(): Promise<number> {
     (name) => oneOf("section", name.trim(), [...sections]) as Section,
   );
   const peer = !values["no-peer"] && values.torch !== undefined;
+  if (oneOf("device", values.device, ["cpu", "gpu"]) === "gpu") {
+    if (values.only !== undefined) throw new UsageError("--only chooses sections of the CPU; --device gpu has one");
+    const output = resolve(process.env.INIT_CWD || "", values.json ?? join("bench", "results", "gpu.json"));
+    return gpuBench({ torch: peer ? values.torch : undefined, quick: values.quick, threads, file: output });
+  }
   const jobs = plan(selected, { quick: values.quick, peer });
   const name = values.quick ? "quick" : values.only ? selected.join("-") : "full";
   const callerFolder = process.env.INIT_CWD || process.cwd();

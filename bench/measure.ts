@@ -314,6 +314,7 @@ async function main(): Promise<void> {
   const versions: Record<string, string> = {
     node: process.versions.node,
     engine: `${engine.kind} ${engine.version}`,
+    device: engine.device,
     tfjs: tf.version.tfjs,
   };
   const outcome: BenchOutcome = { ...result, peakBytes: peak, versions, threads: engine.threads };

@@ -10,6 +10,7 @@ import type { Optimisation } from "../configs/settings";
 import { drawFewShot } from "../datasets/fewShot";
 import { testBatches, trainPictures } from "../datasets/pictures";
 import type { Dataset } from "../datasets/split";
+import { precision } from "../engine/gpu";
 import { profileKernels } from "../engine/profiler";
 import { tf } from "../engine/tf";
 import { type Benchmark, byShots, configOf, type Grid, type Row } from "../experiments/benchmark";
@@ -50,6 +51,7 @@ function costJob(
       config: configJson(config),
       data: dataset.fingerprint,
       model: clip.fingerprint,
+      precision: precision(),
     },
     row: method.name,
     place: `${dataset.name} \u00b7 ${method.title}`,

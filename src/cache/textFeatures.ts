@@ -9,6 +9,7 @@ import { mkdirSync, readdirSync, rmSync, statSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import { encodeTexts } from "../clip/fast/text";
 import type { Clip } from "../clip/model";
+import { precision } from "../engine/gpu";
 import type { Tensor2D } from "../engine/tf";
 import { tf } from "../engine/tf";
 import { readSealed, writeSealed } from "../io/safetensors";
@@ -33,7 +34,7 @@ const defaultCache: TextCache = { folder: join(".cache", "texts"), worth: 0.5, l
  */
 export function rememberTexts(clip: Clip, texts: string[], cache: TextCache = defaultCache): Tensor2D {
   if (!clip.fingerprint) return finiteTexts(clip, texts);
-  const parts = [clip.fingerprint, tf.getBackend(), numericsVersion(), JSON.stringify(texts)];
+  const parts = [clip.fingerprint, tf.getBackend(), precision() ?? "", numericsVersion(), JSON.stringify(texts)];
   const file = join(
     cache.folder,
     `${createHash("sha256").update(parts.join("\n")).digest("hex").slice(0, 32)}.safetensors`,

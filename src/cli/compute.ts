@@ -15,7 +15,7 @@ import { oneOf, UsageError } from "../util/errors";
 import { estimateSeconds, openJobs, planTable } from "./estimate";
 import { runOnSlurm } from "./onSlurm";
 import { fromHere, onInterrupt, type parseOptions, processesOf, wholeNumber, without } from "./options";
-import type { RunContext } from "./run";
+import type { RunContext } from "./runContext";
 import { isWorker, meterOfWorker, startWorkers, workerOf } from "./workers";
 
 /** The options that say where runs are computed. */
@@ -29,6 +29,7 @@ export const placeOptions = {
   retry: { type: "boolean", default: false },
   "dry-run": { type: "boolean", default: false },
   fresh: { type: "boolean", default: false },
+  tf32: { type: "boolean", default: false },
 } as const;
 
 export const placeHelp = `    --processes 1     how many processes share the runs and the threads; for small models as many as there are cores
@@ -38,7 +39,8 @@ export const placeHelp = `    --processes 1     how many processes share the run
       --tasks 64      how many tasks the runs are divided into
       --retry         submits again what failed
     --dry-run         what would run and how long it takes, with --on slurm the tasks and their script; then it ends
-    --fresh           compute again what is stored`;
+    --fresh           compute again what is stored
+    --tf32            on a GPU: products round their inputs to TF32; its results are stored apart from those of float32`;
 
 type Values = ReturnType<typeof parseOptions<typeof placeOptions>>["values"];
 
@@ -51,8 +53,10 @@ export type Place = {
   slurm?: SlurmSettings & { retry: boolean };
 };
 
-/** @throws UsageError where options do not belong together, before the engine starts */
-export function placeOf({ processes, shard, plan, on, slurm, tasks, retry, fresh, "dry-run": dryRun }: Values): Place {
+/** @throws UsageError where options do not belong together, before the engine starts, which reads whether TF32 is asked */
+export function placeOf(values: Values): Place {
+  const { processes, shard, plan, on, slurm, tasks, retry, fresh, tf32, "dry-run": dryRun } = values;
+  if (tf32) process.env.PROMPTSRC_TF32 = "1";
   if (on !== undefined) oneOf("place for --on", on, ["slurm"]);
   const lonely = Object.entries({ "--slurm": slurm, "--tasks": tasks, "--retry": retry }).find(([, value]) => value);
   if (on === undefined && lonely) throw new UsageError(`${lonely[0]} belongs to --on slurm`);

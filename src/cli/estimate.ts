@@ -9,7 +9,7 @@ import { trainingCost } from "../experiments/trainAndEvaluate";
 import { configFor, type Method, trainingSettings } from "../methods/method";
 import { runKey } from "../results/store";
 import type { Table } from "../results/table";
-import type { RunContext } from "./run";
+import type { RunContext } from "./runContext";
 
 /** Seconds of a job's training, which jobs may share, and of its tests. */
 export type Seconds = { training: number; testing: number };

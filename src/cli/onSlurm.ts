@@ -20,11 +20,11 @@ import {
 import { type Failure, failureSince } from "../experiments/failures";
 import { clock, type Screen } from "../experiments/progress";
 import { type GridResult, type Job, metricsText, storedRuns } from "../experiments/runner";
-import { removeIfPossible, writeAtomic } from "../io/atomicWrite";
+import { removeAbandonedParts, removeIfPossible, writeAtomic } from "../io/atomicWrite";
 import { type Run, runKey } from "../results/store";
 import { tableText } from "../results/table";
 import { estimateSeconds, openJobs, planTable } from "./estimate";
-import type { RunContext } from "./run";
+import type { RunContext } from "./runContext";
 
 export type SlurmRequest = {
   /** What follows `run` on the command line, without the options of Slurm. */
@@ -115,6 +115,7 @@ export async function runOnSlurm(context: RunContext, request: SlurmRequest): Pr
     );
     if (dryRun) console.log(`\n${script}`);
     if (dryRun) return undefined;
+    removeAbandonedParts(root);
     const scriptFile = plan.file.replace(/plan\.json$/, "sh");
     writeAtomic(scriptFile, script);
     storePlan(plan);

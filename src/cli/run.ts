@@ -4,8 +4,6 @@
 import { join } from "node:path";
 import { type Ablation, ablationJobs, ablations, ablationTables, variantsOf } from "../benchmarks/ablations";
 import { benchmarks } from "../benchmarks/registry";
-import type { Clip } from "../clip/model";
-import type { PresetName } from "../configs/presets";
 import { type Dataset, datasetNames, loadDataset } from "../datasets/split";
 import { wantedThreads } from "../engine/tf";
 import type { Benchmark, Grid } from "../experiments/benchmark";
@@ -24,6 +22,7 @@ import { changeBy, presetOf } from "./chosenSettings";
 import { compute, endOfPart, jobsAt, placeHelp, placeOf, placeOptions } from "./compute";
 import { lookAtPictures } from "./lookAtPictures";
 import { fromHere, list, modelPath, parseOptions, startModel, wholeNumbers } from "./options";
+import type { RunContext } from "./runContext";
 import { runReport } from "./runReport";
 import { isWorker } from "./workers";
 
@@ -130,20 +129,6 @@ function planAblation(ablation: Ablation, { methods: names, variants, source }: 
     tables: (jobs, runs) => ablationTables({ ...ablation, variants: named }, rowsOf(jobs, runs), loadPaper()),
   };
 }
-
-/** What a run is about to do, for commands that add to it. */
-export type RunContext = {
-  benchmark: Benchmark;
-  preset: PresetName;
-  methods: Method[];
-  jobs: Job[];
-  datasets: Dataset[];
-  source?: Dataset;
-  clip: Clip;
-  root: string;
-  /** Whether runs that came with the kit count as stored. */
-  shipped: boolean;
-};
 
 /** What a command adds to a run: before the jobs are computed, and after their tables. */
 export type RunExtras = {

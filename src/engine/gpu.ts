@@ -1,6 +1,6 @@
 /**
  * Settings of the GPU, which TensorFlow and NVIDIA's libraries read from the environment when they are loaded:
- * - PROMPTSRC_TF32=1 lets matrix products round their inputs to TF32 (10 bits of mantissa instead of 23). It is off
+ * - PROMPTSRC_TF32=1 (`--tf32`) lets matrix products round their inputs to TF32 (10 bits of mantissa instead of 23). It is off
  *   by default, because its products differ from those of float32 in the fourth digit.
  * - PROMPTSRC_GPU_MEMORY is the most of the GPU's memory that TensorFlow may take, in GB. Without it, TensorFlow takes
  *   what it needs and keeps what it took.
@@ -24,6 +24,9 @@ export function findGpu(): Gpu | undefined {
 }
 
 export const usesTf32 = (): boolean => process.env.PROMPTSRC_TF32 === "1";
+
+/** What a number depends on besides float32: part of the identity of trainings, results and stored features. */
+export const precision = (): "tf32" | undefined => (usesTf32() ? "tf32" : undefined);
 
 /**
  * Sets the variables that the libraries read; call it before they are loaded.

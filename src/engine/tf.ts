@@ -69,6 +69,13 @@ export function startEngine(): Promise<Engine> {
   return started;
 }
 
+/** @throws UsageError where TF32 is asked and no GPU computes: results would be stored as what they are not */
+export function checkPrecision(): void {
+  const onGpu = (tf.backend() as { isUsingGpuDevice?: boolean }).isUsingGpuDevice === true;
+  if (usesTf32() && !onGpu)
+    throw new UsageError("TF32 (--tf32, PROMPTSRC_TF32) needs a GPU; a processor computes in float32");
+}
+
 /** First line of every run, e.g. `engine native, TensorFlow 2.21.0, Intel Xeon, 2 threads`. */
 export function engineLine(engine: Engine): string {
   const library = engine.kind === "native" ? "TensorFlow" : "TensorFlow.js";

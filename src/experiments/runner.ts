@@ -6,6 +6,7 @@
 import { existsSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
+import { checkPrecision } from "../engine/tf";
 import { removeAbandonedParts, removeIfPossible } from "../io/atomicWrite";
 import { DiskError, makeFolder } from "../io/disk";
 import { savePredictions, type TestPredictions } from "../results/predictions";
@@ -193,6 +194,7 @@ export async function runGrid(jobs: Job[], options: GridOptions): Promise<GridRe
   }
   let pending = jobs.map((_, k) => k).filter((k) => !runs[k] && jobs[k].refused === undefined);
   const count = pending.length;
+  if (count > 0) checkPrecision();
   if (count > 0) checkRoom();
   const result = (interrupted: boolean): GridResult => ({
     runs: runs.filter((run) => run !== undefined) as Run[],
@@ -223,7 +225,7 @@ export async function runGrid(jobs: Job[], options: GridOptions): Promise<GridRe
     }
     try {
       makeFolder(root);
-      removeAbandonedParts(root);
+      if (!alone) removeAbandonedParts(root); // of many machines at once, each would list all folders
       checkDisk(root, [...trainings.values()], count);
     } catch (error) {
       throw error instanceof DiskError ? new DiskError(`${error.message}. ${diskAdvice}`) : error;

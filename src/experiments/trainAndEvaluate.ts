@@ -11,6 +11,7 @@ import { officialAugmentation } from "../configs/presets";
 import { drawFewShot } from "../datasets/fewShot";
 import { stepsPerEpoch, testBatches, trainPictures, viewBatches } from "../datasets/pictures";
 import { baseNovel, type Dataset, type Item } from "../datasets/split";
+import { precision } from "../engine/gpu";
 import { tf } from "../engine/tf";
 import { setAside } from "../io/atomicWrite";
 import { canonical, type Json } from "../io/json";
@@ -88,6 +89,7 @@ export function trainTestJob(
     numerics: numericsVersion(),
     method: method.trainedAs ?? method.name,
     version: method.version,
+    precision: precision(),
     seed,
   };
   const trainingData = {
@@ -118,6 +120,7 @@ export function trainTestJob(
       source: sameDataset ? undefined : { dataset: source.dataset.name, data: trainedOn },
       model: clip.fingerprint,
       version: method.version,
+      precision: precision(),
     },
     stored: Object.values(methods).includes(method) || method.version !== undefined,
     row: name,

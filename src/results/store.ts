@@ -53,6 +53,8 @@ export type Identity = {
   model: string;
   /** Version of a method that is not part of the kit, see `Method.version`. */
   version?: string;
+  /** "tf32" where a GPU may round the inputs of products to TF32; absent: float32. */
+  precision?: "tf32";
 };
 
 /**
@@ -81,14 +83,15 @@ export type Run = Identity & {
 };
 
 const identityOf = (run: Identity): Identity => {
-  const { benchmark, method, dataset, split, subset, shots, seed, config, data, source, model, version } = run;
-  return { benchmark, method, dataset, split, subset, shots, seed, config, data, source, model, version };
+  const { benchmark, method, dataset, split, subset, shots, seed, config, data, source, model, version, precision } =
+    run;
+  return { benchmark, method, dataset, split, subset, shots, seed, config, data, source, model, version, precision };
 };
 
 /** Everything that determines a run besides dataset and seed. Runs that share it are the same experiment. */
 export function settingOf(run: Identity): string {
-  const { benchmark, method, split, subset, shots, config, source, model, version } = run;
-  return canonical({ benchmark, method, split, subset, shots, config, source, model, version });
+  const { benchmark, method, split, subset, shots, config, source, model, version, precision } = run;
+  return canonical({ benchmark, method, split, subset, shots, config, source, model, version, precision });
 }
 
 /** 12 hexadecimal digits of the SHA-256 of the identity's canonical JSON. */

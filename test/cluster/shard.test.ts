@@ -54,6 +54,26 @@ it("--shard 1/3, 2/3 and 3/3 together are the grid; a part that is there is not 
   }
 });
 
+it("TF32 is another identity: without a GPU it is refused, and a plan for others has other runs", async () => {
+  const said = vi.spyOn(console, "log").mockImplementation(() => {});
+  try {
+    const plan = async (...args: string[]) => {
+      said.mockClear();
+      expect(await command("whole", "--on", "slurm", "--dry-run", "--tasks", "2", ...args)).toBe(0);
+      return said.mock.calls.flat().join("\n");
+    };
+    expect(await plan()).toContain("6 runs, 6 of them stored");
+    await expect(command("whole", "--tf32")).rejects.toThrow("TF32 (--tf32, PROMPTSRC_TF32) needs a GPU");
+    const rounded = await plan("--tf32");
+    expect(rounded).toContain("6 runs, 0 of them stored");
+    expect(rounded).toContain("#SBATCH --array=1-2%2\n");
+    expect(rounded).toMatch(/'--tf32'.* --shard "\$SLURM_ARRAY_TASK_ID\/2"/);
+  } finally {
+    said.mockRestore();
+    delete process.env.PROMPTSRC_TF32;
+  }
+});
+
 it("options of other places are refused before anything starts", async () => {
   await expect(command("x", "--tasks", "3")).rejects.toThrow("--tasks belongs to --on slurm");
   await expect(command("x", "--on", "slrm")).rejects.toThrow('Did you mean "slurm"?');

@@ -148,6 +148,7 @@ try {
 } finally {
   for (const { child } of commands) child.kill();
   cluster?.slurm("scancel", "--me", "--full");
+  for (let k = 0; k < 20 && cluster?.slurm("squeue", "-h").trim(); k++) await setTimeout(1000); // KillWait, then none is left
   cluster?.stop();
   if (problems.length > 0) {
     cpSync(folder, "/tmp/slurm-failed", { recursive: true, force: true, filter: (path) => !/socket/.test(path) });
