@@ -52,10 +52,22 @@ function contentKey() {
 const compiledFile = (file) => path.join(folder, path.relative(root, file));
 const scriptOf = (source) => source.replace(/\.ts$/, ".js");
 
-const isComplete = () => sources().every((file) => existsSync(compiledFile(scriptOf(file))));
+/** Hash of the compiled code and declarations; undefined where something is missing. */
+function compiledKey() {
+  const sum = createHash("sha256");
+  const ofSources = sources().flatMap((source) => [scriptOf(source), source.replace(/\.ts$/, ".d.ts")]);
+  for (const file of [...ofSources.map(compiledFile), packages.file]) {
+    if (!existsSync(file)) return undefined;
+    sum.update(readFileSync(file)).update("\0");
+  }
+  return sum.digest("hex");
+}
 
-/** Whether the library is complete, and that of the present sources. */
-const isCurrent = () => existsSync(stamp) && readFileSync(stamp, "utf8") === contentKey() && isComplete();
+/** What the library was made from, and what was made: the two hashes of the stamp. */
+const stamped = () => (existsSync(stamp) ? readFileSync(stamp, "utf8").split(" ") : []);
+
+/** Whether the library is complete and undamaged, and that of the present sources. */
+const isCurrent = () => stamped()[0] === contentKey() && stamped()[1] === compiledKey();
 
 /** Writes a file so that a kernel that starts at the same time reads the old or the new content. */
 function writeWhole(file, content) {
@@ -90,14 +102,14 @@ function build() {
   const ts = require("@tslab/typescript-for-tslab");
   const key = contentKey();
   const tsBuildInfoFile = path.join(folder, "build.tsbuildinfo");
-  // TypeScript writes only what changed: where something is missing, everything is written.
-  if (!isComplete()) rmSync(tsBuildInfoFile, { force: true });
+  // TypeScript writes only what changed: where something is missing or damaged, everything is written.
+  if (stamped()[1] !== compiledKey()) rmSync(tsBuildInfoFile, { force: true });
   const incremental = { incremental: true, tsBuildInfoFile };
   const program = ts.createIncrementalProgram({ rootNames: sources(), options: { ...options(ts), ...incremental } });
   const { diagnostics } = program.emit(undefined, (name, text) => writeWhole(name, text));
   const all = [...ts.getPreEmitDiagnostics(program.getProgram()), ...diagnostics];
   writeWhole(packages.file, JSON.stringify(packages.packageTypes(ts, kitProgram(ts))));
-  writeWhole(stamp, key);
+  writeWhole(stamp, `${key} ${compiledKey()}`);
   const host = { getCanonicalFileName: (name) => name, getCurrentDirectory: () => root, getNewLine: () => "\n" };
   return all.length > 0 ? ts.formatDiagnostics(ts.sortAndDeduplicateDiagnostics(all), host) : undefined;
 }

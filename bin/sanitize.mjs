@@ -10,7 +10,8 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { compileBinding } from "./setup/engine.mjs";
-import { ask, path, reporter } from "./setup/tools.mjs";
+import { ask } from "./setup/programs.mjs";
+import { path, reporter } from "./setup/tools.mjs";
 
 const tests = ["test/engine/nativeOperations.test.ts", "test/clip/encoders.test.ts"];
 const flags = ["-fsanitize=address", "-fno-omit-frame-pointer", "-g1"];

@@ -24,27 +24,28 @@ function sourceHash() {
 }
 
 /**
- * Number of class folders in each dataset. It shows whether a folder was removed and the pictures must be drawn again.
+ * Number of pictures in each dataset. It shows whether one was removed; `npm run promptsrc -- data` also finds those
+ * that are damaged.
  */
-function classFolders() {
+function pictureCounts() {
   return Object.fromEntries(
     readdirSync(path("data"), { withFileTypes: true })
       .filter((entry) => entry.isDirectory() && existsSync(path("data", entry.name, "images")))
-      .map((entry) => [entry.name, readdirSync(path("data", entry.name, "images")).length]),
+      .map(({ name }) => [name, readdirSync(path("data", name, "images"), { recursive: true }).length]),
   );
 }
 
 function ready() {
   if (!existsSync(program)) return true;
   const stored = readJson(stamp);
-  return stored?.key === sourceHash() && JSON.stringify(stored.made) === JSON.stringify(classFolders());
+  return stored?.key === sourceHash() && JSON.stringify(stored.made) === JSON.stringify(pictureCounts());
 }
 
 async function make(say) {
-  const draw = `import(${JSON.stringify(pathToFileURL(program).href)}).then((module) => (module.materialise ?? module.default.materialise)(() => {}))`;
+  const draw = `import(${JSON.stringify(pathToFileURL(program).href)}).then((module) => (module.materialise ?? module.default.materialise)(() => {}, undefined, true))`;
   await say.during(
     "drawing the embedded benchmark's pictures",
     run(process.execPath, ["--import", typescriptLoader, "-e", draw]),
   );
-  writeWhole(stamp, JSON.stringify({ key: sourceHash(), made: classFolders() }));
+  writeWhole(stamp, JSON.stringify({ key: sourceHash(), made: pictureCounts() }));
 }

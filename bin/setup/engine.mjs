@@ -41,7 +41,10 @@ const libraryKey = (build) => hash(tensorflow, build, process.platform, process.
 const libraryReady = () =>
   readJson(libraryStamp)?.key === libraryKey(targetBuild()) &&
   existsSync(path(".engine", "tensorflow", "libtensorflow_cc.so.2"));
-const bindingReady = () => readJson(bindingStamp)?.key === bindingKey() && existsSync(built);
+/** What the binding was built from, and what was built. */
+const bindingStampOf = () => JSON.stringify({ key: bindingKey(), file: hash(readFileSync(built)) });
+const bindingReady = () =>
+  existsSync(built) && existsSync(bindingStamp) && readFileSync(bindingStamp, "utf8") === bindingStampOf();
 
 function ready() {
   return libraryReady() && bindingReady() && sameFile(built, installed);
@@ -160,7 +163,7 @@ async function buildBinding(say) {
   const part = `${built}.part`;
   await compileBinding(say, part, await findCompiler(say));
   renameSync(part, built);
-  writeWhole(bindingStamp, JSON.stringify({ key: bindingKey() }));
+  writeWhole(bindingStamp, bindingStampOf());
   for (const folder of ["zig", "zig-cache"]) rmSync(join(engineFolder, folder), { recursive: true, force: true });
 }
 

@@ -1,6 +1,7 @@
 /**
  * Runs a program that ends with the process that started it, however that one ends: also by a closed terminal or
- * kill -9. Node can't ask the kernel for this; but the channel to this process closes when its parent is gone.
+ * kill -9. Node can't ask the kernel for this; but the channel to this process closes when its parent is gone. If this
+ * process is killed itself, its parent ends the program (programs.mjs).
  *
  *   node leash.mjs alone|group <program> <argument>...
  *
@@ -14,6 +15,7 @@ const [kind, program, ...args] = process.argv.slice(2);
 const patience = 10_000; // milliseconds until the program is killed
 
 const child = spawn(program, args, { stdio: "inherit" });
+process.send?.(child.pid); // whoever started this process ends the program if this one is killed
 
 function signalAll(signal) {
   try {

@@ -42,6 +42,7 @@ export function run(program, args, options = {}) {
     child.stderr.on("data", (data) => {
       allOutput += data;
     });
+    child.on("exit", (_, signal) => signal && endGroup(child.pid)); // the leash was killed, the program goes on
     child.on("close", (code, signal) => {
       children.delete(child);
       rmSync(note, { force: true });
@@ -87,8 +88,13 @@ export function foreground(program, args, options = {}) {
   const end = () => child.kill("SIGTERM");
   const onInterrupt = () => process.stdin.isTTY || end(); // without a terminal, it was sent to this process alone
   process.on("SIGTERM", end).on("SIGHUP", end).on("SIGINT", onInterrupt);
+  let pid;
+  child.on("message", (started) => {
+    pid = started;
+  });
   return new Promise((resolve) => {
-    child.on("exit", (code, signal) => {
+    child.on("exit", async (code, signal) => {
+      if (signal && pid) await endProcess(pid); // the leash was killed, the program goes on
       process.off("SIGTERM", end).off("SIGHUP", end).off("SIGINT", onInterrupt);
       resolve(code ?? 128 + constants.signals[signal]);
     });
@@ -118,15 +124,17 @@ export async function endLeftovers() {
   }
 }
 
-/** Asks a process group to end, and kills it after ten seconds. */
-async function endGroup(pid) {
-  for (let waited = 0; isAlive(-pid) && waited < 15_000; waited += 100) {
+/** Asks a process, or the group of a negative number, to end, and kills it after ten seconds. */
+async function endProcess(pid) {
+  for (let waited = 0; isAlive(pid) && waited < 15_000; waited += 100) {
     try {
-      process.kill(-pid, waited < 10_000 ? "SIGTERM" : "SIGKILL");
+      process.kill(pid, waited < 10_000 ? "SIGTERM" : "SIGKILL");
     } catch {}
     await setTimeout(100);
   }
 }
+
+const endGroup = (pid) => endProcess(-pid);
 
 /** Whether a process runs; of a negative number, whether any process of that group does. */
 export function isAlive(pid) {

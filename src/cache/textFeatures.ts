@@ -5,13 +5,14 @@
  * The folder can be deleted at any time.
  */
 import { createHash } from "node:crypto";
-import { mkdirSync, readdirSync, rmSync, statSync, utimesSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync, statSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import { encodeTexts } from "../clip/fast/text";
 import type { Clip } from "../clip/model";
 import { precision } from "../engine/gpu";
 import type { Tensor2D } from "../engine/tf";
 import { tf } from "../engine/tf";
+import { setAside } from "../io/atomicWrite";
 import { readSealed, writeSealed } from "../io/safetensors";
 import { assertFinite } from "../util/finite";
 import { numericsVersion } from "../util/numerics";
@@ -27,8 +28,8 @@ export type TextCache = {
 const defaultCache: TextCache = { folder: join(".cache", "texts"), worth: 0.5, limit: 2 ** 30 };
 
 /**
- * Like `encodeTexts`, but reads the features from disk if they were computed before. Features in a damaged file are
- * computed again. Features of a model without a fingerprint are not cached.
+ * Like `encodeTexts`, but reads the features from disk if they were computed before. A damaged file is set aside, and
+ * its features are computed again. Features of a model without a fingerprint are not cached.
  * @returns features [C,E] of C texts, not normalised, which the caller disposes
  * @throws an Error that names a text whose features are not finite
  */
@@ -70,12 +71,14 @@ function finiteTexts(clip: Clip, texts: string[]): Tensor2D {
 }
 
 function readFeatures(file: string, shape: number[]): Float32Array | undefined {
+  if (!existsSync(file)) return undefined;
   try {
     const { features } = readSealed(file).tensors;
     if (features.shape.join() !== shape.join()) return undefined;
     utimesSync(file, new Date(), new Date()); // marks the file as recently used
     return features.data;
-  } catch {
+  } catch (error) {
+    setAside(file, error, "the texts are encoded again");
     return undefined;
   }
 }

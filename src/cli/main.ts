@@ -35,8 +35,17 @@ async function fetchCommand(names: string[]): Promise<number> {
 async function drawData(): Promise<number> {
   const { materialise } = await import("../datasets/embedded/materialise");
   const screen = terminalScreen();
-  await materialise((line) => screen.update(line));
+  const written = await materialise(
+    (set, done, total) => screen.update(`${set} \u00b7 ${done} of ${total} pictures drawn`),
+    undefined,
+    true,
+  );
   screen.clear();
+  console.log(
+    written.length === 0
+      ? "every picture is there, as it was drawn"
+      : `${written.length} files were missing or damaged, and are there again: ${written.slice(0, 3).join(", ")}${written.length > 3 ? ", ..." : ""}`,
+  );
   return 0;
 }
 
@@ -65,7 +74,7 @@ ${texts.join("\n")}
   fetch <name>...     download a model of Hugging Face into the user's cache, such as openai/clip-vit-base-patch16
   settings [method]   the settings that each method has: meaning, range, value in the paper
   parity <folder>     replay reference vectors through the code that trains
-  data                draw the embedded benchmark's pictures (set-up does this)
+  data                draw the embedded benchmark's pictures (set-up does this), and replace those that are damaged
   pictures <notebook> add still pictures of its figures to an executed notebook
   ship <folder>       add the runs of a results folder to those that the kit brings along (for maintainers)
   help                this text

@@ -11,7 +11,7 @@ import { readSealedJson, writeSealedJson } from "../io/sealedJson";
 import { UsageError } from "../util/errors";
 import { numericsVersion } from "../util/numerics";
 import { drawFewShot } from "./fewShot";
-import type { Dataset, Item } from "./split";
+import { type Dataset, drawnAgain, type Item } from "./split";
 
 export type PictureProblem = { path: string; reason: string };
 
@@ -86,7 +86,7 @@ export function withoutUndecodable(dataset: Dataset, problems: PictureProblem[],
     const [{ path, reason }] = problems;
     const more = problems.length > 1 ? `, and ${problems.length - 1} more` : "";
     throw new UsageError(
-      `${dataset.name}: ${path} cannot be decoded (${reason})${more}; replace the files, or leave them out by --skip-corrupt`,
+      `${dataset.name}: ${path} cannot be decoded (${reason})${more}; replace the files, or leave them out by --skip-corrupt${drawnAgain(dataset.folder)}`,
     );
   }
   const broken = new Set(problems.map(({ path }) => path));

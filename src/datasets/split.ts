@@ -206,6 +206,10 @@ export const trainableDatasets = (root: string, split?: string): Dataset[] =>
  */
 const longestHashed = 100_000;
 
+/** What to do about pictures of an embedded dataset, beside which the atlas lies that they were drawn from. */
+export const drawnAgain = (folder: string): string =>
+  fs.existsSync(path.join(folder, "..", "atlas", "atlas.json")) ? "; npm run promptsrc -- data draws them again" : "";
+
 /**
  * A dataset from its lists, checked: labels are 0..n-1 with one name each, no picture stands twice or on two sides of
  * the split, every class that is trained can be tested, every picture is there. `source` (a split file's bytes, or what
@@ -266,7 +270,7 @@ function makeDataset(
   const missing = files.filter((file) => hashes.get(file) === undefined);
   if (missing.length > 0) {
     const more = missing.length > 1 ? ` and ${missing.length - 1} more of ${sides.size} pictures are` : " is";
-    throw new Error(`${where}: ${missing[0]}${more} missing`);
+    throw new Error(`${where}: ${missing[0]}${more} missing${drawnAgain(dataset.folder)}`);
   }
   const hashed = (items: Item[]): Item[] =>
     items.length > 0 && hashes.has(items[0].path)

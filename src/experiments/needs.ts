@@ -29,7 +29,7 @@ export function needsOf(method: Method, task: Task): Needs {
   if (!method.trainable) return { memory: onGpu ? 0 : engineBytes + testing, stored: 0, reduce: [] };
   const parameters = tf.tidy(() => Object.values(method.init(task)).reduce((sum, { size }) => sum + size, 0));
   const stored = bytes(parameters, config.epochs + 1);
-  const [text, image] = [textBytes(clip, config, classNames.length, method.name), imageBytes(clip, config)];
+  const [text, image] = [textBytes(clip, config, classNames.length, method), imageBytes(clip, config)];
   const training = text + image;
   const memory = engineBytes + Math.max(training, testing) + 3 * stored; // as read, as tensors, and as a file
   const reduce =
@@ -40,13 +40,12 @@ export function needsOf(method: Method, task: Task): Needs {
 }
 
 /** Of a training step in the text encoder: all classes pass through it in every step. */
-function textBytes({ text }: Clip, config: Task["config"], classes: number, method: string): number {
+function textBytes({ text }: Clip, config: Task["config"], classes: number, method: Method): number {
+  const { count, heldAtOnce = false } = method.contexts?.(config) ?? { count: 1 };
   const tokens = (config.tokens?.text ?? 4) + nameTokens;
-  // CoCoOp has a context for every picture, and ProDA several contexts that are trained one by one.
-  const contexts = method === "cocoop" ? config.batch : 1;
-  const one = bytes(classes * contexts * tokens, text.width);
-  if (method === "proda") return one * config.proda.contexts * 9 * text.blocks.length;
-  return one * frozenArrays + Math.min(savedBytes.text, one * 9 * text.blocks.length);
+  const all = bytes(classes * count * tokens, text.width);
+  const saved = all * 9 * text.blocks.length;
+  return heldAtOnce ? saved : all * frozenArrays + Math.min(savedBytes.text, saved);
 }
 
 /** Of a training step in the image encoder: the frozen features, and those with prompts where there are any. */

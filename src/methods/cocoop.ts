@@ -54,6 +54,7 @@ export const cocoop: Method = {
   source: "Zhou et al. 2022, arXiv 2203.05557; KaiyangZhou/CoOp trainers/cocoop.py",
   trainable: true,
   settings: z.object({ ...textContext, ...optimisation }),
+  contexts: ({ batch }) => ({ count: batch }), // one for every picture
   // vit_b16_c4_ep10_batch1_ctxv1.yaml
   paper: () => ({ batch: 1, epochs: 10, lr: 0.002, tokens: { text: 4 } }),
   parts: () => [{ place: "text", block: 0, kind: "prompts" }],

@@ -150,6 +150,11 @@ export type Method = {
    * @throws the signal's reason when it is aborted
    */
   fit?(task: Task, pictures: FitPictures, signal?: AbortSignal): Promise<Params>;
+  /**
+   * How many contexts of every class a training step encodes, 1 by default, and whether all that the encoder saves for
+   * their backward passes is held at once. The memory of a run is estimated from it (experiments/needs.ts).
+   */
+  contexts?(config: Settings): { count: number; heldAtOnce?: boolean };
   /** False if the parameters can classify only the classes they were trained on. By default they can classify any. */
   transfers?(config: Settings): boolean;
   /** Builds a classifier and encodes the class names once. They may differ from the class names of the training. */

@@ -167,6 +167,7 @@ export const proda: Method = {
   source: "Lu et al. 2022, arXiv 2205.03340 (no official code)",
   trainable: true,
   settings: prodaSettings,
+  contexts: ({ proda }) => ({ count: proda.contexts, heldAtOnce: true }),
   // Only the 100 epochs are known, from the authors' README; batch size and learning rate are CoOp's.
   paper: () => ({
     batch: 32,

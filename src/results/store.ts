@@ -132,15 +132,25 @@ export function checkRun(value: unknown): Run {
 }
 
 /**
+ * A run from its JSON, with its checksum.
+ * @param sealed whether it must have one; shipped runs of before November 2026 have none
+ * @throws an Error that says what is wrong with it
+ */
+function checkedRun(text: string, sealed = false): Run {
+  const { sha256, ...stored } = JSON.parse(text);
+  const run = checkRun(stored);
+  if ((sealed || sha256 !== undefined) && sha256 !== checksumOf(run))
+    throw new Error("its checksum does not fit: it is damaged or was changed");
+  return run;
+}
+
+/**
  * Reads a run from its file. A file that is damaged, or was changed by hand, is set aside with a warning, and the run
  * is computed again.
  */
 function readRun(file: string): Run | undefined {
   try {
-    const { sha256, ...stored } = JSON.parse(fs.readFileSync(file, "utf8"));
-    const run = checkRun(stored);
-    if (sha256 !== checksumOf(run)) throw new Error("its checksum does not fit: it is damaged or was changed");
-    return run;
+    return checkedRun(fs.readFileSync(file, "utf8"), true);
   } catch (error) {
     setAside(file, error, "the run is computed again");
     return undefined;
@@ -160,7 +170,7 @@ export function shippedRuns(folder = shippedFolder): Map<string, Run> {
       .filter((line) => line !== "")
       .map((line, k) => {
         try {
-          return checkRun(JSON.parse(line));
+          return checkedRun(line);
         } catch (error) {
           throw new Error(`${join(folder, name)}, line ${k + 1}: ${(error as Error).message}`);
         }
@@ -206,7 +216,9 @@ export function ship(root: string, folder = shippedFolder): number {
   const order = ({ dataset, method, seed, key }: Run) => `${dataset} ${method} ${String(seed).padStart(6)} ${key}`;
   const sorted = [...runs.values()].sort((a, b) => (order(a) < order(b) ? -1 : 1));
   for (const benchmark of new Set(sorted.map((run) => run.benchmark))) {
-    const lines = sorted.filter((run) => run.benchmark === benchmark).map((run) => `${JSON.stringify(run)}\n`);
+    const lines = sorted
+      .filter((run) => run.benchmark === benchmark)
+      .map((run) => `${JSON.stringify({ ...run, sha256: checksumOf(run) })}\n`);
     writeAtomic(join(folder, `${benchmark}.jsonl`), lines.join(""));
   }
   if (folder === shippedFolder) shipped = undefined;

@@ -119,7 +119,7 @@ export async function train(
       let lastLook = Date.now();
       const stop = (what: string, step: number): never => {
         throw new Error(
-          `${method.name}, seed ${task.seed}: ${what} in epoch ${epoch + 1}, step ${step}, at the learning rate ${schedule(step - 1)}: ` +
+          `${method.name}, seed ${task.seed}: ${what} in epoch ${epoch + 1}, step ${step}, at the learning rate ${Number(schedule(step - 1).toPrecision(6))}: ` +
             `reduce it (lr is ${config.lr}); the last good epoch is ${epoch === 0 ? "none" : epoch}`,
         );
       };

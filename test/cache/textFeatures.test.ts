@@ -70,6 +70,7 @@ test("features in a truncated or changed file are computed again, and the file i
     writeFileSync(file, damaged);
     expect(valuesOf(rememberTexts(clip, texts, textCache))).toEqual(expected);
     expect(readFileSync(file)).toEqual(intact);
+    expect(readFileSync(`${file}.damaged`)).toEqual(damaged);
   }
 });
 

@@ -1,8 +1,12 @@
 import { createHash } from "node:crypto";
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { readAtlas } from "../../src/datasets/embedded/materialise";
+import { materialise, readAtlas } from "../../src/datasets/embedded/materialise";
 import { PICTURE, renderPicture } from "../../src/datasets/embedded/render";
 import { drawScene } from "../../src/datasets/embedded/scene";
+import { loadDataset } from "../../src/datasets/split";
 import { seeded } from "../../src/util/random";
 
 const atlas = readAtlas();
@@ -33,6 +37,29 @@ describe("the embedded benchmark", () => {
       /^(noto|noto-v1|twemoji|emojione|emojione-monotone|fluent-emoji(-flat|-high-contrast)?|fxemoji|streamline-emojis|circle-flags|flag|flagpack|cif):/;
     expect(atlas.drawings.filter((d) => !allowed.test(d.source))).toEqual([]);
   });
+});
+
+it("draws what is missing or damaged again, and nothing else", async () => {
+  const root = mkdtempSync(join(tmpdir(), "atlas-"));
+  const classes = ["cat", "dog"].map((name, k) => ({ name, drawings: [k] }));
+  const small = { sets: [{ ...atlas.sets[0], name: "pets", classes }], drawings: atlas.drawings.slice(0, 2) };
+  mkdirSync(join(root, "atlas"));
+  writeFileSync(join(root, "atlas", "atlas.json"), JSON.stringify(small));
+  copyFileSync("data/atlas/sheet-0.webp", join(root, "atlas", "sheet-0.webp"));
+  await materialise(undefined, root);
+  const { fingerprint } = loadDataset(join(root, "pets"));
+  const [damaged, missing] = ["cat/0-00.png", "dog/0-01.png"].map((name) => join(root, "pets", "images", name));
+  const lists = join(root, "pets", "split_renders.json");
+  writeFileSync(damaged, "no picture");
+  rmSync(missing);
+  expect(() => loadDataset(join(root, "pets"))).toThrow(
+    /0-01\.png is missing; npm run promptsrc -- data draws them again/,
+  );
+  writeFileSync(lists, "{");
+  expect(await materialise(undefined, root)).toEqual([]);
+  expect((await materialise(undefined, root, true)).sort()).toEqual([damaged, missing, lists].sort());
+  expect(loadDataset(join(root, "pets")).fingerprint).toBe(fingerprint);
+  rmSync(root, { recursive: true });
 });
 
 describe("the camera", () => {

@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, utimesSync, wr
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { DiskError, makeFolder } from "../../src/io/disk";
+import { DiskError, diskError, makeFolder } from "../../src/io/disk";
 import { drawShapes } from "../shapes";
 
 const folder = mkdtempSync(join(tmpdir(), "disk-"));
@@ -40,6 +40,14 @@ it.skipIf(!canMount)("a grid is refused before it starts where the disk is too s
   const readOnly = run(tmpfs("ro"), true);
   expect(readOnly.output).toMatch(/results: .* cannot be written, the disk is read-only \([\d.]+ \wB are free\)/);
   expect([small.status, readOnly.status]).toEqual([1, 1]);
+});
+
+it("a quota that is used up is told as a full disk is", () => {
+  const error = diskError(Object.assign(new Error("EDQUOT"), { code: "EDQUOT" }), join(results, "a.json"), 2e6);
+  expect(error).toBeInstanceOf(DiskError);
+  expect((error as Error).message).toMatch(
+    /results: a\.json cannot be written, the disk quota is used up \(2\.0 MB are needed, .* are free\)/,
+  );
 });
 
 it("where no folder can be made, that is said", () => {

@@ -1,6 +1,6 @@
 /** Memory: what is free in containers, refusal with the setting to change, and runs that the kernel ended. */
 import { spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { hostname, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, expect, it } from "vitest";
@@ -85,3 +85,33 @@ it("a lock of another machine holds, unless no other machine computes this: then
   expect(claim(file, "food", true)).toBeUndefined(); // this process lives
   lock?.release();
 });
+
+/** A control group of version 1 with a limit, where this user may make one. */
+const group = "/sys/fs/cgroup/memory/promptsrc-test";
+function canLimit(): boolean {
+  try {
+    mkdirSync(group, { recursive: true });
+    writeFileSync(join(group, "memory.limit_in_bytes"), `${300 * 2 ** 20}`);
+    return existsSync(join(group, "memory.oom_control"));
+  } catch {
+    return false;
+  }
+}
+
+it.skipIf(!existsSync("/sys/fs/cgroup/memory/memory.limit_in_bytes") || !canLimit())(
+  "a process that the kernel really ended for its memory is recognised by the next",
+  () => {
+    const lock = JSON.stringify(join(folder, "killed.lock"));
+    const inGroup = (code: string) => {
+      const program = `const module = await import("./src/experiments/lock.ts"); const lock = (module.claim ?? module.default.claim)(${lock}, "food"); ${code}`;
+      const node = `"${process.execPath}" --import tsx --input-type=module -e '${program}'`;
+      return spawnSync("sh", ["-c", `echo $$ > ${group}/cgroup.procs && exec ${node}`], { encoding: "utf8" });
+    };
+    const { signal } = inGroup("const all = []; for (;;) all.push(Buffer.alloc(2 ** 24, 1));");
+    expect(signal).toBe("SIGKILL");
+    const { stdout } = inGroup("console.log(JSON.stringify(lock.abandoned)); lock.release();");
+    expect(JSON.parse(stdout)).toMatchObject({ place: "food", outOfMemory: true });
+    rmdirSync(group);
+  },
+  60_000,
+);

@@ -3,7 +3,7 @@
  * point into the sources, and a changed module is taken when its import runs again.
  */
 import { spawnSync } from "node:child_process";
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
@@ -71,4 +71,12 @@ it("is built anew by a session that starts after a change, with the new types", 
     'export { twice } from "./deep/twice";\nexport { unit } from "./deep/factor";\n',
   );
   expect(session(['import { twice, unit } from "./src/kit";', "twice(4) + unit"])).toEqual(["20m"]);
+});
+
+it("is built anew where one of its files was damaged", () => {
+  const compiled = join(clone, ".kernel", "src", "deep", "factor.js");
+  const code = readFileSync(compiled, "utf8");
+  writeFileSync(compiled, code.replace("factor = 5", "factor = 6"));
+  expect(session([importCell, "twice(4)"])).toEqual(["20"]);
+  expect(readFileSync(compiled, "utf8")).toBe(code);
 });

@@ -130,6 +130,8 @@ describe("store", () => {
     expect(shippedRuns(folder).get(other.key)).toEqual(other);
     writeFileSync(join(folder, "base-to-novel.jsonl"), `${lines[0]}\n${lines[1].replace("73.5", "173.5")}\n`);
     expect(() => shippedRuns(folder)).toThrow("line 2: its base is 173.5");
+    writeFileSync(join(folder, "base-to-novel.jsonl"), lines[0].replace("73.5", "63.5"));
+    expect(() => shippedRuns(folder)).toThrow("line 1: its checksum does not fit");
   });
 
   it("every run that is shipped with the kit is valid and names its engine", () => {

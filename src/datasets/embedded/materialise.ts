@@ -7,9 +7,10 @@
  * The pictures are rendered from the drawings by a seeded camera (`render.ts`) and are the same on every machine.
  */
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import sharp from "sharp";
+import { writeAtomic } from "../../io/atomicWrite";
 import { seeded } from "../../util/random";
 import { CAMERA, DRAWING, PICTURE, renderPicture } from "./render";
 import { drawScene, type Look } from "./scene";
@@ -74,32 +75,49 @@ function fingerprint(root: string, sheets: number): string {
   return hash.digest("hex").slice(0, 16);
 }
 
+/** From what the pictures of a set were drawn, as its list says; undefined if that is missing or damaged. */
+function madeFrom(lists: string): string | undefined {
+  try {
+    return JSON.parse(readFileSync(lists, "utf8")).made;
+  } catch {
+    return undefined;
+  }
+}
+
+const hasContent = (file: string, content: Uint8Array): boolean =>
+  existsSync(file) && readFileSync(file).equals(content);
+
 /**
  * Writes the picture folders of all sets that are missing under `root` or were written from other drawings or by
  * another version of the camera. A set whose writing was interrupted is written again. There are about 25,000 pictures,
  * which take half a minute to a minute on two cores.
- * @param progress receives the set's name, the number of written pictures, and the number of all pictures to write
+ * @param progress receives the set's name, the number of drawn pictures, and the number of all pictures to draw
+ * @param all draw every set, and write what is missing or damaged
+ * @returns the files that were written
  */
 export async function materialise(
   progress: (set: string, done: number, total: number) => void = () => {},
   root = "data",
-): Promise<void> {
+  all = false,
+): Promise<string[]> {
   const atlas = readAtlas(root);
   const currentFingerprint = fingerprint(root, Math.ceil(atlas.drawings.length / PER_SHEET));
   const pictureCount = (set: Atlas["sets"][number]) =>
     set.classes.reduce((n, c) => n + c.drawings.length, 0) * (set.renders[0] + set.renders[1] + set.renders[2]);
   const outdated = atlas.sets.filter((set) => {
     const lists = join(root, set.name, "split_disjoint.json");
-    return !existsSync(lists) || JSON.parse(readFileSync(lists, "utf8")).made !== currentFingerprint;
+    return all || madeFrom(lists) !== currentFingerprint;
   });
-  if (outdated.length === 0) return;
+  if (outdated.length === 0) return [];
 
   const drawings = await readDrawings(root, atlas.drawings.length);
   const total = outdated.reduce((n, set) => n + pictureCount(set), 0);
   let done = 0;
+  const written: string[] = [];
   for (const set of outdated) {
     const folder = join(root, set.name);
-    rmSync(folder, { recursive: true, force: true });
+    if (madeFrom(join(folder, "split_disjoint.json")) !== currentFingerprint)
+      rmSync(folder, { recursive: true, force: true });
     const renders: Split = { train: [], val: [], test: [] };
     const disjoint: Split = { train: [], val: [], test: [] };
     const [train, val, test] = set.renders;
@@ -119,7 +137,13 @@ export async function materialise(
           const png = sharp(image, { raw: { width: PICTURE, height: PICTURE, channels: 3 } }).png({
             compressionLevel: 4,
           });
-          writes.push(png.toFile(join(folder, "images", path)));
+          const file = join(folder, "images", path);
+          const write = (bytes: Uint8Array) => {
+            if (hasContent(file, bytes)) return;
+            writeFileSync(file, bytes); // one that is half written has no list yet, and is written again
+            written.push(file);
+          };
+          writes.push(png.toBuffer().then(write));
           const subset = k < train ? "train" : k < train + val ? "val" : "test";
           renders[subset].push([path, label, name]);
           disjoint[d >= firstTestDrawing ? "test" : subset === "val" ? "val" : "train"].push([path, label, name]);
@@ -130,8 +154,11 @@ export async function materialise(
     }
     for (const [split, lists] of Object.entries({ renders, disjoint })) {
       const path = join(folder, `split_${split}.json`);
-      writeFileSync(`${path}.part`, `${JSON.stringify({ made: currentFingerprint, ...lists })}\n`);
-      renameSync(`${path}.part`, path);
+      const content = Buffer.from(`${JSON.stringify({ made: currentFingerprint, ...lists })}\n`);
+      if (hasContent(path, content)) continue;
+      writeAtomic(path, content);
+      written.push(path);
     }
   }
+  return written;
 }
