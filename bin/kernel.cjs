@@ -9,9 +9,11 @@
  * - Interrupts. Synchronous code stops at once. An asynchronous cell that listens to the process event "SIGINT" (as
  *   src/notebook does) has three seconds to end by itself; then it is abandoned. A second interrupt abandons it at
  *   once.
+ * - The first cell says how the kernel before ended, if that was not on request (lastKernel.cjs).
  * - The kernel exits on request, and when the Jupyter server that started it has exited.
  */
 const { EventEmitter } = require("node:events");
+const path = require("node:path");
 const zmq = require("zeromq");
 zmq.Publisher = class extends zmq.Publisher {
   constructor() {
@@ -19,12 +21,15 @@ zmq.Publisher = class extends zmq.Publisher {
   }
 };
 const { createSession, exitProcess } = require("./cells.cjs");
+const { startMark } = require("./lastKernel.cjs");
 const jupyter = require("tslab/dist/jupyter.js");
 const ts = require("./compiler.cjs");
 
 const graceMs = 3_000;
 const abortMs = 200; // for this long after a failed cell, execute requests that Jupyter has already sent are aborted
 const session = createSession();
+const { outOfMemoryKills } = require(path.join(path.dirname(__dirname), ".kernel", "src", "util", "memory.js"));
+let before = startMark(process.argv[2], outOfMemoryKills); // what the first cell says of the kernel before
 const cellListeners = new EventEmitter();
 let running = false;
 let uncaught; // the first error that escaped the running cell: in a timer, or after a forgotten await
@@ -87,6 +92,8 @@ class Server extends jupyter.ZmqServer {
     }
     jupyter.lastWriteDisplayData = (content, update) =>
       this.send(this.iopub, message, update ? "update_display_data" : "display_data", content);
+    if (before) console.error(before);
+    before = undefined;
     running = true;
     uncaught = undefined;
     let failure = await session.execute(code);
