@@ -9,9 +9,11 @@
  * - Interrupts. Synchronous code stops at once. An asynchronous cell that listens to the process event "SIGINT" (as
  *   src/notebook does) has three seconds to end by itself; then it is abandoned. A second interrupt abandons it at
  *   once.
+ * - The first cell says how the kernel before ended, if that was not on request (lastKernel.cjs).
  * - The kernel exits on request, and when the Jupyter server that started it has exited.
  */
 const { EventEmitter } = require("node:events");
+const path = require("node:path");
 const zmq = require("zeromq");
 zmq.Publisher = class extends zmq.Publisher {
   constructor() {
@@ -19,12 +21,17 @@ zmq.Publisher = class extends zmq.Publisher {
   }
 };
 const { createSession, exitProcess } = require("./cells.cjs");
+const { startMark } = require("./lastKernel.cjs");
 const jupyter = require("tslab/dist/jupyter.js");
 const ts = require("./compiler.cjs");
 
 const graceMs = 3_000;
+const collectMs = 100; // in this time, this many printed texts are sent at once, and the others together at its end
+const directLines = 20;
 const abortMs = 200; // for this long after a failed cell, execute requests that Jupyter has already sent are aborted
 const session = createSession();
+const { outOfMemoryKills } = require(path.join(path.dirname(__dirname), ".kernel", "src", "util", "memory.js"));
+let before = startMark(process.argv[2], outOfMemoryKills); // what the first cell says of the kernel before
 const cellListeners = new EventEmitter();
 let running = false;
 let uncaught; // the first error that escaped the running cell: in a timer, or after a forgotten await
@@ -57,10 +64,38 @@ class Server extends jupyter.ZmqServer {
   }
 
   send(socket, message, type, content) {
+    if (type !== "stream") this.flush(); // what was printed before comes before
     const reply = message.createReply();
     reply.header.msg_type = type;
     reply.content = content;
     reply.signAndSend(this.connInfo.key, socket);
+  }
+
+  /**
+   * Prints a text below the cell. Every message makes JupyterLab draw the output anew, which takes it minutes for 5,000
+   * lines; so after the first ones, texts are collected for a moment.
+   */
+  print(message, name, text) {
+    if (this.printed?.message !== message || this.printed.name !== name) {
+      this.flush();
+      this.printed = { message, name, text: "", sent: 0, since: performance.now() };
+    }
+    const { printed } = this;
+    printed.text += text;
+    const isLate = performance.now() - printed.since > collectMs;
+    if (isLate || printed.sent < directLines) this.flush();
+    else printed.timer ??= setTimeout(() => this.flush(), collectMs);
+    if (isLate) Object.assign(printed, { sent: 0, since: performance.now() });
+  }
+
+  /** Sends what is collected. */
+  flush() {
+    const { printed } = this;
+    if (!printed || printed.text === "") return;
+    clearTimeout(printed.timer);
+    const { message, name, text } = printed;
+    Object.assign(printed, { text: "", sent: printed.sent + 1, timer: undefined });
+    this.send(this.iopub, message, "stream", { name, text });
   }
 
   /** Queues the cell. Its `execute_reply` is sent after it has run. */
@@ -77,16 +112,15 @@ class Server extends jupyter.ZmqServer {
     if (!silent) this.send(this.iopub, message, "execute_input", { code, execution_count: ++count });
     for (const name of ["stdout", "stderr"]) {
       process[name].write = (text, encoding, callback) => {
-        this.send(this.iopub, message, "stream", {
-          name,
-          text: typeof text === "string" ? text : new TextDecoder().decode(text),
-        });
+        this.print(message, name, typeof text === "string" ? text : new TextDecoder().decode(text));
         (typeof encoding === "function" ? encoding : callback)?.();
         return true;
       };
     }
     jupyter.lastWriteDisplayData = (content, update) =>
       this.send(this.iopub, message, update ? "update_display_data" : "display_data", content);
+    if (before) console.error(before);
+    before = undefined;
     running = true;
     uncaught = undefined;
     let failure = await session.execute(code);

@@ -46,29 +46,25 @@ function checkFolder(folder: string): void {
 /**
  * Saves a figure as SVG, PNG, PDF, HTML, CSV and JSON, or a table as CSV, Markdown, LaTeX and HTML: files called `name`
  * in `folder`, which replace those that are there. `size` ("one column", "two columns" or "slide") is for figures.
- * @returns the paths, which are also printed
+ * The paths are printed, and not returned: a cell that ends with `await save(...)` would show them twice.
  * @throws UsageError for anything else, a name that leaves the folder, a folder outside the clone, or an unknown size
  */
 export async function save(
   thing: Figure | Table,
   name: string,
   { folder = join("results", "figures"), size }: { folder?: string; size?: string } = {},
-): Promise<string[]> {
+): Promise<void> {
   checkName(name);
   checkFolder(dirname(join(folder, name)));
   const pathOf = (format: string) => join(folder, `${name}.${format}`);
   if ("layout" in thing) {
     const figure = size === undefined ? thing : sized(thing, size);
-    return printed(await saveFigure(figure, ...figureFormats.map(pathOf)));
+    const paths = await saveFigure(figure, ...figureFormats.map(pathOf));
+    return console.log(paths.join("\n"));
   }
   if (!("rows" in thing))
     throw new UsageError(`save takes a figure or a table of the kit, not ${Object.keys(thing).join(", ")}`);
   if (size !== undefined) throw new UsageError(`a table has no size, but "${size}" was given; leave it out`);
   for (const [format, text] of Object.entries(tableFormats)) writeAtomic(pathOf(format), text(thing));
-  return printed(Object.keys(tableFormats).map(pathOf));
-}
-
-function printed(paths: string[]): string[] {
-  console.log(paths.join("\n"));
-  return paths;
+  console.log(Object.keys(tableFormats).map(pathOf).join("\n"));
 }

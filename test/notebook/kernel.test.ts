@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -89,9 +90,10 @@ test("a type error that takes several lines to explain names its place once", as
   await new Promise((resolve) => setTimeout(resolve, 300));
 });
 
-test("2,000 lines printed in one tick arrive in order, and the cell ends", async () => {
-  const messages = await kernel.run('for (let i = 0; i < 2000; i++) console.log("line", i)');
-  expect(streamed(messages)).toBe(Array.from({ length: 2000 }, (_, i) => `line ${i}\n`).join(""));
+test("5,000 lines printed in one tick arrive in order and in few messages, and the cell ends", async () => {
+  const messages = await kernel.run('for (let i = 0; i < 5000; i++) console.log("line", i)');
+  expect(streamed(messages)).toBe(Array.from({ length: 5000 }, (_, i) => `line ${i}\n`).join(""));
+  expect(messages.filter(({ type }) => type === "stream").length).toBeLessThan(500);
 });
 
 test("a failed cell sends an error message with line numbers of the cell and of the sources", async () => {
@@ -201,4 +203,29 @@ test("a shutdown_request ends the kernel with exit status 0", async () => {
   const ended = new Promise((resolve) => kernel.child.once("exit", resolve));
   kernel.send("shutdown_request", { restart: false });
   expect(await ended).toBe(0);
+});
+
+test("a kernel that is started again says how the one before ended", async () => {
+  const killed = await startKernel(folder);
+  const ended = new Promise((resolve) => killed.child.once("exit", resolve));
+  killed.send("execute_request", { code: 'process.kill(process.pid, "SIGKILL")', silent: false });
+  await ended;
+  const next = await startKernel(folder, killed.folder);
+  expect(streamed(await next.run("1 + 1"), "stderr")).toMatch(
+    /^The kernel before this one .* it was killed .*\nIts var/,
+  );
+  expect(streamed(await next.run("1 + 1"), "stderr")).toBe("");
+  for (const one of [next, killed]) one.stop();
+});
+
+test("where JavaScript's memory ran out, the next kernel knows", () => {
+  const start = (then: string, ...options: string[]) =>
+    spawnSync(process.execPath, [
+      ...options,
+      "-e",
+      `const before = require("./bin/lastKernel.cjs").startMark(${JSON.stringify(join(folder, "connection.json"))}, () => ({ group: 0, machine: 0 }));${then}`,
+    ]);
+  start("const all = []; for (;;) all.push(new Array(1000).fill(all.length));", "--max-old-space-size=20");
+  expect(start("console.log(before)").stdout.toString()).toContain("JavaScript heap out of memory");
+  expect(start("console.log(before)").stdout.toString()).toBe("undefined\n");
 });

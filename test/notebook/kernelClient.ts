@@ -13,6 +13,8 @@ import { Dealer, Subscriber } from "zeromq";
 export type Message = { type: string; parent: string; content: any };
 export type Kernel = {
   child: ChildProcess;
+  /** Folder of the connection file. */
+  folder: string;
   /** Sends a request on the shell channel. @returns the id of the request */
   send(type: string, content: object): string;
   /** All messages received so far. */
@@ -26,8 +28,8 @@ export type Kernel = {
   stop(): void;
 };
 
-export async function startKernel(cwd: string): Promise<Kernel> {
-  const folder = mkdtempSync(join(tmpdir(), "kernel-"));
+/** @param folder where the connection file lies: that of a kernel that ended, to start it again as Jupyter does */
+export async function startKernel(cwd: string, folder = mkdtempSync(join(tmpdir(), "kernel-"))): Promise<Kernel> {
   const [shell_port, iopub_port, stdin_port, control_port, hb_port] = await freePorts(5);
   const key = randomUUID();
   const connection = {
@@ -103,6 +105,7 @@ export async function startKernel(cwd: string): Promise<Kernel> {
   };
   const kernel: Kernel = {
     child,
+    folder,
     send,
     messages,
     finished,
