@@ -69,7 +69,7 @@ async function runAll(name) {
   const seen = watchKernel(page);
   // JupyterLab saves by itself from time to time.
   await page.route("**/api/contents/**", (route) =>
-    route.request().method() === "GET" ? route.continue() : route.abort(),
+    route.request().method() === "PUT" ? route.abort() : route.continue(),
   );
   await page.goto(new URL(`lab/workspaces/run-${Date.now()}/tree/notebooks/${name}?token=${token}&reset`, server).href);
   await page.locator(".jp-Notebook .jp-CodeCell").first().waitFor({ timeout: 60_000 });
@@ -77,6 +77,7 @@ async function runAll(name) {
   let start = Date.now();
   // The menu does nothing while JupyterLab still gets ready.
   for (let tries = 0; tries < 10 && seen.asked === 0; tries++) {
+    await page.keyboard.press("Escape"); // closes a menu that a former try left open
     start = Date.now();
     await page.click('li.lm-MenuBar-item:has-text("Run")');
     await page.click('li.lm-Menu-item[data-command="runmenu:run-all"]');
