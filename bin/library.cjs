@@ -5,7 +5,8 @@
  * declarations and source maps to .kernel/. Set-up does this, and a kernel that finds a changed source.
  *
  * tslab itself would compile and type-check all modules behind `./src/kit` in every new kernel, 7 to 11 seconds on two
- * cores. With their declarations in place of the sources, only the cell is checked, in a quarter of that time.
+ * cores. With their declarations in place of the sources, and those of packages in one file without comments
+ * (packageTypes.cjs), only the cell is checked: the first import takes 1.2 to 1.7 seconds.
  */
 const { createHash } = require("node:crypto");
 const {

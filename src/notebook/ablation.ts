@@ -58,7 +58,7 @@ export type AblationStudy = {
    * Runs what is missing, with progress; the stop button ends it, and the next call goes on. `shipped: false` also runs
    * what came with the kit. What goes on for `figureAfter` seconds (30) shows the figure of the runs so far.
    */
-  run(options?: { shipped?: boolean; figureAfter?: number }): Promise<Row[]>;
+  run(options?: { shipped?: boolean; figureAfter?: number }): Promise<void>;
   /** Base and novel accuracies of the runs on the datasets and seeds that all variants have; none before any run. */
   scores(): MethodScore[];
   /** Base, novel and HM by dataset, and their average. */
@@ -131,7 +131,6 @@ export function ablation(options: AblationOptions): AblationStudy {
       if (storedRuns(jobs, results).length < jobs.length) console.log(this.status());
       const shown = { shipped, figureAfter, named: variants };
       computed = rowsOf(jobs, await runInCell(jobs, await startEngine(), results, shown));
-      return computed;
     },
     table: () => tables()[0],
     average: () => lastBlock(tables()[0]),
