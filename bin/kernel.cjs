@@ -39,8 +39,8 @@ let count = 0;
 let abandonTimer; // set while an interrupt waits for the cell to end by itself
 
 /**
- * Answers all requests except execute requests. Messages about widgets, history or debugging get no reply, which
- * Jupyter takes to mean that they are not supported.
+ * Answers all requests except execute requests. Messages about widgets or debugging get no reply, which Jupyter takes to
+ * mean that they are not supported.
  */
 class Handler extends jupyter.JupyterHandlerImpl {
   handleKernel() {
@@ -59,8 +59,24 @@ class Server extends jupyter.ZmqServer {
 
   async handleShellMessage(socket, ...parts) {
     const header = parts.findIndex((part) => part.toString() === "<IDS|MSG>") + 2; // delimiter, signature, header
-    if (answeredTypes.includes(JSON.parse(parts[header].toString()).msg_type))
-      await super.handleShellMessage(socket, ...parts);
+    const { msg_type: type } = JSON.parse(parts[header].toString());
+    if (answeredTypes.includes(type)) await super.handleShellMessage(socket, ...parts);
+    if (type === "history_request") await this.answerHistory(socket, parts);
+  }
+
+  /** A client's first request is for this. tslab does not export its class of messages. */
+  handleKernelInfo(socket, message) {
+    this.Message = message.constructor;
+    super.handleKernelInfo(socket, message);
+  }
+
+  /** There is no history. JupyterLab asks for it when it connects, and shows a kernel as "Unknown" until it is answered. */
+  async answerHistory(socket, parts) {
+    await this.last;
+    const message = this.Message.fromRaw(this.connInfo.key, parts);
+    this.publishStatus("busy", message);
+    this.send(socket, message, "history_reply", { status: "ok", history: [] });
+    this.publishStatus("idle", message);
   }
 
   send(socket, message, type, content) {

@@ -199,6 +199,11 @@ test("a comm_info_request gets a comm_info_reply", async () => {
   expect(messages.find(({ type }) => type === "comm_info_reply")?.content).toEqual({ status: "ok", comms: {} });
 });
 
+test("a history_request is answered, and its status tells JupyterLab that the kernel is idle", async () => {
+  const messages = await kernel.finished(kernel.send("history_request", { hist_access_type: "tail", n: 10 }));
+  expect(messages.find(({ type }) => type === "history_reply")?.content).toEqual({ status: "ok", history: [] });
+});
+
 test("a shutdown_request ends the kernel with exit status 0", async () => {
   const ended = new Promise((resolve) => kernel.child.once("exit", resolve));
   kernel.send("shutdown_request", { restart: false });
