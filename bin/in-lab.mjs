@@ -40,7 +40,7 @@ function peakMemory(kernel) {
 
 /** Counts the messages between the page and its kernel, and keeps the errors. */
 function watchKernel(page) {
-  const seen = { asked: 0, answered: 0, lastAnswer: Number.NaN, errors: [] };
+  const seen = { connected: false, asked: 0, answered: 0, lastAnswer: Number.NaN, errors: [] };
   page.on("websocket", (socket) => {
     if (!socket.url().includes("/channels")) return;
     const typeOf = (payload) => /"msg_type": ?"(\w+)"/.exec(payload.toString())?.[1];
@@ -49,6 +49,7 @@ function watchKernel(page) {
     });
     socket.on("framereceived", ({ payload }) => {
       const type = typeOf(payload);
+      if (type === "history_reply") seen.connected = true; // the last request of a page that connects
       if (type === "execute_reply") Object.assign(seen, { answered: seen.answered + 1, lastAnswer: Date.now() });
       if (type === "error")
         seen.errors.push(/"evalue": ?"((?:[^"\\]|\\.)*)"/.exec(payload.toString())?.[1] ?? "an error");
@@ -73,7 +74,7 @@ async function runAll(name) {
   );
   await page.goto(new URL(`lab/workspaces/run-${Date.now()}/tree/notebooks/${name}?token=${token}&reset`, server).href);
   await page.locator(".jp-Notebook .jp-CodeCell").first().waitFor({ timeout: 60_000 });
-  await page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').first().waitFor({ timeout: 60_000 });
+  for (let tries = 0; tries < 120 && !seen.connected; tries++) await sleep(500);
   let start = Date.now();
   // The menu does nothing while JupyterLab still gets ready.
   for (let tries = 0; tries < 10 && seen.asked === 0; tries++) {
