@@ -149,7 +149,7 @@ const linking = ["-shared", "-pthread", "-Wl,-rpath,$ORIGIN/../../../../../.engi
 const kernels = native("kernels.cc");
 const sources = () => [
   ...["tfjs_backend.cc", "tfjs_binding.cc"].map((name) => join(bindingPackage, "binding", name)),
-  ...["operations.cc", "minLogLevel.cc", "gpuOptions.cc"].map(native),
+  ...["operations.cc", "functions.cc", "minLogLevel.cc", "gpuOptions.cc"].map(native),
 ];
 
 function bindingKey() {

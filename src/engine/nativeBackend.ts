@@ -13,13 +13,14 @@ import type {
 } from "./backend";
 import { type Tensor, tf } from "./tf";
 
-type Handle = RawTensor & { id: number; dtype: number };
-type Attribute = { name: string; type: number; value: unknown };
+/** `values` are there in a constant. */
+type Handle = RawTensor & { id: number; dtype: number; values?: number[] | number };
+export type Attribute = { name: string; type: number; value: unknown };
 type Binding = {
   executeOp(name: string, attributes: Attribute[], inputs: number[], outputs: number): Handle[];
-  createTensor(shape: number[], dtype: number, values: Int32Array | Float32Array): number;
+  createTensor(shape: number[], dtype: number, values: Int32Array | Float32Array | Uint8Array): number;
   deleteTensor(id: number): void;
-} & Record<"TF_FLOAT" | "TF_INT32" | "TF_ATTR_BOOL" | "TF_ATTR_FLOAT" | "TF_ATTR_INT" | "TF_ATTR_TYPE", number>;
+} & Record<"TF_FLOAT" | "TF_INT32" | "TF_UINT8" | `TF_ATTR_${"BOOL" | "FLOAT" | "INT" | "TYPE"}`, number>;
 type NodeBackend = {
   binding: Binding;
   isUsingGpuDevice: boolean;
@@ -48,23 +49,44 @@ const executeKernel: Execute = (name, attributes, inputs, outputs = 1) => {
   return handles;
 };
 
-let execute = executeKernel;
+let executeObserved = executeKernel;
+export const execute: Execute = (...call) => executeObserved(...call);
 
-/** Runs `f` with every kernel call of this file going through `observer(execute)`, for the profiler. */
+/**
+ * Runs `f` with every kernel call of this file going through `observer(execute)`: for the profiler, and to record a
+ * function (compiled.ts).
+ */
 export function observeKernels(observer: (execute: Execute) => Execute, f: () => void): void {
-  execute = observer(executeKernel);
+  const outer = executeObserved;
+  executeObserved = observer(outer);
   try {
     f();
   } finally {
-    execute = executeKernel;
+    executeObserved = outer;
   }
 }
 
-const idOf = (x: RawTensor): number =>
+/** The number by which the binding knows an array. */
+export const idOf = (x: RawTensor): number =>
   x instanceof tf.Tensor ? node().getInputTensorIds([x as Tensor])[0] : (x as Handle).id;
+
+/** The type of an array, as TensorFlow numbers it. */
+export const typeOf = (x: RawTensor): number =>
+  x instanceof tf.Tensor ? node().binding[x.dtype === "int32" ? "TF_INT32" : "TF_FLOAT"] : (x as Handle).dtype;
 
 const run = (name: string, inputs: RawTensor[], attributes: Attribute[] = []): RawTensor =>
   execute(name, attributes, inputs)[0];
+
+/** Runs a kernel that takes bytes and gives nothing. */
+export function runOnBytes(name: string, bytes: Uint8Array): void {
+  const { binding } = node();
+  const id = binding.createTensor([bytes.length], binding.TF_UINT8, bytes);
+  try {
+    binding.executeOp(name, [], [id], 0);
+  } finally {
+    binding.deleteTensor(id);
+  }
+}
 
 const bool = (name: string, value: boolean): Attribute => ({ name, type: node().binding.TF_ATTR_BOOL, value });
 const int = (name: string, value: number): Attribute => ({ name, type: node().binding.TF_ATTR_INT, value });
@@ -83,7 +105,7 @@ function constant(values: number[] | number, dtype: "TF_INT32" | "TF_FLOAT"): Ra
     const list = Array.isArray(values) ? values : [values];
     const shape = Array.isArray(values) ? [list.length] : [];
     const array = dtype === "TF_INT32" ? Int32Array.from(list) : Float32Array.from(list);
-    handle = { id: binding.createTensor(shape, binding[dtype], array), shape, dtype: binding[dtype] };
+    handle = { id: binding.createTensor(shape, binding[dtype], array), shape, dtype: binding[dtype], values };
     constants.set(key, handle);
   }
   return handle;

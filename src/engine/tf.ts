@@ -57,6 +57,9 @@ tf.enableProdMode(); // only silences tfjs's advertisements: the flag guards not
   return `${head}: ${values.join(", ")}${this.size > shown ? ", ..." : ""}`;
 };
 
+/** The classes of TensorFlow's messages (protocol buffers), which come with the native engine. */
+export const tensorflowMessages = () => load("@tensorflow/tfjs-node-gpu/dist/proto/api_pb.js");
+
 let started: Promise<Engine> | undefined;
 
 /**

@@ -13,6 +13,7 @@
 
 import { frozenLayerNorm, gatherRows, recording, scale } from "../../engine/autograd";
 import type { RawTensor } from "../../engine/backend";
+import { compiled } from "../../engine/compiled";
 import { backend } from "../../engine/dispatch";
 import {
   type LinearMap,
@@ -90,7 +91,7 @@ export function fastBlock(w: FoldedBlock, x: Tensor2D, sequences: number, inputs
   const wanted = (Object.keys(named) as (keyof typeof named)[]).filter((name) => named[name]);
   const differentiable = wanted.map((name) => named[name] as Tensor);
   if (differentiable.length === 0 || !recording()) {
-    return runRaw(() => ({ value: forward(w, x, sequences, inputs, false).value })).value as Tensor2D;
+    return runRaw(() => forward({ w, x, sequences, inputs, keep: false })).value as Tensor2D;
   }
   return tf.customGrad((...args: any[]) => {
     const save = args[args.length - 1];
@@ -107,25 +108,25 @@ export function fastBlock(w: FoldedBlock, x: Tensor2D, sequences: number, inputs
       addedQueries: recompute ? added?.queries : undefined,
     };
     const { value, ...saved } = runRaw(() => {
-      const { value, saved } = forward(w, x, sequences, inputs, !recompute);
-      return recompute ? { value, ...given, qkv } : { value, ...given, ...saved };
+      const computed = forward({ w, x, sequences, inputs, keep: !recompute });
+      return recompute ? { ...computed, ...given, qkv } : { ...computed, ...given };
     });
     const names = Object.keys(saved).filter((name) => saved[name as keyof typeof saved]);
     save(names.map((name) => saved[name as keyof typeof saved]));
     const gradFunc = (dvalue: any, tensors: any) => {
       const restored = Object.fromEntries(names.map((name, i) => [name, tensors[i]])) as any;
-      const { scatterIndices, rowSplits, addedTokens, addedQueries } = restored;
-      const again = {
+      const { scatterIndices, rowSplits, prompts, prefixKV, mask, queryRows, qkv, addedTokens } = restored;
+      const again: BlockInputs = {
         ...inputs,
-        ...restored,
+        ...{ prompts, prefixKV, mask, queryRows, qkv },
         ragged: ragged && { ...ragged, scatterIndices, rowSplits },
-        // Without recomputation only whether something was added is read.
-        added: added && recompute ? { tokens: addedTokens, queries: addedQueries } : added,
+        added: addedTokens && { tokens: addedTokens, queries: restored.addedQueries },
       };
-      const gradients = runRaw(() => {
-        const needed = recompute ? recomputeSaved(w, restored.x, sequences, again) : (restored as Saved);
-        return backward(w, x.shape[0], sequences, again, restored.x, dvalue, needed);
-      });
+      const { tokens, queries, promptKV, x1, hidden } = restored;
+      const saved = recompute ? undefined : { tokens, queries, promptKV, x1, hidden };
+      const of = Object.fromEntries(wanted.map((name) => [name, true]));
+      const sizes = { rows: x.shape[0], sequences };
+      const gradients = runRaw(() => backward({ w, ...sizes, inputs: again, x: restored.x, dvalue, saved, of }));
       return wanted.map((name) => gradients[name]);
     };
     return { value, gradFunc } as any;
@@ -171,15 +172,17 @@ export const blockAttention = (w: FoldedBlock, x: Tensor2D, sequences: number, i
 /** What the backward pass needs besides the inputs: those of attention, x after it, and the MLP's hidden layer. */
 type Saved = { tokens: RawTensor; queries?: RawTensor; promptKV?: RawTensor; x1: RawTensor; hidden: RawTensor };
 
-/** `saved` is empty unless `keep`. */
-function forward(w: FoldedBlock, x: RawTensor, sequences: number, inputs: BlockInputs, keep: boolean) {
+type ForwardArgs = { w: FoldedBlock; x: RawTensor; sequences: number; inputs: BlockInputs; keep: boolean };
+
+/** The block's output, and with `keep` what its backward pass needs. */
+const forward = compiled("blockForward", ({ w, x, sequences, inputs, keep }: ForwardArgs) => {
   const { x1, ...attended } = backend().tidyRaw((): Partial<Saved> => {
     const result = attentionResidual(w, x, sequences, inputs);
     return keep ? result : { x1: result.x1 };
   });
   const { y, hidden } = mlpForward(x1 as RawTensor, mlpMap(w, inputs), keep);
-  return { value: y, saved: keep ? { ...attended, x1, hidden } : {} };
-}
+  return { value: y, ...(keep ? { ...attended, x1, hidden } : {}) };
+});
 
 /** What `forward` saves, computed again. */
 const recomputeSaved = (w: FoldedBlock, x: RawTensor, sequences: number, inputs: BlockInputs): Saved =>
@@ -225,38 +228,45 @@ const layoutOf = (w: FoldedBlock, sequences: number, { promptSets = 1, ragged }:
   ragged,
 });
 
-/** Gradients of x (unless it is frozen), of the prompts and of what is added (if there are any). `rows` is R. */
-function backward(
-  w: FoldedBlock,
-  rows: number,
-  sequences: number,
-  inputs: BlockInputs,
-  x: RawTensor | undefined,
-  dvalue: RawTensor,
-  { tokens, queries, promptKV, x1, hidden }: Saved,
-) {
+type BackwardArgs = {
+  w: FoldedBlock;
+  /** R */
+  rows: number;
+  sequences: number;
+  inputs: BlockInputs;
+  x?: RawTensor;
+  dvalue: RawTensor;
+  /** Computed again where it is absent. */
+  saved?: Saved;
+  of: { x?: boolean; prompts?: boolean; addedTokens?: boolean; addedQueries?: boolean };
+};
+
+/** Gradients of what `of` names. */
+const backward = compiled("blockBackward", ({ w, rows, sequences, inputs, x, dvalue, saved, of }: BackwardArgs) => {
   const { tidyRaw, gatherRows, scatterRows } = backend();
-  const { prompts, prefixKV, mask, queryRows, added, frozenInput = false } = inputs;
+  const { prompts, prefixKV, mask, queryRows } = inputs;
+  const { tokens, queries, promptKV, x1, hidden } = saved ?? recomputeSaved(w, x as RawTensor, sequences, inputs);
   const dx1 = mlpBackward(dvalue, x1, hidden, mlpMap(w, inputs));
   const d = tidyRaw(() => {
     const dattention = linearBackward(dx1, w.out);
     const attended = { tokens, queries, promptKV, prefixKV, mask };
-    return attentionBackward(attended, layoutOf(w, sequences, inputs), frozenInput && !added, dattention);
+    const promptsAlone = !of.x && !of.addedTokens;
+    return attentionBackward(attended, layoutOf(w, sequences, inputs), promptsAlone, dattention);
   });
   const back = (dy: RawTensor | undefined, x: RawTensor | undefined, map: LinearMap, residual?: RawTensor): RawTensor =>
     layerNormLinearBackward(dy as RawTensor, x as RawTensor, map, w.epsilon1, residual);
   let dx: RawTensor | undefined;
-  if (queryRows && x && !frozenInput) {
+  if (queryRows && x && of.x) {
     const fromQueries = back(d.queries, gatherRows(x, queryRows), queryMap(w), dx1);
     dx = back(d.tokens, x, keyValueMap(w), scatterRows(fromQueries, queryRows, rows));
-  } else if (!frozenInput) dx = back(d.tokens, x, qkvMap(w), dx1);
+  } else if (of.x) dx = back(d.tokens, x, qkvMap(w), dx1);
   return {
     x: dx,
-    prompts: prompts && back(d.promptKV, prompts, keyValueMap(w)),
-    addedTokens: added && d.tokens,
-    addedQueries: added?.queries && d.queries,
+    prompts: of.prompts ? back(d.promptKV, prompts, keyValueMap(w)) : undefined,
+    addedTokens: of.addedTokens ? d.tokens : undefined,
+    addedQueries: of.addedQueries ? d.queries : undefined,
   };
-}
+});
 
 const qkvMap = ({ qkv }: FoldedBlock, { transposed }: BlockInputs = {}): LinearMap => ({
   weight: qkv,
