@@ -3,6 +3,8 @@
  * only kernels that every engine has are used (the WASM backend lacks LogSoftmax and UnsortedSegmentSum, which rules
  * out TensorFlow.js's logSoftmax and its gradient of gather). Shapes: R rows, D width.
  */
+import type { RawTensor } from "./backend";
+import { compiled } from "./compiled";
 import { backend } from "./dispatch";
 import { plainLayerNorm, plainLayerNormBackward } from "./fusedOps";
 import type { Scalar, Tensor, Tensor1D, Tensor2D } from "./tf";
@@ -14,43 +16,68 @@ export type Norm = { gain: Tensor; bias: Tensor; epsilon: number };
 /** Whether tf.grads is recording, so that an operation has to save what its gradient needs. */
 export const recording = (): boolean => tf.engine().state.gradientDepth > 0;
 
+type NormArgs = { x: RawTensor; gain: RawTensor; bias: RawTensor; epsilon: number };
+const norm = compiled("norm", ({ x, gain, bias, epsilon }: NormArgs) => {
+  const { add, mul } = backend();
+  return { y: add(mul(plainLayerNorm(x, epsilon), gain), bias) };
+});
+const normBackward = compiled(
+  "normBackward",
+  ({ dy, x, gain, epsilon }: Omit<NormArgs, "bias"> & { dy: RawTensor }) => ({
+    dx: plainLayerNormBackward(backend().mul(dy, gain), x, epsilon),
+  }),
+);
+
 /** Layer norm over the last axis (variance biased, as torch has it). Gain and bias are frozen. */
 export function frozenLayerNorm<T extends Tensor>(x: T, { gain, bias, epsilon }: Norm): T {
-  const { runRaw, add, mul } = backend();
+  const { runRaw } = backend();
   return tf.customGrad((x: any, save: any) => {
     save([x]);
-    const value = runRaw(() => ({ y: add(mul(plainLayerNorm(x, epsilon), gain), bias) })).y;
-    const gradFunc = (dy: any, [x]: any) =>
-      runRaw(() => ({ dx: plainLayerNormBackward(mul(dy, gain), x, epsilon) })).dx;
+    const value = runRaw(() => norm({ x, gain, bias, epsilon })).y;
+    const gradFunc = (dy: any, [x]: any) => runRaw(() => normBackward({ dy, x, gain, epsilon })).dx;
     return { value, gradFunc };
   })(x) as T;
 }
 
+const normalise = compiled("normalise", ({ x }: { x: RawTensor }) => {
+  const { mul, square, rsqrt, sumLast } = backend();
+  const factor = rsqrt(sumLast(square(x)));
+  return { y: mul(x, factor), factor };
+});
+type NormaliseGradient = Record<"dy" | "y" | "factor", RawTensor>;
+const normaliseBackward = compiled("normaliseBackward", ({ dy, y, factor }: NormaliseGradient) => {
+  const { sub, mul, sumLast } = backend();
+  return { dx: mul(sub(dy, mul(y, sumLast(mul(dy, y)))), factor) };
+});
+
 /** Rows divided by their Euclidean length, as torch's functional.normalize. */
 export function l2Normalise<T extends Tensor>(x: T): T {
-  const { runRaw, sub, mul, square, rsqrt, sumLast } = backend();
+  const { runRaw } = backend();
   return tf.customGrad((x: any, save: any) => {
-    const { y, factor } = runRaw(() => {
-      const factor = rsqrt(sumLast(square(x)));
-      return { y: mul(x, factor), factor };
-    });
+    const { y, factor } = runRaw(() => normalise({ x }));
     save([y, factor]);
-    const gradFunc = (dy: any, [y, factor]: any) =>
-      runRaw(() => ({ dx: mul(sub(dy, mul(y, sumLast(mul(dy, y)))), factor) })).dx;
+    const gradFunc = (dy: any, [y, factor]: any) => runRaw(() => normaliseBackward({ dy, y, factor })).dx;
     return { value: y, gradFunc };
   })(x) as T;
 }
 
+const logProbabilities = compiled("logSoftmax", ({ x }: { x: RawTensor }) => {
+  const { sub, exp, log, maxLast, sumLast } = backend();
+  const shifted = sub(x, maxLast(x));
+  return { y: sub(shifted, log(sumLast(exp(shifted)))) };
+});
+const logSoftmaxBackward = compiled("logSoftmaxBackward", ({ dy, y }: Record<"dy" | "y", RawTensor>) => {
+  const { sub, mul, exp, sumLast } = backend();
+  return { dx: sub(dy, mul(exp(y), sumLast(dy))) };
+});
+
 /** Logarithm of the softmax over the last axis. */
 export function logSoftmax<T extends Tensor>(x: T): T {
-  const { runRaw, sub, mul, exp, log, maxLast, sumLast } = backend();
+  const { runRaw } = backend();
   return tf.customGrad((x: any, save: any) => {
-    const { y } = runRaw(() => {
-      const shifted = sub(x, maxLast(x));
-      return { y: sub(shifted, log(sumLast(exp(shifted)))) };
-    });
+    const { y } = runRaw(() => logProbabilities({ x }));
     save([y]);
-    const gradFunc = (dy: any, [y]: any) => runRaw(() => ({ dx: sub(dy, mul(exp(y), sumLast(dy))) })).dx;
+    const gradFunc = (dy: any, [y]: any) => runRaw(() => logSoftmaxBackward({ dy, y })).dx;
     return { value: y, gradFunc };
   })(x) as T;
 }

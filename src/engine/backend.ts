@@ -27,7 +27,9 @@ export interface Backend {
   add(a: Operand, b: Operand): RawTensor;
   sub(a: Operand, b: Operand): RawTensor;
   mul(a: Operand, b: Operand): RawTensor;
+  div(a: Operand, b: Operand): RawTensor;
   square(x: RawTensor): RawTensor;
+  sqrt(x: RawTensor): RawTensor;
   rsqrt(x: RawTensor): RawTensor;
   exp(x: RawTensor): RawTensor;
   log(x: RawTensor): RawTensor;

@@ -26,9 +26,9 @@ const signature = (result: string, types: Record<string, number> = { T: 0 }): Si
  * which input. (A kernel that runs by itself needs neither.)
  */
 const signatures: Record<string, Signature> = {
-  ...Object.fromEntries(["AddV2", "Sub", "Mul"].map((name) => [name, signature("z")])),
+  ...Object.fromEntries(["AddV2", "Sub", "Mul", "RealDiv"].map((name) => [name, signature("z")])),
   ...Object.fromEntries(
-    ["Square", "Rsqrt", "Exp", "Log", "Erf", "Sigmoid", "Transpose"].map((name) => [name, signature("y")]),
+    ["Square", "Sqrt", "Rsqrt", "Exp", "Log", "Erf", "Sigmoid", "Transpose"].map((name) => [name, signature("y")]),
   ),
   ...Object.fromEntries(
     ["Sum", "Mean", "Max", "BatchMatMulV2", "Reshape", "Tile", "ConcatV2"].map((name) => [name, signature("output")]),

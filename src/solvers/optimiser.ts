@@ -8,8 +8,10 @@
  *           p <- p - lr first / (1 - b1^t) / (sqrt(second / (1 - b2^t)) + eps)
  *   AdamW   p <- p - lr d p, then as Adam without d
  */
+import type { RawTensor, RawTensors } from "../engine/backend";
+import { compiled } from "../engine/compiled";
 import { backend } from "../engine/dispatch";
-import { type Tensor, tf } from "../engine/tf";
+import { type Scalar, type Tensor, tf } from "../engine/tf";
 
 type Tensors = Record<string, Tensor>;
 
@@ -30,65 +32,85 @@ export function optimiserStep(
   params: Tensors,
   state: OptimiserState | null,
   gradients: Tensors,
-  settings: OptimiserSettings,
+  { weightDecay, momentum, adam }: OptimiserSettings,
   rate: (name: string) => number,
 ): { params: Tensors; state: OptimiserState } {
-  const { adam } = settings;
+  const settings = { weightDecay, momentum, adam };
   const steps = (state?.steps ?? 0) + 1;
-  const next: { params: Tensors; state: OptimiserState } = { params: {}, state: { steps, moments: {} } };
-  for (const [name, p] of Object.entries(params)) {
-    const before = (kind: string): Tensor | undefined => state?.moments[kind]?.[name];
-    const { value, ...moments } = adam
-      ? adamStep(p, before, gradients[name], adam, settings.weightDecay, rate(name), steps)
-      : sgdStep(p, before, gradients[name], settings, rate(name));
-    next.params[name] = value;
-    for (const [kind, moment] of Object.entries(moments)) {
-      next.state.moments[kind] ??= {};
-      next.state.moments[kind][name] = moment as Tensor;
-    }
-  }
-  return next;
+  const names = Object.keys(params);
+  return tf.tidy(() => {
+    // What changes from step to step is an array, so that all steps are the same operation (engine/compiled.ts).
+    const scalars = new Map<number, Scalar>();
+    const scalar = (value: number): Scalar => {
+      const array = scalars.get(value) ?? tf.scalar(value);
+      scalars.set(value, array);
+      return array;
+    };
+    const changing = Object.fromEntries(
+      names.map((name) => [name, changingFactors(settings, rate(name), steps).map(scalar)]),
+    );
+    const moments = state?.moments ?? {};
+    const made = backend().runRaw(() => allSteps({ params, moments, gradients, settings, changing }));
+    const next: OptimiserState = { steps, moments: {} };
+    for (const kind of adam ? ["first", "second"] : ["velocity"])
+      next.moments[kind] = Object.fromEntries(names.map((name) => [name, made[`${kind} ${name}`]]));
+    return { params: Object.fromEntries(names.map((name) => [name, made[`value ${name}`]])), state: next } as any;
+  });
 }
 
 /** The tensors of a state, to be disposed. */
 export const tensorsOf = (state: OptimiserState | null): Tensor[] =>
   Object.values(state?.moments ?? {}).flatMap((moment) => Object.values(moment));
 
-type Before = (kind: string) => Tensor | undefined;
+/** SGD: lr. Adam: lr / (1 - b1^t), sqrt(1 - b2^t), and 1 - lr d, which AdamW multiplies the parameters by. */
+const changingFactors = ({ adam, weightDecay }: OptimiserSettings, lr: number, t: number): number[] =>
+  adam ? [lr / (1 - adam.beta1 ** t), Math.sqrt(1 - adam.beta2 ** t), 1 - lr * weightDecay] : [lr];
 
-function sgdStep(
-  p: Tensor,
-  before: Before,
-  gradient: Tensor,
-  { momentum = 0, weightDecay }: OptimiserSettings,
-  lr: number,
-) {
-  const { runRaw, add, sub, mul } = backend();
-  return runRaw(() => {
-    const g = add(gradient, mul(p, weightDecay));
-    const last = before("velocity");
-    const velocity = last ? add(mul(last, momentum), g) : g;
-    return { value: sub(p, mul(velocity, lr)), velocity };
-  });
-}
+type AllArgs = {
+  params: Tensors;
+  moments: Record<string, Tensors>;
+  gradients: Tensors;
+  settings: OptimiserSettings;
+  changing: Record<string, Scalar[]>;
+};
 
-function adamStep(
+/** The step of every parameter: its value, and its moments, each under their kind and its name. */
+const allSteps = compiled("optimiserStep", ({ params, moments, gradients, settings, changing }: AllArgs) => {
+  const all: RawTensors = {};
+  for (const [name, p] of Object.entries(params)) {
+    const before = (kind: string): Tensor | undefined => moments[kind]?.[name];
+    const step = settings.adam ? adamStep : sgdStep;
+    for (const [kind, array] of Object.entries(step(p, before, gradients[name], settings, changing[name])))
+      all[`${kind} ${name}`] = array;
+  }
+  return all;
+});
+
+type Step = (
   p: Tensor,
-  before: Before,
+  before: (kind: string) => Tensor | undefined,
   gradient: Tensor,
-  { decoupled, beta1, beta2, epsilon }: Adam,
-  weightDecay: number,
-  lr: number,
-  t: number,
-): { value: Tensor; first: Tensor; second: Tensor } {
-  return tf.tidy(() => {
-    const g = decoupled ? gradient : tf.add(gradient, tf.mul(p, weightDecay));
-    const start = decoupled ? tf.mul(p, 1 - lr * weightDecay) : p;
-    const zero = tf.scalar(0);
-    const first = tf.add(tf.mul(before("first") ?? zero, beta1), tf.mul(g, 1 - beta1));
-    const second = tf.add(tf.mul(before("second") ?? zero, beta2), tf.mul(tf.square(g), 1 - beta2));
-    const length = tf.add(tf.div(tf.sqrt(second), Math.sqrt(1 - beta2 ** t)), epsilon);
-    const value = tf.sub(start, tf.mul(tf.div(first, length), lr / (1 - beta1 ** t)));
-    return { value, first, second } as any;
-  });
-}
+  settings: OptimiserSettings,
+  changing: Scalar[],
+) => Record<string, RawTensor>;
+
+const sgdStep: Step = (p, before, gradient, { momentum = 0, weightDecay }, [lr]) => {
+  const { add, sub, mul } = backend();
+  const g = add(gradient, mul(p, weightDecay));
+  const last = before("velocity");
+  const velocity = last ? add(mul(last, momentum), g) : g;
+  return { value: sub(p, mul(velocity, lr)), velocity };
+};
+
+const adamStep: Step = (p, before, gradient, { adam, weightDecay }, [lr, correction, kept]) => {
+  const { decoupled, beta1, beta2, epsilon } = adam as Adam;
+  const { add, sub, mul, div, sqrt, square } = backend();
+  const g = decoupled ? gradient : add(gradient, mul(p, weightDecay));
+  const start = decoupled ? mul(p, kept) : p;
+  const mean = (last: Tensor | undefined, beta: number, x: RawTensor): RawTensor =>
+    last ? add(mul(last, beta), mul(x, 1 - beta)) : mul(x, 1 - beta);
+  const first = mean(before("first"), beta1, g);
+  const second = mean(before("second"), beta2, square(g));
+  const length = add(div(sqrt(second), correction), epsilon);
+  return { value: sub(start, mul(div(first, length), lr)), first, second };
+};

@@ -160,9 +160,13 @@ export function blockWithAdditions(
   return output ? tf.add(z, output) : z;
 }
 
+const project = compiled("projectQKV", ({ w, x }: { w: FoldedBlock; x: RawTensor }) => ({
+  qkv: layerNormLinear(x, qkvMap(w), w.epsilon1),
+}));
+
 /** Queries, keys and values [R,3D] of tokens [R,D]. */
 export const projectQKV = (w: FoldedBlock, x: Tensor2D): Tensor2D =>
-  backend().runRaw(() => ({ qkv: layerNormLinear(x, qkvMap(w), w.epsilon1) })).qkv as Tensor2D;
+  backend().runRaw(() => project({ w, x })).qkv as Tensor2D;
 
 /** Attention weights [H,G,Q,K] of a block, for the analysis of a model; not differentiable. */
 export const blockAttention = (w: FoldedBlock, x: Tensor2D, sequences: number, inputs: BlockInputs = {}): Tensor4D =>
