@@ -22,11 +22,11 @@ type Definition = { name: string; parameters: number[]; results: Record<string, 
 const worthwhile = 16;
 
 /**
- * Computations by name and shapes of their arguments, in order of last use. A training needs about twenty, and a function
- * takes about 1 MB; those of the least recently used are removed.
+ * Computations by name and shapes of their arguments, in order of last use. A training needs about thirty functions; those of the
+ * least recently used are removed.
  */
 const known = new LRUCache<string, { calls: number; definition?: Definition }>({
-  max: 256,
+  max: 128,
   dispose: ({ definition }) => {
     if (definition) runOnBytes("PromptsrcRemoveFunction", Buffer.from(definition.name));
   },

@@ -9,6 +9,7 @@ import { encodeText, encodeTexts } from "../../src/clip/fast/text";
 import { disposeClip, loadClip } from "../../src/clip/load";
 import { type Hooks, imagePrompts, referenceImage, referenceText, textPrompts } from "../../src/clip/reference";
 import { isRegistered, nativeBackend } from "../../src/engine/nativeBackend";
+import { profileKernels } from "../../src/engine/profiler";
 import { type Tensor, type Tensor2D, tf } from "../../src/engine/tf";
 import { seeded } from "../../src/util/random";
 
@@ -23,7 +24,7 @@ function close(actual: Tensor, expected: Tensor, tolerance: number) {
   expect(actual.shape).toEqual(expected.shape);
   const difference = tf.tidy(() => tf.max(tf.abs(tf.sub(actual, expected))).dataSync()[0]);
   const largest = tf.tidy(() => tf.max(tf.abs(expected)).dataSync()[0]);
-  expect(difference / largest).toBeLessThan(tolerance);
+  expect(difference).toBeLessThanOrEqual(tolerance * largest);
 }
 
 /** Features, and the gradients of a random combination of them, with both encoders. */
@@ -155,26 +156,52 @@ describe("a block that recomputes what its backward pass needs", () => {
     ],
     ["fixed tokens", () => ({ frozenInput: true, prompts: gaussian([P, 32]) })],
   ];
+  /** Gradients of a random combination of the block's outputs, as a function of whether it recomputes. */
+  const gradientsOf = (clip: Awaited<typeof loaded>, inputs: BlockInputs) => {
+    const w = clip.text.blocks[1];
+    const x = gaussian([G * S, 32]) as Tensor2D;
+    if (inputs.frozenInput) inputs.qkv = projectQKV(w, x);
+    const mix = gaussian([inputs.queryRows ? G : G * S, 32]);
+    return (recompute: boolean) =>
+      tf.grads((x: Tensor, p: Tensor) => {
+        const prompts = inputs.prompts && (p as Tensor2D);
+        const y = fastBlock(w, x as Tensor2D, G, { ...inputs, prompts, recompute });
+        return tf.sum(tf.add(tf.sum(tf.mul(y, mix)), tf.mul(0, tf.add(tf.sum(x), tf.sum(p)))));
+      })([x, inputs.prompts ?? tf.zeros([1, 1])]);
+  };
+
   test.each(cases)("%s", async (_, make) => {
     const clip = await loaded;
-    const w = clip.text.blocks[1];
     const before = tf.memory().numTensors;
     tf.tidy(() => {
-      const inputs = make(clip);
-      const x = gaussian([G * S, 32]) as Tensor2D;
-      if (inputs.frozenInput) inputs.qkv = projectQKV(w, x);
-      const mix = gaussian([inputs.queryRows ? G : G * S, 32]);
-      const gradients = (recompute: boolean) =>
-        tf.grads((x: Tensor, p: Tensor) => {
-          const prompts = inputs.prompts && (p as Tensor2D);
-          const y = fastBlock(w, x as Tensor2D, G, { ...inputs, prompts, recompute });
-          return tf.sum(tf.add(tf.sum(tf.mul(y, mix)), tf.mul(0, tf.add(tf.sum(x), tf.sum(p)))));
-        })([x, inputs.prompts ?? tf.zeros([1, 1])]);
+      const gradients = gradientsOf(clip, make(clip));
       const [kept, made] = [gradients(false), gradients(true)];
       kept.forEach((gradient, i) => {
         expect([...made[i].dataSync()]).toEqual([...gradient.dataSync()]);
       });
     });
+    expect(tf.memory().numTensors).toBe(before);
+  });
+
+  test.runIf(tf.getBackend() === "tensorflow").each(cases)("%s, each pass as one operation", async (_, make) => {
+    const clip = await loaded;
+    withFused(false);
+    const before = tf.memory().numTensors;
+    tf.tidy(() => {
+      const gradients = gradientsOf(clip, make(clip));
+      for (const recompute of [false, true]) {
+        const apart = gradients(recompute);
+        for (let i = 0; i < 16; i++) tf.dispose(gradients(recompute));
+        const kernels = profileKernels(() => {
+          gradients(recompute).forEach((gradient, i) => {
+            close(gradient, apart[i], 1e-6);
+          });
+        }).map(({ name }) => name.replace(/\d+$/, ""));
+        expect(kernels).toEqual(expect.arrayContaining(["blockForward_", "blockBackward_"]));
+        expect(kernels).not.toContain("Softmax");
+      }
+    });
+    withFused(true);
     expect(tf.memory().numTensors).toBe(before);
   });
 
