@@ -2,12 +2,13 @@
  * An in-memory cache of the frozen image encoder's features, keyed by the content of the pixels. The pictures and crops
  * of a training depend only on its seed, so all methods and all variants of an ablation see the same batches. Methods
  * that prompt only the text tower also see the same test pictures. The frozen features of a batch are therefore
- * computed once and reused; the numbers do not change.
+ * computed once and reused; the numbers do not change. On a GPU nothing is cached: reading features back makes the host
+ * wait for all that the device has to do, in each step, and the frozen pass is short there.
  */
 import { createHash } from "node:crypto";
 import type { Clip } from "../clip/model";
 import type { Tensor2D, Tensor4D } from "../engine/tf";
-import { tf } from "../engine/tf";
+import { tf, usesGpu } from "../engine/tf";
 import { assertFinite, pictureName } from "../util/finite";
 
 /** Features by content, in order of last use: the least recently used entry is first. */
@@ -18,12 +19,12 @@ let cachedBytes = 0;
 
 /**
  * The features of these pixels: from the cache, or computed by `encode` and then cached. Features of a model without a
- * fingerprint are not cached.
+ * fingerprint are not cached, and none on a GPU.
  * @param encode computes the features [B,E]; the caller frees its tensors
- * @throws an Error that names a picture of the batch whose features are not finite
+ * @throws an Error that names a picture of the batch whose features are not finite, where they are cached
  */
 export function rememberImages(clip: Clip, pixels: Tensor4D, encode: () => Tensor2D): Tensor2D {
-  if (!clip.fingerprint) return encode();
+  if (!clip.fingerprint || usesGpu()) return encode();
   const key = `${clip.fingerprint} ${tf.getBackend()} ${pixelHash(pixels.dataSync() as Float32Array)}`;
   const cached = cachedFeatures.get(key);
   if (cached) {

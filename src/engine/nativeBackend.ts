@@ -11,7 +11,7 @@ import type {
   RawTensor,
   RawTensors,
 } from "./backend";
-import { type Tensor, tf } from "./tf";
+import { type Tensor, tf, usesGpu } from "./tf";
 
 /** `values` are there in a constant. */
 type Handle = RawTensor & { id: number; dtype: number; values?: number[] | number };
@@ -23,7 +23,6 @@ type Binding = {
 } & Record<"TF_FLOAT" | "TF_INT32" | "TF_UINT8" | `TF_ATTR_${"BOOL" | "FLOAT" | "INT" | "TYPE"}`, number>;
 type NodeBackend = {
   binding: Binding;
-  isUsingGpuDevice: boolean;
   getInputTensorIds(tensors: Tensor[]): number[];
   createOutputTensor(handle: Handle): Tensor;
 };
@@ -206,7 +205,7 @@ let fused: { kernels: FusedKernels | undefined } | undefined;
 
 /** The fused kernels, where arrays are in the CPU's memory and the binding registered them for this processor. */
 function findFused(): FusedKernels | undefined {
-  if (node().isUsingGpuDevice) return undefined;
+  if (usesGpu()) return undefined;
   return isRegistered("PromptsrcSilu") ? fusedKernels : undefined;
 }
 

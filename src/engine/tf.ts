@@ -72,10 +72,12 @@ export function startEngine(): Promise<Engine> {
   return started;
 }
 
+/** Whether the engine computes on a GPU. */
+export const usesGpu = (): boolean => (tf.backend() as { isUsingGpuDevice?: boolean }).isUsingGpuDevice === true;
+
 /** @throws UsageError where TF32 is asked and no GPU computes: results would be stored as what they are not */
 export function checkPrecision(): void {
-  const onGpu = (tf.backend() as { isUsingGpuDevice?: boolean }).isUsingGpuDevice === true;
-  if (usesTf32() && !onGpu)
+  if (usesTf32() && !usesGpu())
     throw new UsageError("TF32 (--tf32, PROMPTSRC_TF32) needs a GPU; a processor computes in float32");
 }
 
@@ -126,11 +128,11 @@ async function startNative(): Promise<Engine> {
   process.env.TF_ENABLE_ONEDNN_OPTS ??= "1"; // attention's many small products run 2-4 times faster than with Eigen
   restoreUtilFunctions();
   load("@tensorflow/tfjs-node-gpu"); // registers the backend "tensorflow" and selects it
-  const backend = tf.backend() as unknown as { isUsingGpuDevice: boolean; binding: { TF_Version: string } };
+  const backend = tf.backend() as unknown as { binding: { TF_Version: string } };
   return {
     kind: "native",
     version: backend.binding.TF_Version,
-    device: backend.isUsingGpuDevice ? gpuName() : cpuName(),
+    device: usesGpu() ? gpuName() : cpuName(),
     threads,
   };
 }

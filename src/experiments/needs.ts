@@ -4,7 +4,7 @@
  * 2 times the measured peak of CoOp, CoCoOp, MaPLe, ProDA and PromptSRC.
  */
 import type { Clip } from "../clip/model";
-import { tf } from "../engine/tf";
+import { tf, usesGpu } from "../engine/tf";
 import type { Method, Task } from "../methods/method";
 import { imagesPerPass } from "./evaluate";
 import type { Needs } from "./room";
@@ -25,7 +25,7 @@ const nameTokens = 8;
 export function needsOf(method: Method, task: Task): Needs {
   const { clip, config, classNames } = task;
   const testing = bytes(imagesPerPass(clip) * clip.image.positions.shape[0], clip.image.width) * testArrays;
-  const onGpu = (tf.backend() as { isUsingGpuDevice?: boolean }).isUsingGpuDevice === true;
+  const onGpu = usesGpu();
   if (!method.trainable) return { memory: onGpu ? 0 : engineBytes + testing, stored: 0, reduce: [] };
   const parameters = tf.tidy(() => Object.values(method.init(task)).reduce((sum, { size }) => sum + size, 0));
   const stored = bytes(parameters, config.epochs + 1);

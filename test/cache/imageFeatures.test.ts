@@ -1,5 +1,5 @@
 /** Cached frozen image features are the computed ones, and are used only for the same pictures and the same model. */
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { forgetImages, rememberImages } from "../../src/cache/imageFeatures";
 import type { Clip } from "../../src/clip/model";
 import { tf } from "../../src/engine/tf";
@@ -25,4 +25,23 @@ test("the same pictures are encoded once per model, and again after the cache is
     expect(encoded).toBe(5);
   });
   expect(tf.memory().numTensors).toBe(before);
+});
+
+test("on a GPU nothing is cached, and nothing is read back", () => {
+  const backend = tf.backend() as any;
+  const asOnGpu = Object.getOwnPropertyDescriptor(backend, "isUsingGpuDevice");
+  const read = vi.spyOn(backend, "readSync");
+  Object.defineProperty(backend, "isUsingGpuDevice", { value: true, configurable: true, writable: true });
+  try {
+    tf.tidy(() => {
+      const encode = vi.fn(() => tf.ones([2, 2]) as any);
+      for (let i = 0; i < 2; i++) rememberImages(clip, pictures(7), encode);
+      expect(encode).toHaveBeenCalledTimes(2);
+      expect(read).not.toHaveBeenCalled();
+    });
+  } finally {
+    if (asOnGpu) Object.defineProperty(backend, "isUsingGpuDevice", asOnGpu);
+    else delete backend.isUsingGpuDevice;
+    read.mockRestore();
+  }
 });
