@@ -6,13 +6,32 @@
 import { LRUCache } from "lru-cache";
 import type { RawTensor, RawTensors } from "./backend";
 import { functionDef, isKnown, type KernelCall, type Made, type Source } from "./functionDef";
-import { type Execute, execute, idOf, nativeBackend, observeKernels, runOnBytes, typeOf } from "./nativeBackend";
+import {
+  type Attribute,
+  type Execute,
+  execute,
+  idOf,
+  nativeBackend,
+  observeKernels,
+  runOnBytes,
+  typeOf,
+} from "./nativeBackend";
 import { tf } from "./tf";
 
 /** A result of a function: one of those it computes, one of its arguments, or nothing. */
 type Result = { output: number } | { argument: number } | undefined;
 
-type Definition = { name: string; parameters: number[]; results: Record<string, Result>; outputs: number };
+/** A kernel that a function runs, for the profiler. */
+export type RanKernel = { name: string; attributes: Attribute[]; inputs: RawTensor[]; result: RawTensor };
+
+type Definition = {
+  name: string;
+  /** Which of the different arrays among the arguments are the function's. */
+  parameters: number[];
+  results: Record<string, Result>;
+  outputs: number;
+  kernels: RanKernel[];
+};
 
 /**
  * The call from which on a computation with arguments of the same shapes is a function. Defining one takes as long as
@@ -31,6 +50,10 @@ const known = new LRUCache<string, { calls: number; definition?: Definition }>({
     if (definition) runOnBytes("PromptsrcRemoveFunction", Buffer.from(definition.name));
   },
 });
+
+/** The kernels that a function runs, by the function's name. */
+export const kernelsOf = (name: string): RanKernel[] =>
+  [...known.values()].find(({ definition }) => definition?.name === name)?.definition?.kernels ?? [];
 
 let defined = 0;
 let tracing = false;
@@ -97,6 +120,7 @@ function call({ name, parameters, results, outputs }: Definition, arrays: RawTen
 /** Runs `f`, and defines a function of the kernels that it runs. @throws where `f` uses an array that is no argument */
 function trace<A extends object, R extends RawTensors>(name: string, f: (args: A) => R, args: A, arrays: RawTensor[]) {
   const kernels: KernelCall[] = [];
+  const ran: RanKernel[] = [];
   const sources = new Map<number, Source>();
   const used = new Set<number>();
   arrays.forEach((array, argument) => {
@@ -118,6 +142,8 @@ function trace<A extends object, R extends RawTensors>(name: string, f: (args: A
       const made = execute(kernel, attributes, inputs, outputs);
       sources.set(idOf(made[0]), { kernel: kernels.length, dtype: typeOf(made[0]) });
       kernels.push({ name: kernel, attributes, inputs: from });
+      const shapes = inputs.map(({ shape }) => ({ shape }));
+      ran.push({ name: kernel, attributes, inputs: shapes, result: { shape: made[0].shape } });
       return made;
     };
   let results = {} as R;
@@ -140,7 +166,7 @@ function trace<A extends object, R extends RawTensors>(name: string, f: (args: A
     if (!outputs.includes(source)) outputs.push(source);
     return { output: outputs.indexOf(source) };
   });
-  const definition = { name: `${name}_${defined++}`, parameters, results: plan, outputs: outputs.length };
+  const definition = { name: `${name}_${defined++}`, parameters, results: plan, outputs: outputs.length, kernels: ran };
   const renumbered = kernels.map(({ inputs, ...kernel }) => ({
     ...kernel,
     inputs: inputs.map((input) =>

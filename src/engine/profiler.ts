@@ -1,8 +1,10 @@
 /**
  * Counts and times every kernel that the native engine runs. TensorFlow.js's kernels all go through two methods of its
- * backend, those of nativeBackend.ts through `observeKernels`; on a CPU each call returns when the work is done. FLOPs
+ * backend, those of nativeBackend.ts through `observeKernels`; on a CPU each call returns when the work is done. A function
+ * (compiled.ts) counts as one kernel. FLOPs
  * are those of the matrix products, 2 for each multiply-add, counted from their shapes.
  */
+import { kernelsOf } from "./compiled";
 import { type Execute, observeKernels } from "./nativeBackend";
 import { tf } from "./tf";
 
@@ -28,7 +30,10 @@ export function profileKernels(f: () => void): KernelProfile[] {
       profile.calls += 1;
       profile.seconds += (performance.now() - begun) / 1000;
       const first = ([result].flat() as Shaped[])[0];
-      profile.flops += flops[name]?.(inputs, first, (wanted) => valueNamed(attributes, wanted)) ?? 0;
+      const inside = kernelsOf(name).map((kernel) =>
+        count(kernel.name, kernel.attributes, kernel.inputs, kernel.result),
+      );
+      profile.flops += inside.reduce((sum, one) => sum + one, count(name, attributes, inputs, first));
       profiles.set(name, profile);
       return result;
     };
@@ -44,6 +49,9 @@ export function profileKernels(f: () => void): KernelProfile[] {
   }
   return [...profiles.values()].sort((a, b) => b.seconds - a.seconds);
 }
+
+const count = (name: string, attributes: Attributes, inputs: Shaped[], result: Shaped): number =>
+  flops[name]?.(inputs, result, (wanted) => valueNamed(attributes, wanted)) ?? 0;
 
 const valueNamed = (attributes: Attributes, wanted: string) => attributes.find(({ name }) => name === wanted)?.value;
 

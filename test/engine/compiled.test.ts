@@ -6,7 +6,7 @@ import { loadClip } from "../../src/clip/load";
 import type { RawTensor } from "../../src/engine/backend";
 import { compiled } from "../../src/engine/compiled";
 import { nativeBackend } from "../../src/engine/nativeBackend";
-import { profileKernels } from "../../src/engine/profiler";
+import { type KernelProfile, profileKernels } from "../../src/engine/profiler";
 import { tf } from "../../src/engine/tf";
 import { settle } from "../../src/methods/method";
 import { methods } from "../../src/methods/registry";
@@ -100,13 +100,19 @@ describe.runIf(tf.getBackend() === "tensorflow")("functions", () => {
         tf.dispose([terms, gradients, next.params, tensorsOf(next.state)] as any);
         return numbers;
       };
-      const first = step();
+      let first: number[][] = [];
+      const apart = profileKernels(() => {
+        first = step();
+      });
       const before = tf.memory().numTensors;
       for (let i = 0; i < 16; i++) step();
       let last: number[][] = [];
-      const kernels = profileKernels(() => {
+      const together = profileKernels(() => {
         last = step();
-      }).map(({ name }) => name);
+      });
+      const kernels = together.map(({ name }) => name);
+      const flops = (profile: KernelProfile[]) => profile.reduce((sum, { flops }) => sum + flops, 0);
+      expect(flops(together)).toBe(flops(apart));
       expect(tf.memory().numTensors).toBe(before);
       expect(
         kernels.filter((name) => /^(blockForward|blockBackward|optimiserStep)_/.test(name)).length,
