@@ -13,7 +13,9 @@ import { compileBinding } from "./setup/engine.mjs";
 import { ask } from "./setup/programs.mjs";
 import { path, reporter } from "./setup/tools.mjs";
 
-const tests = ["test/engine/nativeOperations.test.ts", "test/clip/encoders.test.ts"];
+const tests = ["nativeOperations", "compiled"]
+  .map((name) => `test/engine/${name}.test.ts`)
+  .concat("test/clip/encoders.test.ts");
 const flags = ["-fsanitize=address", "-fno-omit-frame-pointer", "-g1"];
 
 const compiler = process.env.CXX ?? "g++";

@@ -34,15 +34,15 @@ type Definition = {
 };
 
 /**
- * The call from which on a computation with arguments of the same shapes is a function. Defining one takes as long as
- * some tens of calls save, and shapes that are met in a single pass through the 12 blocks of an encoder, such as those of
- * the groups of many texts, do not come again.
+ * From this call with arguments of the same shapes on a computation is a function. Defining one takes some 10 ms, which
+ * is what some ten calls save; and shapes that are met in a single pass through the 12 blocks of an encoder, such as
+ * those of the groups of many texts, do not come again.
  */
 const worthwhile = 16;
 
 /**
- * Computations by name and shapes of their arguments, in order of last use. A training needs about thirty functions; those of the
- * least recently used are removed.
+ * Computations by name and shapes of their arguments, in order of last use. A training needs about thirty functions;
+ * the least recently used are removed, so that a process with many trainings does not collect them.
  */
 const known = new LRUCache<string, { calls: number; definition?: Definition }>({
   max: 128,

@@ -1,8 +1,8 @@
 /**
  * Counts and times every kernel that the native engine runs. TensorFlow.js's kernels all go through two methods of its
- * backend, those of nativeBackend.ts through `observeKernels`; on a CPU each call returns when the work is done. A function
- * (compiled.ts) counts as one kernel. FLOPs
- * are those of the matrix products, 2 for each multiply-add, counted from their shapes.
+ * backend, those of nativeBackend.ts through `observeKernels`; on a CPU each call returns when the work is done. A
+ * function (compiled.ts) counts as one kernel. FLOPs are those of the matrix products, 2 for each multiply-add, counted
+ * from their shapes.
  */
 import { kernelsOf } from "./compiled";
 import { type Execute, observeKernels } from "./nativeBackend";

@@ -1,6 +1,6 @@
 // Adds and removes TensorFlow functions: graphs of operations that run as one operation (src/engine/functions.ts). The
 // binding of tfjs-node keeps its context to itself, so this definition of TFE_NewContext stands in front of the
-// library's and remembers what it makes. Two operations reach that context from JavaScript; their input is a list of bytes.
+// library's and remembers what it makes. Two operations reach that context from JavaScript; their input are bytes.
 #include <dlfcn.h>
 
 #include <string>
