@@ -138,8 +138,7 @@ async function startWasm(): Promise<Engine> {
   const folder = dirname(load.resolve("@tensorflow/tfjs-backend-wasm/package.json"));
   wasm.setWasmPaths(join(folder, "wasm-out/"));
   if (!(await tf.setBackend("wasm"))) throw new Error("the WebAssembly backend does not start");
-  const threads = wantedThreads();
-  await startKernels(tf, threads);
+  const threads = await startKernels(tf, wantedThreads());
   return { kind: "wasm", version: tf.version.tfjs, device: cpuName(), threads };
 }
 

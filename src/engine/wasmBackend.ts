@@ -5,7 +5,7 @@
 import type { AttentionGradients, Backend, FusedAttentionInputs, FusedKernels, RawTensor } from "./backend";
 import { type Tensor, tf } from "./tf";
 import { tfjsBackend } from "./tfjsBackend";
-import { call, size } from "./wasmKernels";
+import { call, checkStack, size } from "./wasmKernels";
 
 /** Runs a kernel; its results are tensors that the enclosing tidy frees. */
 const run = (inputs: (RawTensor | undefined)[], ...rest: Rest): Tensor[] =>
@@ -14,6 +14,9 @@ type Rest = [Parameters<typeof call>[1], Parameters<typeof call>[2]];
 
 /** Numbers of the epilogues in src/engine/native/kernels.h. */
 const epilogues = { none: 0, residualBias: 1, layerNormBackward: 2 };
+
+/** The most rows that a thread takes at once (src/engine/wasm/threads.cc). */
+const rowsAtOnce = 256;
 
 const rowsAndWidth = ({ shape }: RawTensor): [number, number] => {
   const width = shape[shape.length - 1];
@@ -44,6 +47,7 @@ const fused: FusedKernels = {
     const [R, n] = x.shape;
     const [rows, stride] = weight.shape;
     const m = transpose ? rows : count;
+    checkStack("a linear map", rowsAtOnce * (n + m));
     return run([x, weight, input, epilogue?.residual, bias], [[R, m]], (kernels, [from, w, ...others], [to]) => {
       const normed = layerNorm !== undefined;
       kernels.linear(R, n, m, stride, from, w + 4 * begin, transpose, normed, kind, ...others, epsilon, to);
@@ -52,6 +56,7 @@ const fused: FusedKernels = {
   mlp({ up, down, bias, epsilon }, x, keepHidden) {
     const [R, D] = x.shape;
     const M = up.shape[1];
+    checkStack("the MLP", rowsAtOnce * (D + M));
     const outputs = keepHidden
       ? [
           [R, D],
@@ -102,6 +107,8 @@ function attention(
   const [prefix, prompts] = [prefixKV?.shape[0] ?? 0, (promptKV?.shape[0] ?? 0) / promptSets];
   const keys = mask?.shape[mask.shape.length - 1] ?? 0;
   const [perSequence, perQuery] = mask?.shape.length === 3 ? [keys, 0] : [0, keys];
+  const K = keys || prefix + prompts + rows / sequences;
+  checkStack("attention", K * (3 * (width / heads) + 2 * K));
   const arrays = [tokens, queries, promptKV, prefixKV, mask, rowSplits, backward?.dy];
   return run(arrays, outputs, (kernels, [x, q, prompt, before, hidden, splits, dy], to) => {
     const address = (name: keyof AttentionGradients) => to[backward?.names.indexOf(name) ?? -1] ?? 0;

@@ -22,8 +22,10 @@ type Module = { tfjs: TfjsBackend; memory: Memory; kernels: Record<string, Kerne
 
 let started: Module | undefined;
 
-/** Bytes of a thread's stack, which holds the intermediate arrays of its kernel. build.mjs gives thread 0 as many. */
-const stackBytes = 2 ** 23;
+/** Bytes of a thread's stack, which holds the intermediate arrays of its kernel. bin/wasm.mjs gives thread 0 as many. */
+const stackBytes = 2 ** 24;
+/** More than so many threads would take the addresses that arrays need. */
+const mostThreads = 32;
 const pageBytes = 2 ** 16;
 
 /** What a thread runs: an instance of the module on the shared memory, until the process ends. */
@@ -33,8 +35,13 @@ const thread = `
   exports.__stack_pointer.value = stack;
   exports.serve(me);`;
 
-/** Starts the kernels with so many threads, the calling one among them, and gives TensorFlow.js their product. */
-export async function startKernels(tf: TensorFlow, threads: number): Promise<void> {
+/**
+ * Starts the kernels, and gives TensorFlow.js their product of matrices.
+ * @param wanted number of threads, the calling one among them
+ * @returns the number of threads, which is `wanted` or the most that there can be
+ */
+export async function startKernels(tf: TensorFlow, wanted: number): Promise<number> {
+  const threads = Math.min(wanted, mostThreads);
   const file = join(process.cwd(), "src", "engine", "wasm", "kernels.wasm");
   const { WebAssembly } = globalThis as any; // TypeScript has its types only among those of a browser
   const compiled = await WebAssembly.compile(readFileSync(file));
@@ -54,13 +61,20 @@ export async function startKernels(tf: TensorFlow, threads: number): Promise<voi
   }
   setThreads(threads);
   replaceMatMul(tf);
+  return threads;
 }
 
-/** Makes the memory at least so large. @throws where the 4 GB that WebAssembly can address do not suffice */
+/** Makes the memory at least so large. @throws beyond the 4 GB that WebAssembly can address */
 function reserve(bytes: number): SharedArrayBuffer {
   const { memory } = started as Module;
   const missing = Math.ceil((bytes - memory.buffer.byteLength) / pageBytes);
-  if (missing > 0) memory.grow(missing);
+  try {
+    if (missing > 0) memory.grow(missing);
+  } catch {
+    throw new Error(
+      `an operation needs ${Math.ceil(bytes / 2 ** 20)} MB of WebAssembly's memory, and there are no more than 4096: take smaller batches`,
+    );
+  }
   return memory.buffer;
 }
 
@@ -94,6 +108,14 @@ export function call(
     tfjs.typedArrayFromHeap(result).set(new Float32Array(buffer, to[i], size(outputs[i])));
   });
   return results;
+}
+
+/** @throws where a thread's stack would not hold so many intermediate numbers */
+export function checkStack(operation: string, numbers: number): void {
+  if (4 * numbers > 0.9 * stackBytes)
+    throw new Error(
+      `${operation} needs ${Math.ceil(numbers / 2 ** 18)} MB for a thread, and has ${stackBytes / 2 ** 20} on the WebAssembly engine: the native engine has no such limit`,
+    );
 }
 
 export const size = (shape: number[]): number => shape.reduce((a, b) => a * b, 1);
