@@ -3,5 +3,8 @@ import type { Backend } from "./backend";
 import { nativeBackend } from "./nativeBackend";
 import { tf } from "./tf";
 import { tfjsBackend } from "./tfjsBackend";
+import { wasmBackend } from "./wasmBackend";
 
-export const backend = (): Backend => (tf.getBackend() === "tensorflow" ? nativeBackend : tfjsBackend);
+const backends: Record<string, Backend> = { tensorflow: nativeBackend, wasm: wasmBackend, cpu: tfjsBackend };
+
+export const backend = (): Backend => backends[tf.getBackend()];

@@ -18,6 +18,7 @@ import { dirname, join } from "node:path";
 import type * as TensorFlow from "@tensorflow/tfjs";
 import { UsageError } from "../util/errors";
 import { applyGpuSettings, findGpu, usesTf32 } from "./gpu";
+import { startKernels } from "./wasmKernels";
 
 export type {
   NamedTensorMap,
@@ -142,7 +143,8 @@ async function startWasm(): Promise<Engine> {
   const folder = dirname(load.resolve("@tensorflow/tfjs-backend-wasm/package.json"));
   wasm.setWasmPaths(join(folder, "wasm-out/"));
   if (!(await tf.setBackend("wasm"))) throw new Error("the WebAssembly backend does not start");
-  return { kind: "wasm", version: tf.version.tfjs, device: cpuName(), threads: 1 };
+  const threads = await startKernels(tf, wantedThreads());
+  return { kind: "wasm", version: tf.version.tfjs, device: cpuName(), threads };
 }
 
 async function startCpu(): Promise<Engine> {
