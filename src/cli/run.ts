@@ -202,6 +202,7 @@ export async function runCommand([name, ...rest]: string[], { before, after }: R
     clip,
     root: fromHere(values.results, resultsFolder),
     shipped: values.results === undefined, // a folder that is named holds all that it is asked for
+    fresh: place.fresh,
   };
   if (before && !place.dryRun) await before(context);
   const result = await compute(place, context, made, [name, ...rest]);

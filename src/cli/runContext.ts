@@ -17,4 +17,6 @@ export type RunContext = {
   root: string;
   /** Whether runs that came with the kit count as stored. */
   shipped: boolean;
+  /** With --fresh: what was stored before this time (milliseconds) does not count. */
+  fresh?: number;
 };

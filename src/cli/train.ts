@@ -68,7 +68,7 @@ export async function train(args: string[]): Promise<number> {
     meter: meter(terminalScreen()),
     signal: onInterrupt(),
     // A stored accuracy is of no use without the training that it belongs to.
-    fresh: !existsSync(trained),
+    fresh: existsSync(trained) ? undefined : Date.now(),
     provenance: made,
     shipped: false,
     root,

@@ -3,7 +3,7 @@
  * computed, and one progress line covers the whole grid. Several processes may work on the same grid: each takes the
  * runs that no other process is computing, and every process ends with all runs.
  */
-import { existsSync, rmSync, statSync } from "node:fs";
+import { rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { checkPrecision } from "../engine/tf";
@@ -74,12 +74,9 @@ export type Job = {
 export type GridOptions = {
   meter: Meter;
   signal?: AbortSignal;
-  /** Compute all runs again, even if they are stored. */
-  fresh?: boolean;
-  /**
-   * Start of this grid in milliseconds, by default now. With `fresh`, runs and trainings older than it are computed
-   * again.
-   */
+  /** Runs and trainings stored before this time (milliseconds) are computed again; by default none is. */
+  fresh?: number;
+  /** Start of this grid in milliseconds, by default now: what has failed since then is not tried again. */
   since?: number;
   /** What the runs are computed with, as their files record it. */
   provenance: Provenance;
@@ -115,17 +112,27 @@ export const metricsText = (run: Run): string =>
     .map(([name, value]) => `${name} ${value.toFixed(1)}`)
     .join(", ");
 
-const storedRun = (job: Job, root: string, shipped = true): Run | undefined => {
+/** @param fresh a time in milliseconds: runs from before it do not count */
+function storedRun(job: Job, root: string, shipped: boolean, fresh: number): Run | undefined {
   if (job.stored === false) return undefined;
-  return findRun(job.identity, root, { suffices: job.suffices, shipped });
-};
+  const run = findRun(job.identity, root, { suffices: job.suffices, shipped });
+  return run && Date.parse(run.finished) >= fresh ? run : undefined;
+}
 
 /** The file in which the training with this key is stored. */
 export const trainedFile = (key: string, root = resultsFolder): string => join(root, ".trained", `${key}.safetensors`);
 
-/** The stored runs of these jobs, in the order of the jobs. `shipped`: also those that came with the kit. */
-export const storedRuns = (jobs: Job[], root = resultsFolder, shipped = true): Run[] =>
-  jobs.flatMap((job) => storedRun(job, root, shipped) ?? []);
+/** Whether a training with this key is stored, finished or not, and not before the time `fresh` (milliseconds). */
+export const isTrained = (key: string, root: string, fresh = 0): boolean =>
+  (statSync(trainedFile(key, root), { throwIfNoEntry: false })?.mtimeMs ?? -1) >= fresh;
+
+/**
+ * The stored runs of these jobs, in the order of the jobs.
+ * @param shipped whether those that came with the kit count
+ * @param fresh a time in milliseconds: runs from before it do not count
+ */
+export const storedRuns = (jobs: Job[], root = resultsFolder, shipped = true, fresh = 0): Run[] =>
+  jobs.flatMap((job) => storedRun(job, root, shipped, fresh) ?? []);
 
 /**
  * The finished runs with their table rows. A run that belongs to jobs of several rows appears in each of them, but in
@@ -151,7 +158,7 @@ export async function runGrid(jobs: Job[], options: GridOptions): Promise<GridRe
   const {
     meter,
     signal,
-    fresh,
+    fresh = 0,
     provenance,
     root = resultsFolder,
     processes = 1,
@@ -159,15 +166,7 @@ export async function runGrid(jobs: Job[], options: GridOptions): Promise<GridRe
     since: startTime = Date.now(),
     shipped: useShipped = true,
   } = options;
-  const isCurrent = (time: number) => !fresh || time >= startTime;
-  const findStored = (job: Job) => {
-    const run = storedRun(job, root, useShipped);
-    return run && isCurrent(Date.parse(run.finished)) ? run : undefined;
-  };
-  const isTrained = (key: string) => {
-    const file = trainedFile(key, root);
-    return existsSync(file) && isCurrent(statSync(file).mtimeMs);
-  };
+  const findStored = (job: Job) => storedRun(job, root, useShipped, fresh);
 
   const runs = jobs.map(findStored);
   const reused = runs.flatMap((run) => (run ? [run.key] : []));
@@ -209,7 +208,7 @@ export async function runGrid(jobs: Job[], options: GridOptions): Promise<GridRe
     const trainings = new Map(
       indices.flatMap((k) => (jobs[k].training ? [[jobs[k].training.key, jobs[k].training.work]] : [])),
     );
-    const training = [...trainings].reduce((sum, [key, work]) => sum + (isTrained(key) ? 0 : work), 0);
+    const training = [...trainings].reduce((sum, [key, work]) => sum + (isTrained(key, root, fresh) ? 0 : work), 0);
     return indices.reduce((sum, k) => sum + jobs[k].testing, training);
   };
 
@@ -218,7 +217,7 @@ export async function runGrid(jobs: Job[], options: GridOptions): Promise<GridRe
     const trainings = new Map<string, number>();
     for (const k of pending) {
       const key = jobs[k].training?.key ?? runKey(jobs[k].identity);
-      if (trainings.has(key) || isTrained(key)) continue;
+      if (trainings.has(key) || isTrained(key, root, fresh)) continue;
       const needs = jobs[k].needs?.();
       trainings.set(key, needs?.stored ?? 0);
       if (needs && processes > 1) checkMemory(needs, processes);
@@ -243,8 +242,10 @@ export async function runGrid(jobs: Job[], options: GridOptions): Promise<GridRe
     if (job.stored === false) rmSync(partial, { recursive: true, force: true });
     const trained =
       job.stored === false ? join(partial, "trained.safetensors") : trainedFile(job.training?.key ?? key, root);
-    if (job.training && job.stored !== false && !isTrained(job.training.key)) rmSync(trained, { force: true });
-    const skippedWork = job.training && job.stored !== false && isTrained(job.training.key) ? job.training.work : 0;
+    if (job.training && job.stored !== false && !isTrained(job.training.key, root, fresh))
+      rmSync(trained, { force: true });
+    const skippedWork =
+      job.training && job.stored !== false && isTrained(job.training.key, root, fresh) ? job.training.work : 0;
     const total = doneWork + remainingWork(pending);
     const place = count > 1 ? `${count - pending.length + 1}/${count} \u00b7 ${job.place}` : job.place;
     const report: ReportProgress = (status) => {

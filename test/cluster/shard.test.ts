@@ -78,5 +78,6 @@ it("options of other places are refused before anything starts", async () => {
   await expect(command("x", "--tasks", "3")).rejects.toThrow("--tasks belongs to --on slurm");
   await expect(command("x", "--on", "slrm")).rejects.toThrow('Did you mean "slurm"?');
   await expect(command("x", "--plan", "p.json")).rejects.toThrow("--plan needs --shard");
-  await expect(command("x", "--shard", "1/2", "--fresh")).rejects.toThrow("--fresh");
+  await expect(command("x", "--shard", "1/2", "--plan", "p.json", "--fresh")).rejects.toThrow("leave out --fresh");
+  await expect(command("x", "--on", "slurm", "--retry", "--fresh")).rejects.toThrow("leave out --fresh");
 });
