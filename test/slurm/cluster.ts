@@ -64,6 +64,7 @@ export async function startCluster(folder: string, port = 17_817): Promise<Clust
     SelectTypeParameters: "CR_CPU",
     PreemptType: "preempt/partition_prio",
     PreemptMode: "REQUEUE",
+    SchedulerParameters: "sched_interval=5,bf_interval=5", // seconds until a requeued task starts; a minute by default
     ReturnToService: 2,
     KillWait: 5,
   };

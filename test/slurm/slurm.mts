@@ -72,9 +72,9 @@ function numbers(root: string): Record<string, string> {
   );
 }
 
-/** Waits until something holds, at most for a minute and a half. */
+/** Waits until something holds, at most for three minutes. */
 async function until(holds: () => boolean): Promise<boolean> {
-  for (let k = 0; k < 300; k++) {
+  for (let k = 0; k < 600; k++) {
     if (holds()) return true;
     await setTimeout(300);
   }
@@ -135,23 +135,30 @@ try {
   };
   expect(await until(() => log(ended).includes("is in the queue again")), "the task saves its state and is requeued");
 
-  await until(() => running().length > 0);
+  /** Tasks that are past their start: the log of their latest attempt has a line of progress. */
+  const computing = () =>
+    running()
+      .map((line) => line.split(" ")[0])
+      .filter((task) => log(task).split(/^job /m).pop()?.includes(" \u00b7 "));
+  await until(() => running().length > 0 && computing().length === running().length);
   slurm("sbatch", "--partition=urgent", "--output=/dev/null", "--wrap=sleep 3");
   const preempted = () => [1, 2, 3, 4].find((task) => /DUE TO PREEMPTION[\s\S]*interrupted: /.test(log(`${task}`)));
   expect(await until(() => preempted() !== undefined), "a preempted task ends after its step, with its state saved");
   await until(() => slurm("squeue", "-h", "-p", "urgent").trim() === "");
 
-  await until(() => running().some((line) => line.endsWith(" node2")));
-  const [lost] = (running().find((line) => line.endsWith(" node2")) ?? running()[0]).split(" ");
+  let lost: string | undefined;
+  await until(() => {
+    lost = running().find((line) => line.endsWith(" node2"));
+    return lost !== undefined;
+  });
   slurm("scontrol", "update", "nodename=node2", "state=down", "reason=test");
-  say(`set node2 down, with task ${lost}`);
+  say(`set node2 down, with task ${lost?.split(" ")[0]}`);
   await setTimeout(2000);
   if (slurm("sinfo", "-h", "-n", "node2", "-o", "%T").startsWith("down"))
     slurm("scontrol", "update", "nodename=node2", "state=resume"); // else it has come back by itself
 
-  await until(() => running().length > 0);
-  await setTimeout(3000);
-  const [killed] = (running()[0] ?? "1").split(" ");
+  await until(() => computing().length > 0);
+  const [killed] = computing();
   const processes = spawnSync("ps", ["-A", "-o", "pid=,args="], { encoding: "utf8" }).stdout.split("\n");
   const victim = processes.find((line) => line.includes(disturbed) && line.includes(`--shard ${killed}/4`));
   process.kill(Number(victim?.trim().split(" ")[0]), "SIGKILL");
@@ -209,6 +216,8 @@ try {
   );
   if (problems.length > 0)
     for (const { said } of [watched, retried, full, without, mended]) say(`${said()}\n----------`);
+} catch (error) {
+  expect(false, `${(error as Error).stack}`);
 } finally {
   for (const { child } of commands) child.kill();
   cluster?.slurm("scancel", "--me", "--full");
