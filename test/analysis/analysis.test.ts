@@ -1,6 +1,4 @@
 /** The diagnostics of a training run (src/analysis), and their figures and tables. */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { sampleCorrelation } from "simple-statistics";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -28,6 +26,7 @@ import { loadPaper } from "../../src/results/paper";
 import type { Run } from "../../src/results/store";
 import { numericsVersion } from "../../src/util/numerics";
 import { drawShapes } from "../shapes";
+import { temporaryFolder } from "../temporary";
 
 const { clip: zeroShot, ivlp, promptsrc } = methods;
 const change = (config: Settings): Settings => ({
@@ -44,7 +43,7 @@ let base: Dataset;
 let path: Path;
 let run: Run;
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), "inside-"));
+  folder = temporaryFolder("inside");
   await drawShapes(join(folder, "shapes"));
   clip = await loadClip("test/golden");
   const dataset = loadDataset(join(folder, "shapes"));
@@ -79,7 +78,6 @@ beforeAll(async () => {
 });
 afterAll(() => {
   disposeClip(clip);
-  rmSync(folder, { recursive: true, force: true });
 });
 
 const sum = (list: number[]) => list.reduce((a, b) => a + b, 0);

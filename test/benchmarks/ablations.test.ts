@@ -1,9 +1,6 @@
 /** Every benchmark and every ablation, on a small model and small datasets. */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, test } from "vitest";
-import { writeRandomClip } from "../../bench/randomClip";
 import { type Ablation, ablationJobs, ablations, ablationTables, variantsOf } from "../../src/benchmarks/ablations";
 import { benchmarks } from "../../src/benchmarks/registry";
 import { disposeClip, loadClip } from "../../src/clip/load";
@@ -22,7 +19,9 @@ import { runKey } from "../../src/results/store";
 import { tableText } from "../../src/results/table";
 import { gradientStep } from "../../src/training/train";
 import { numericsVersion } from "../../src/util/numerics";
+import { writeRandomClip } from "../randomClip";
 import { drawShapes } from "../shapes";
+import { temporaryFolder } from "../temporary";
 
 let folder: string;
 let clip: Clip;
@@ -30,7 +29,7 @@ let shapes: Dataset;
 let other: Dataset;
 let shiftedDataset: Dataset;
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), "ablations-"));
+  folder = temporaryFolder("ablations");
   for (const name of ["shapes", "other"]) await drawShapes(join(folder, name));
   [shapes, other] = ["shapes", "other"].map((name) => loadDataset(join(folder, name)));
   shiftedDataset = { ...loadDataset(join(folder, "shapes"), "disjoint"), name: "shapes-drawn", train: [], val: [] };
@@ -38,7 +37,6 @@ beforeAll(async () => {
 });
 afterAll(() => {
   disposeClip(clip);
-  rmSync(folder, { recursive: true, force: true });
 });
 
 const small = (config: Settings): Settings => ({

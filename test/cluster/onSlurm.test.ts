@@ -3,26 +3,16 @@
  * shows what a file holds. Commands, scripts, plans, tasks and results are the real ones. `npm run slurm` has a real queue.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { beforeAll, expect, it } from "vitest";
 import { commandLine } from "../cli/commandLine";
 import { drawShapes } from "../shapes";
+import { temporaryFolder } from "../temporary";
 
-const folder = mkdtempSync(join(tmpdir(), "on slurm-"));
+const folder = temporaryFolder("on slurm");
 const programs = join(folder, "bin");
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 /** A program in PATH, in place of Slurm's. */
 const program = (name: string, script: string) =>

@@ -1,16 +1,15 @@
 /** The examples of docs/scale.md for other schedulers: GNU parallel is run, of the Kubernetes Job every index is. */
 import { spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { beforeAll, expect, it } from "vitest";
 import { parse } from "yaml";
 import { drawShapes } from "../shapes";
+import { temporaryFolder } from "../temporary";
 
-const folder = mkdtempSync(join(tmpdir(), "schedulers-"));
+const folder = temporaryFolder("schedulers");
 const programs = join(folder, "bin");
 beforeAll(() => mkdirSync(programs));
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const docs = readFileSync("docs/scale.md", "utf8");
 const example = (language: string): string =>

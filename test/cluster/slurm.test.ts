@@ -1,14 +1,13 @@
 /** Slurm's settings, script and queue, without Slurm; `npm run slurm` tests the whole on a real one. */
 import { spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { beforeAll, expect, it } from "vitest";
 import { arrayScript, lastWords, parseQueue, slurmSettings, timeLimit } from "../../src/cluster/slurm";
+import { temporaryFolder } from "../temporary";
 
-const folder = mkdtempSync(join(tmpdir(), "slurm settings' "));
+const folder = temporaryFolder("slurm settings'");
 beforeAll(() => mkdirSync(join(folder, "node_modules", "tsx"), { recursive: true }));
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const file = join(folder, "slurm.json");
 const write = (content: unknown) => writeFileSync(file, JSON.stringify(content));

@@ -1,6 +1,5 @@
 /** Split files, the official draws, class halves, and the batches made of them. */
 import fs from "node:fs";
-import os from "node:os";
 import path from "node:path";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -14,6 +13,7 @@ import { readPreprocess } from "../../src/io/preprocess";
 import { readJson } from "../../src/io/readJson";
 import { drawsParity } from "../../src/parity/data";
 import { seeded } from "../../src/util/random";
+import { temporaryFolder } from "../temporary";
 
 let root: string;
 const preprocess = readPreprocess({ size: 16, crop_size: 16 }, "test");
@@ -21,7 +21,7 @@ const classes = ["red_fox", "owl", "ant", "bee", "cod"];
 
 /** A folder with 5 classes: 6 training, 2 validation and 3 test pictures each, 20 x 16 pixels of one grey level. */
 beforeAll(async () => {
-  root = fs.mkdtempSync(path.join(os.tmpdir(), "datasets-"));
+  root = temporaryFolder("datasets");
   const lists: Record<string, [string, number, string][]> = { train: [], val: [], test: [] };
   for (const [part, count] of [
     ["train", 6],

@@ -2,8 +2,7 @@
  * A stored training or stored predictions whose file was damaged are not believed: the file is set aside, and what it
  * held is computed again and gives the same numbers.
  */
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { baseToNovelJobs } from "../../src/benchmarks/baseToNovel";
@@ -18,12 +17,13 @@ import { methods } from "../../src/methods/registry";
 import { findPredictions, predictionsFile, predictionsOf, type TestPredictions } from "../../src/results/predictions";
 import { runFile } from "../../src/results/store";
 import { drawShapes } from "../shapes";
+import { temporaryFolder } from "../temporary";
 
 it.each([
   ["one number that is not finite", (bytes: Buffer) => bytes.writeFloatLE(Number.NaN, bytes.length - 400)],
   ["numbers that may be", (bytes: Buffer) => bytes.writeFloatLE(0.125, bytes.length - 400)],
 ])("%s in the file of a training", async (_, damage) => {
-  const root = mkdtempSync(join(tmpdir(), "damaged-"));
+  const root = temporaryFolder("damaged");
   const clip = await loadClip("test/golden");
   try {
     await drawShapes(join(root, "shapes"));
@@ -44,12 +44,11 @@ it.each([
     expect(existsSync(`${trained}.damaged`)).toBe(true);
   } finally {
     disposeClip(clip);
-    rmSync(root, { recursive: true, force: true });
   }
 });
 
 it("predictions of a run: the stored accuracies are counted from them, and what is damaged is predicted again", async () => {
-  const root = mkdtempSync(join(tmpdir(), "predictions-"));
+  const root = temporaryFolder("predictions");
   const clip = await loadClip("test/golden");
   try {
     await drawShapes(join(root, "shapes"));
@@ -89,6 +88,5 @@ it("predictions of a run: the stored accuracies are counted from them, and what 
     ); // those of an earlier run with this key are not taken for its own
   } finally {
     disposeClip(clip);
-    rmSync(root, { recursive: true, force: true });
   }
 });

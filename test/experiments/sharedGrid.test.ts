@@ -1,15 +1,14 @@
 /** Two calls of one grid, as of `--processes 2`: a failure is tried once, and a fresh training is not repeated. */
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
 import { setTimeout } from "node:timers/promises";
-import { afterAll, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import { type Job, runGrid } from "../../src/experiments/runner";
 import type { Identity } from "../../src/results/store";
 import { numericsVersion } from "../../src/util/numerics";
+import { temporaryFolder } from "../temporary";
 
-const root = mkdtempSync(join(tmpdir(), "shared-grid-"));
-afterAll(() => rmSync(root, { recursive: true, force: true }));
+const root = temporaryFolder("shared-grid");
 
 const provenance = { kit: "0", engine: "a test's", numerics: numericsVersion(), versions: {} };
 const meter = { report() {}, say() {}, done() {} };

@@ -1,6 +1,5 @@
 /** Datasets as people have them: an odd number of classes, one picture of each, no validation pictures, one sentence for two classes. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -15,15 +14,15 @@ import { provenance } from "../../src/experiments/provenance";
 import { runGrid } from "../../src/experiments/runner";
 import type { Settings } from "../../src/methods/method";
 import { methods } from "../../src/methods/registry";
+import { temporaryFolder } from "../temporary";
 
-const root = mkdtempSync(join(tmpdir(), "small-"));
+const root = temporaryFolder("small");
 let clip: Clip;
 beforeAll(async () => {
   clip = await loadClip("weights/mini-clip");
 });
 afterAll(() => {
   disposeClip(clip);
-  rmSync(root, { recursive: true, force: true });
 });
 
 /** A dataset with one training and two test pictures of each class, and no "val". */

@@ -1,6 +1,5 @@
 /** Regression tests: each kind of wrong number that the kit once stored or reported. */
-import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { copyFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { baseToNovel, baseToNovelJobs, scoresOfRows } from "../../src/benchmarks/baseToNovel";
@@ -29,19 +28,19 @@ import { escapeHtml } from "../../src/util/escape";
 import { numericsVersion } from "../../src/util/numerics";
 import { seeded } from "../../src/util/random";
 import { drawShapes } from "../shapes";
+import { temporaryFolder } from "../temporary";
 
 let folder: string;
 let clip: Clip;
 let dataset: Dataset;
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), "wrong-"));
+  folder = temporaryFolder("wrong");
   await drawShapes(join(folder, "shapes"));
   dataset = loadDataset(join(folder, "shapes"));
   clip = await loadClip("test/golden");
 });
 afterAll(() => {
   disposeClip(clip);
-  rmSync(folder, { recursive: true, force: true });
 });
 
 const short = (config: Settings): Settings => ({
