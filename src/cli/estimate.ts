@@ -4,7 +4,7 @@ import { drawFewShot } from "../datasets/fewShot";
 import type { Dataset } from "../datasets/split";
 import { clock } from "../experiments/progress";
 import { isTrained, type Job, storedRuns } from "../experiments/runner";
-import { trainingCost } from "../experiments/trainAndEvaluate";
+import { trainingCost } from "../experiments/sharedTraining";
 import { configFor, type Method, trainingSettings } from "../methods/method";
 import { runKey } from "../results/store";
 import type { Table } from "../results/table";
