@@ -33,9 +33,9 @@ export { baseNovel, datasetNames, loadDataset, trainableDatasets } from "./datas
 export type { Tensor, Tensor2D } from "./engine/tf";
 export { engineLine, startEngine, tf } from "./engine/tf";
 // Runs, and predictions of single pictures.
+export { storedRuns } from "./experiments/job";
 export type { PicturePrediction } from "./experiments/predictions";
 export { predictDataset, predictWith } from "./experiments/predictions";
-export { storedRuns } from "./experiments/runner";
 // Figures: plain Plotly records, drawn by `show` and written by `save` or `saveFigure`.
 export { differencesFigure, improvementFigure } from "./figures/against";
 export { anglesFigure, attentionFigure, gpaFigure, termsFigure } from "./figures/analysis";

@@ -7,7 +7,7 @@ import type { Clip } from "../clip/model";
 import { paperTemplates } from "../configs/templates";
 import type { Dataset } from "../datasets/split";
 import { byShots, type Grid, type Row } from "../experiments/benchmark";
-import type { Job } from "../experiments/runner";
+import type { Job } from "../experiments/job";
 import type { Method, Settings } from "../methods/method";
 import { methods } from "../methods/registry";
 import { differencesTable, type Pair } from "../results/differences";

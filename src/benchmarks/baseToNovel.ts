@@ -5,7 +5,7 @@
  */
 import { baseNovel, type Dataset } from "../datasets/split";
 import { type Benchmark, byShots, configOf, type Grid, type Row, shotsFor } from "../experiments/benchmark";
-import type { Job } from "../experiments/runner";
+import type { Job } from "../experiments/job";
 import { trainTestJob } from "../experiments/trainAndEvaluate";
 import { differencesTable } from "../results/differences";
 import { harmonicMean } from "../results/statistics";

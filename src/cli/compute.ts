@@ -7,8 +7,9 @@ import { jobsOf, ownFirst, type Part, parseShard, planParts, type Shard } from "
 import { requeue, type SlurmSettings, settingsFile, slurmSettings } from "../cluster/slurm";
 import { type Plan, readPlan } from "../cluster/submitted";
 import { failureText } from "../experiments/failures";
+import { type Job, trainedFile } from "../experiments/job";
 import { meter, terminalScreen } from "../experiments/progress";
-import { type GridResult, type Job, runGrid, trainedFile } from "../experiments/runner";
+import { type GridResult, runGrid } from "../experiments/runner";
 import type { Provenance } from "../results/store";
 import { tableText } from "../results/table";
 import { oneOf, UsageError } from "../util/errors";

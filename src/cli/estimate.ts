@@ -2,8 +2,8 @@
 import { measureMethod } from "../benchmarks/cost";
 import { drawFewShot } from "../datasets/fewShot";
 import type { Dataset } from "../datasets/split";
+import { isTrained, type Job, storedRuns } from "../experiments/job";
 import { clock } from "../experiments/progress";
-import { isTrained, type Job, storedRuns } from "../experiments/runner";
 import { trainingCost } from "../experiments/sharedTraining";
 import { configFor, type Method, trainingSettings } from "../methods/method";
 import { runKey } from "../results/store";

@@ -19,8 +19,9 @@ import {
 } from "../cluster/submitted";
 import { startEngine } from "../engine/tf";
 import { type Failure, failureSince } from "../experiments/failures";
+import { type Job, metricsText, storedRuns } from "../experiments/job";
 import { clock, type Screen } from "../experiments/progress";
-import { type GridResult, type Job, metricsText, storedRuns } from "../experiments/runner";
+import type { GridResult } from "../experiments/runner";
 import { removeAbandonedParts, removeIfPossible, writeAtomic } from "../io/atomicWrite";
 import { type Run, runKey } from "../results/store";
 import { tableText } from "../results/table";

@@ -3,7 +3,7 @@ import type { Clip } from "../clip/model";
 import type { PresetName } from "../configs/presets";
 import type { Dataset } from "../datasets/split";
 import type { Benchmark } from "../experiments/benchmark";
-import type { Job } from "../experiments/runner";
+import type { Job } from "../experiments/job";
 import type { Method } from "../methods/method";
 
 export type RunContext = {

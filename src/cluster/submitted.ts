@@ -6,7 +6,7 @@
 import { createHash } from "node:crypto";
 import { existsSync, readdirSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import type { Job } from "../experiments/runner";
+import type { Job } from "../experiments/job";
 import { readSealedJson, writeSealedJson } from "../io/sealedJson";
 import { type Run, runFile, runKey } from "../results/store";
 import { UsageError } from "../util/errors";

@@ -19,7 +19,7 @@ import { loadState, saveState } from "../training/checkpoint";
 import { type Trained, type TrainState, train } from "../training/train";
 import { numericsVersion } from "../util/numerics";
 import { testBatch } from "./evaluate";
-import type { JobContext } from "./runner";
+import type { JobContext } from "./job";
 
 export type TrainingOptions = {
   method: Method;

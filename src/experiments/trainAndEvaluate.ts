@@ -18,10 +18,10 @@ import { aggregate, senselessGpa, toDevice } from "../training/ensemble";
 import { UsageError } from "../util/errors";
 import type { Grid } from "./benchmark";
 import { accuracyOf, firstOfSameSentence } from "./evaluate";
+import type { Job, JobContext, JobResult } from "./job";
 import { needsOf } from "./needs";
 import { dataNotes } from "./notes";
 import { predictClasses } from "./predictions";
-import type { Job, JobContext, JobResult } from "./runner";
 import {
   fitParams,
   loadOrTrain,

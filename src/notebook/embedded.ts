@@ -5,7 +5,7 @@ import { loadClip } from "../clip/load";
 import type { Clip } from "../clip/model";
 import { type Dataset, datasetNames, loadDataset } from "../datasets/split";
 import type { Row } from "../experiments/benchmark";
-import { type Job, rowsOf, storedRuns } from "../experiments/runner";
+import { type Job, rowsOf, storedRuns } from "../experiments/job";
 import { type AblationStudy, ablation } from "./ablation";
 
 const embedded = { model: "weights/mini-clip", root: "data", split: "renders" };

@@ -2,7 +2,7 @@
 
 import type { Engine } from "../engine/tf";
 import type { Row } from "../experiments/benchmark";
-import { type Job, rowsOf, storedRuns } from "../experiments/runner";
+import { type Job, rowsOf, storedRuns } from "../experiments/job";
 import { shippedFolder } from "../results/store";
 import { oneOf } from "../util/errors";
 import type { AblationStudy } from "./ablation";

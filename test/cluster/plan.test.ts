@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest";
 import { costOf, jobsOf, ownFirst, type Part, parseShard, planParts, unitKey } from "../../src/cluster/plan";
 import { parseQueue } from "../../src/cluster/slurm";
 import { appeared, nextPlan, plansIn, storePlan, tasksOf } from "../../src/cluster/submitted";
-import type { Job } from "../../src/experiments/runner";
+import type { Job } from "../../src/experiments/job";
 import { type Run, runFile } from "../../src/results/store";
 import { seeded } from "../../src/util/random";
 import { temporaryFolder } from "../temporary";
