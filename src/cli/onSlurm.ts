@@ -29,7 +29,7 @@ import { UsageError } from "../util/errors";
 import { estimateSeconds, openJobs, planTable } from "./estimate";
 import type { RunContext } from "./runContext";
 
-export type SlurmRequest = {
+type SlurmRequest = {
   /** What follows `run` on the command line, without the options of Slurm. */
   args: string[];
   settings: SlurmSettings;
@@ -63,7 +63,7 @@ export async function runOnSlurm(asked: RunContext, request: SlurmRequest): Prom
     throw new UsageError(
       `--fresh: this grid is in the queue as ${inQueue.map(({ name }) => name).join(", ")}; leave out --fresh to see it, or end it first with scancel --name`,
     );
-  const fresh = asked.fresh ?? plans.findLast((plan) => plan.fresh !== undefined)?.fresh;
+  const fresh = asked.fresh ?? plans.filter((plan) => plan.fresh !== undefined).pop()?.fresh;
   const context = { ...asked, fresh };
   const find = (job: Job): Run | undefined => storedRuns([job], root, shipped, fresh)[0];
   let open = openJobs(context).filter(({ refused }) => refused === undefined);

@@ -132,7 +132,7 @@ function planAblation(ablation: Ablation, { methods: names, variants, source }: 
 }
 
 /** What a command adds to a run: before the jobs are computed, and after their tables. */
-export type RunExtras = {
+type RunExtras = {
   before?(context: RunContext): Promise<void>;
   after?(context: RunContext, result: GridResult): void;
 };

@@ -17,7 +17,7 @@ import { claim, type Lock } from "./lock";
 import { clock, type Meter } from "./progress";
 import { checkDisk, checkMemory, diskAdvice } from "./room";
 
-export type GridOptions = {
+type GridOptions = {
   meter: Meter;
   signal?: AbortSignal;
   /** Runs and trainings stored before this time (milliseconds) are computed again; by default none is. */

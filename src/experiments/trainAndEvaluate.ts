@@ -19,7 +19,7 @@ import { UsageError } from "../util/errors";
 import type { Grid } from "./benchmark";
 import { accuracyOf, firstOfSameSentence } from "./evaluate";
 import type { Job, JobContext, JobResult } from "./job";
-import { needsOf } from "./needs";
+import { needsOf, tooLong } from "./needs";
 import { dataNotes } from "./notes";
 import { predictClasses } from "./predictions";
 import {
@@ -32,7 +32,7 @@ import {
   trainingWork,
 } from "./sharedTraining";
 
-export type TrainTestOptions = TrainingOptions & {
+type TrainTestOptions = TrainingOptions & {
   benchmark: string;
   /** The dataset that the result belongs to. */
   target: Dataset;
@@ -75,12 +75,10 @@ export function trainTestJob(
   const drawn = method.trainable || method.fit ? drawFewShot(source.dataset, source.shots, seed) : undefined;
   const trainedOn = (drawn ?? source.dataset).fingerprint;
   const sameDataset = source.dataset.name === target.name;
+  const shots = drawn && ofClasses(drawn, source.classes);
   const training =
-    method.trainable && drawn
-      ? {
-          key: trainingKey(clip, options, trainedOn),
-          work: trainingWork(options, ofClasses(drawn, source.classes).train.length).work,
-        }
+    method.trainable && shots
+      ? { key: trainingKey(clip, options, trainedOn), work: trainingWork(options, shots.train.length).work }
       : undefined;
   return {
     identity: {
@@ -101,12 +99,23 @@ export function trainTestJob(
     stored: Object.values(methods).includes(method) || method.version !== undefined,
     row: name,
     place: `${target.name} \u00b7 ${title} \u00b7 ${benchmark === "few-shot" ? `${source.shots} ${source.shots === 1 ? "shot" : "shots"} \u00b7 ` : ""}seed ${seed}`,
-    note: dataNotes(target, drawn && { dataset: source.dataset, shots: source.shots, seed, drawn }),
+    note: dataNotes(
+      target,
+      drawn &&
+        shots && {
+          dataset: source.dataset,
+          shots: source.shots,
+          seed,
+          drawn,
+          count: shots.train.length,
+          batch: training && config.batch,
+        },
+    ),
     training,
     refused:
-      method.fit && drawn && ofClasses(drawn, source.classes).val.length === 0
+      method.fit && shots?.val.length === 0
         ? `${method.title} chooses its settings on validation pictures, of which ${source.dataset.name} has none: add some (a list "val" in its split file), or leave the method out`
-        : undefined,
+        : tooLong(clip, config, [trainedClasses, ...Object.values(tests).map(({ classNames }) => classNames)].flat()),
     needs: () => needsOf(method, { clip, classNames: trainedClasses, config: trainingSettings(method, config), seed }),
     testing: pictures * (method.trainable && perEpoch ? config.epochs / 3 + 1 : 1),
     suffices: (run, root) =>

@@ -35,7 +35,7 @@ import { runInCell } from "./run";
 /** What a variant changes: the settings of PromptSRC (`(config) => ({ ...config, lr: 0.01 })`), or the method. */
 export type Choice = Method | ((config: Config) => Config);
 
-export type AblationOptions = {
+type AblationOptions = {
   title: string;
   clip: Clip;
   datasets: Dataset[];

@@ -64,6 +64,17 @@ describe("a small dataset of one's own", () => {
     expect(lines.join("\n")).toContain("5 classes have fewer than 4 training");
   });
 
+  it("has a name that the model's context does not hold: every run says so before anything is computed", async () => {
+    const grid = { clip, methods: chosen, seeds: [1], shots: [1] };
+    const long = loadDataset(await write("long", ["tea", "cake", "very ".repeat(90)]));
+    for (const { refused } of fewShot.jobs({ ...grid, datasets: [long] }))
+      expect(refused).toMatch(/a sentence has 9\d tokens, the model takes at most \d+: shorten the class name/);
+    const short = fewShot.jobs({ ...grid, datasets: [loadDataset(await write("short", ["tea", "cake", "sushi"]))] });
+    expect(short.map(({ refused }) => refused)).toEqual([undefined, undefined, undefined]);
+    expect(short[1].note).toContain("fewer images than a batch (4), each step takes all of them");
+    expect(short[0].note).toBeUndefined(); // CLIP is not trained
+  });
+
   it("has no validation pictures, which the linear probe needs: that run fails by name, and the others are run", async () => {
     const dataset = loadDataset(await write("without", ["tea", "cake", "sushi"]));
     const jobs = fewShot.jobs({

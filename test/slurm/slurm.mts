@@ -171,7 +171,7 @@ try {
   say(`restarts of the tasks: ${restarts.join(", ")}`);
   const notices = [1, 2, 3, 4].map((task) => log(`${task}`).match(/is in the queue again/g)?.length ?? 0);
   expect(notices.reduce((sum, n) => sum + n, 0) >= 2, "the time limit came on the way, too");
-  const retried = run(disturbed, [...limited, "--retry"], env);
+  const retried = run(disturbed, [...limited, "--slurm", "cpus-per-task=1,time=10", "--retry"], env);
   expect((await retried.ended) === 0, "--retry completes the grid");
   expect(equal(disturbed), "the disturbed grid gives the numbers of one process");
   const preemptedLog = log(`${preempted()}`).split("DUE TO PREEMPTION")[1];
