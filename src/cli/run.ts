@@ -2,7 +2,8 @@
  * `npm run promptsrc -- run <benchmark|ablation> ...` and `list`: from options to jobs, from finished runs to tables.
  */
 import { join } from "node:path";
-import { type Ablation, ablationJobs, ablations, ablationTables, variantsOf } from "../benchmarks/ablations";
+import { type Ablation, ablationJobs, ablationTables, variantsOf } from "../benchmarks/ablation";
+import { ablations } from "../benchmarks/ablations";
 import { benchmarks } from "../benchmarks/registry";
 import { type Dataset, datasetNames, loadDataset } from "../datasets/split";
 import { wantedThreads } from "../engine/tf";

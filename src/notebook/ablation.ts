@@ -2,14 +2,7 @@
  * An ablation in a cell: variants of a method on some datasets and seeds, their runs, table, figures and differences.
  * What was run before is found again, so that a change of a seed, a dataset or a variant computes only what is new.
  */
-import {
-  type Ablation,
-  ablationJobs,
-  ablationTables,
-  paperOf,
-  type Variant,
-  variantsOf,
-} from "../benchmarks/ablations";
+import { type Ablation, ablationJobs, ablationTables, paperOf, type Variant, variantsOf } from "../benchmarks/ablation";
 import { scoresOfRows, testPictures } from "../benchmarks/baseToNovel";
 import type { Clip } from "../clip/model";
 import type { Config } from "../configs/config";

@@ -1,6 +1,6 @@
 /** The shipped runs of the embedded model and datasets, to stand beside those of a model and data of one's own. */
 import { resolve } from "node:path";
-import { type Ablation, ablationDatasets } from "../benchmarks/ablations";
+import { type Ablation, ablationDatasets } from "../benchmarks/ablation";
 import { loadClip } from "../clip/load";
 import type { Clip } from "../clip/model";
 import { type Dataset, datasetNames, loadDataset } from "../datasets/split";

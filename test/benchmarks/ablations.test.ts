@@ -1,7 +1,8 @@
 /** Every benchmark and every ablation, on a small model and small datasets. */
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, test } from "vitest";
-import { type Ablation, ablationJobs, ablations, ablationTables, variantsOf } from "../../src/benchmarks/ablations";
+import { type Ablation, ablationJobs, ablationTables, variantsOf } from "../../src/benchmarks/ablation";
+import { ablations } from "../../src/benchmarks/ablations";
 import { benchmarks } from "../../src/benchmarks/registry";
 import { disposeClip, loadClip } from "../../src/clip/load";
 import type { Clip } from "../../src/clip/model";
