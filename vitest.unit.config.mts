@@ -19,6 +19,7 @@ export default mergeConfig(
         "test/cli/check.test.ts",
         "test/cli/exportFigures.test.ts",
         "test/cli/predict.test.ts",
+        "test/cluster/{onSlurm,schedulers}.test.ts",
         "test/engine/engine.test.ts",
         "test/contributing.test.ts",
         "test/benchmarks/ablations.test.ts",

@@ -12,7 +12,8 @@ export { featuresOf } from "./analysis/features";
 export { learntParts } from "./analysis/parts";
 export { distances, pathOf, withParams } from "./analysis/trajectory";
 // Benchmarks and ablations: the runs of a grid, and their scores and tables.
-export { ablationDatasets, ablationJobs, ablations, ablationTables, paperOf, variantsOf } from "./benchmarks/ablations";
+export { ablationDatasets, ablationJobs, ablationTables, paperOf, variantsOf } from "./benchmarks/ablation";
+export { ablations } from "./benchmarks/ablations";
 export { baseToNovel, baseToNovelJobs, scoresOf, scoresOfRows, testPictures } from "./benchmarks/baseToNovel";
 export { cost, operationsTable } from "./benchmarks/cost";
 export { fewShot, scoresByShots } from "./benchmarks/fewShot";
@@ -26,16 +27,17 @@ export { presets } from "./configs/presets";
 export type { Ensemble, Preset } from "./configs/settings";
 export { paperTemplates } from "./configs/templates";
 // Datasets.
+export { baseNovel } from "./datasets/baseNovel";
 export { drawFewShot } from "./datasets/fewShot";
 export type { Dataset } from "./datasets/split";
-export { baseNovel, datasetNames, loadDataset, trainableDatasets } from "./datasets/split";
+export { datasetNames, loadDataset, trainableDatasets } from "./datasets/split";
 // The engine.
 export type { Tensor, Tensor2D } from "./engine/tf";
 export { engineLine, startEngine, tf } from "./engine/tf";
 // Runs, and predictions of single pictures.
+export { storedRuns } from "./experiments/job";
 export type { PicturePrediction } from "./experiments/predictions";
 export { predictDataset, predictWith } from "./experiments/predictions";
-export { storedRuns } from "./experiments/runner";
 // Figures: plain Plotly records, drawn by `show` and written by `save` or `saveFigure`.
 export { differencesFigure, improvementFigure } from "./figures/against";
 export { anglesFigure, attentionFigure, gpaFigure, termsFigure } from "./figures/analysis";

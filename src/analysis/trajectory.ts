@@ -1,7 +1,7 @@
 /** The path of a method's parameters over the epochs of a stored training. */
 import { existsSync } from "node:fs";
 import { tf } from "../engine/tf";
-import { type Job, trainedFile } from "../experiments/runner";
+import { type Job, trainedFile } from "../experiments/job";
 import { setAside } from "../io/atomicWrite";
 import { ensembleOf, type Method, type Params, type Task } from "../methods/method";
 import { tensorsOf } from "../solvers/optimiser";

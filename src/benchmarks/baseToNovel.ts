@@ -3,9 +3,10 @@
  * its own class names only (CoOp's subsample_classes; PromptSRC, section 4.1). Both halves are tested alike; only the
  * prompts depend on the half that was trained on.
  */
-import { baseNovel, type Dataset } from "../datasets/split";
+import { baseNovel } from "../datasets/baseNovel";
+import type { Dataset } from "../datasets/split";
 import { type Benchmark, byShots, configOf, type Grid, type Row, shotsFor } from "../experiments/benchmark";
-import type { Job } from "../experiments/runner";
+import type { Job } from "../experiments/job";
 import { trainTestJob } from "../experiments/trainAndEvaluate";
 import { differencesTable } from "../results/differences";
 import { harmonicMean } from "../results/statistics";

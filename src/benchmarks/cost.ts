@@ -15,7 +15,7 @@ import { profileKernels } from "../engine/profiler";
 import { tf } from "../engine/tf";
 import { type Benchmark, byShots, configOf, type Grid, type Row } from "../experiments/benchmark";
 import { testBatch } from "../experiments/evaluate";
-import type { Job, JobContext, JobResult } from "../experiments/runner";
+import type { Job, JobContext, JobResult } from "../experiments/job";
 import { configJson } from "../experiments/trainAndEvaluate";
 import type { PixelBatch } from "../io/preprocess";
 import type { Method, Task } from "../methods/method";

@@ -6,7 +6,7 @@
  */
 import type { Dataset } from "../datasets/split";
 import { type Benchmark, byShots, configOf, type Grid, type Row, shotsFor } from "../experiments/benchmark";
-import type { Job } from "../experiments/runner";
+import type { Job } from "../experiments/job";
 import { trainTestJob } from "../experiments/trainAndEvaluate";
 import { type AccuracyScore, accuracyDifferences, transferTable } from "../results/accuracy";
 import type { Paper, PaperTable } from "../results/paper";

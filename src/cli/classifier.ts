@@ -11,7 +11,7 @@ import { fromHere } from "./options";
 /** The options of a command that classifies. */
 export const classifierOptions = { prompts: { type: "string" }, template: { type: "string" } } as const;
 
-export type ClassifierChoice = { prompts: TrainedPrompts } | { template: string };
+type ClassifierChoice = { prompts: TrainedPrompts } | { template: string };
 
 /**
  * What the options choose; zero-shot CLIP with "a photo of a {}.", or the dataset's own sentence, if they are not given.

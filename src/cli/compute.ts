@@ -7,8 +7,9 @@ import { jobsOf, ownFirst, type Part, parseShard, planParts, type Shard } from "
 import { requeue, type SlurmSettings, settingsFile, slurmSettings } from "../cluster/slurm";
 import { type Plan, readPlan } from "../cluster/submitted";
 import { failureText } from "../experiments/failures";
+import { type Job, trainedFile } from "../experiments/job";
 import { meter, terminalScreen } from "../experiments/progress";
-import { type GridResult, type Job, runGrid, trainedFile } from "../experiments/runner";
+import { type GridResult, runGrid } from "../experiments/runner";
 import type { Provenance } from "../results/store";
 import { tableText } from "../results/table";
 import { oneOf, UsageError } from "../util/errors";
@@ -39,7 +40,7 @@ export const placeHelp = `    --processes 1     how many processes share the run
       --tasks 64      how many tasks the runs are divided into
       --retry         submits again what failed
     --dry-run         what would run and how long it takes, with --on slurm the tasks and their script; then it ends
-    --fresh           compute again what is stored
+    --fresh           compute again what is stored; with --on slurm it begins anew, and without it the command goes on
     --tf32            on a GPU: products round their inputs to TF32; its results are stored apart from those of float32`;
 
 type Values = ReturnType<typeof parseOptions<typeof placeOptions>>["values"];
@@ -47,7 +48,8 @@ type Values = ReturnType<typeof parseOptions<typeof placeOptions>>["values"];
 export type Place = {
   processes: number;
   dryRun: boolean;
-  fresh: boolean;
+  /** What was stored before this time (milliseconds) is computed again. */
+  fresh?: number;
   /** A part of the plan of a submitted grid, or of the grid as it is. */
   shard?: Shard & { plan?: Plan; file?: string };
   slurm?: SlurmSettings & { retry: boolean };
@@ -63,18 +65,22 @@ export function placeOf(values: Values): Place {
   if (on !== undefined && shard !== undefined)
     throw new UsageError("--on slurm makes its own parts: leave out --shard");
   if (plan !== undefined && shard === undefined) throw new UsageError("--plan needs --shard: which of its parts?");
-  if (fresh && (on ?? shard) !== undefined)
+  if (fresh && (plan !== undefined || retry))
     throw new UsageError(
-      "--fresh would compute again what this grid stored before it was interrupted: name a new folder with --results",
+      `${retry ? "--retry" : "--plan"} goes on with what was submitted, after --fresh or without: leave out --fresh`,
     );
-  const common = { processes: processesOf(processes), dryRun, fresh };
+  const common = {
+    processes: processesOf(processes),
+    dryRun,
+    fresh: fresh ? (workerOf()?.since ?? Date.now()) : undefined,
+  };
   if (shard !== undefined) {
     const file = plan === undefined ? undefined : fromHere(plan);
     const part = parseShard(shard);
     const stored = file === undefined ? undefined : readPlan(file);
     if (stored && stored.parts.length !== part.count)
       throw new UsageError(`--shard ${shard}: ${file} has ${stored.parts.length} parts`);
-    return { ...common, shard: { ...part, plan: stored, file } };
+    return { ...common, fresh: stored?.fresh ?? common.fresh, shard: { ...part, plan: stored, file } };
   }
   if (on === undefined) return common;
   const settings = slurmSettings(settingsFile, slurm, tasks === undefined ? undefined : wholeNumber("tasks", tasks));
@@ -105,12 +111,12 @@ export async function compute(
   made: Provenance,
   args: string[],
 ): Promise<GridResult | undefined> {
-  const { processes, shard, slurm, dryRun, fresh } = place;
-  const { jobs, root, shipped } = context;
+  const { processes, shard, slurm, dryRun } = place;
+  const { jobs, root, shipped, fresh } = context;
   const screen = terminalScreen();
   const signal = onInterrupt();
   if (slurm) {
-    const own = without(args, ["--on", "--slurm", "--tasks", "--json"], ["--retry", "--dry-run"]);
+    const own = without(args, ["--on", "--slurm", "--tasks", "--json"], ["--retry", "--dry-run", "--fresh"]);
     return runOnSlurm(context, { args: own, settings: slurm, retry: slurm.retry, dryRun, screen, signal });
   }
   if (dryRun) {
@@ -119,7 +125,7 @@ export async function compute(
     return undefined;
   }
   const startTime = Date.now();
-  const { since = shard?.plan?.made ?? startTime, k, count } = workerOf() ?? { k: 1, count: processes };
+  const { since = shard?.plan?.made ?? fresh ?? startTime, k, count } = workerOf() ?? { k: 1, count: processes };
   const ownMeter = isWorker() ? meterOfWorker : meter(screen);
   const result = await runGrid(ownFirst(jobs, k, count), {
     meter: startWorkers(processes - 1, args, since, ownMeter),

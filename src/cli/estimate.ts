@@ -1,11 +1,10 @@
 /** How long jobs will take, by a few steps of each method that are measured on this machine. */
-import { existsSync } from "node:fs";
 import { measureMethod } from "../benchmarks/cost";
 import { drawFewShot } from "../datasets/fewShot";
 import type { Dataset } from "../datasets/split";
+import { isTrained, type Job, storedRuns } from "../experiments/job";
 import { clock } from "../experiments/progress";
-import { type Job, storedRuns, trainedFile } from "../experiments/runner";
-import { trainingCost } from "../experiments/trainAndEvaluate";
+import { trainingCost } from "../experiments/sharedTraining";
 import { configFor, type Method, trainingSettings } from "../methods/method";
 import { runKey } from "../results/store";
 import type { Table } from "../results/table";
@@ -24,8 +23,8 @@ type Rate = { classes: number } & Seconds;
 export type Estimate = { secondsOf(job: Job): Seconds; scaledBy: number };
 
 /** The jobs without a stored run. */
-export function openJobs({ jobs, root, shipped }: RunContext): Job[] {
-  const stored = new Set(storedRuns(jobs, root, shipped).map(({ key }) => key));
+export function openJobs({ jobs, root, shipped, fresh }: RunContext): Job[] {
+  const stored = new Set(storedRuns(jobs, root, shipped, fresh).map(({ key }) => key));
   return jobs.filter(({ identity }) => !stored.has(runKey(identity)));
 }
 
@@ -94,10 +93,14 @@ function at(rates: Rate[], classes: number, what: "training" | "testing"): numbe
 }
 
 /** What will run, what is stored, and the time and memory that the estimate lets expect, method by method. */
-export function planTable({ jobs, methods, root }: RunContext, open: Job[], { secondsOf, scaledBy }: Estimate): Table {
+export function planTable(
+  { jobs, methods, root, fresh }: RunContext,
+  open: Job[],
+  { secondsOf, scaledBy }: Estimate,
+): Table {
   /** Trainings that are stored, or counted already. */
   const trained = new Set(
-    jobs.flatMap(({ training }) => (training && existsSync(trainedFile(training.key, root)) ? [training.key] : [])),
+    jobs.flatMap(({ training }) => (training && isTrained(training.key, root, fresh) ? [training.key] : [])),
   );
   let [total, trainings] = [0, 0];
   const rows = methods.flatMap((method) => {

@@ -1,7 +1,8 @@
 /** `npm run promptsrc -- evaluate --data <dataset> [--prompts <file>]`: accuracy and calibration, class by class. */
 import { calibration } from "../analysis/calibration";
 import { accuracyByClass } from "../analysis/confusion";
-import { baseNovel, loadDataset } from "../datasets/split";
+import { baseNovel } from "../datasets/baseNovel";
+import { loadDataset } from "../datasets/split";
 import { accuracyOf, firstOfSameSentence } from "../experiments/evaluate";
 import { type PicturePrediction, predictDataset } from "../experiments/predictions";
 import { terminalScreen } from "../experiments/progress";

@@ -1,6 +1,7 @@
 /** `npm run promptsrc -- list`: what can be named on the command line. */
 import { join } from "node:path";
-import { type Ablation, ablations } from "../benchmarks/ablations";
+import type { Ablation } from "../benchmarks/ablation";
+import { ablations } from "../benchmarks/ablations";
 import { benchmarks } from "../benchmarks/registry";
 import { datasetNames, loadDataset } from "../datasets/split";
 import { methods } from "../methods/registry";

@@ -17,16 +17,19 @@ import {
   type Task,
   tasksOf,
 } from "../cluster/submitted";
+import { startEngine } from "../engine/tf";
 import { type Failure, failureSince } from "../experiments/failures";
+import { type Job, metricsText, storedRuns } from "../experiments/job";
 import { clock, type Screen } from "../experiments/progress";
-import { type GridResult, type Job, metricsText, storedRuns } from "../experiments/runner";
+import type { GridResult } from "../experiments/runner";
 import { removeAbandonedParts, removeIfPossible, writeAtomic } from "../io/atomicWrite";
 import { type Run, runKey } from "../results/store";
 import { tableText } from "../results/table";
+import { UsageError } from "../util/errors";
 import { estimateSeconds, openJobs, planTable } from "./estimate";
 import type { RunContext } from "./runContext";
 
-export type SlurmRequest = {
+type SlurmRequest = {
   /** What follows `run` on the command line, without the options of Slurm. */
   args: string[];
   settings: SlurmSettings;
@@ -42,28 +45,42 @@ export type SlurmRequest = {
 const lateResults = 60_000; // milliseconds
 const mostOftenAsked = 15_000;
 
-/** @returns the results that there are when the tasks have ended or the command is left; undefined after a dry run */
-export async function runOnSlurm(context: RunContext, request: SlurmRequest): Promise<GridResult | undefined> {
-  const { jobs, root, shipped } = context;
+/**
+ * With --fresh (`context.fresh`) the grid begins anew, unless its tasks are in the queue: two would write one result.
+ * Without it, results from before the last --fresh do not count.
+ * @returns the results that there are when the tasks have ended or the command is left; undefined after a dry run
+ */
+export async function runOnSlurm(asked: RunContext, request: SlurmRequest): Promise<GridResult | undefined> {
+  const { jobs, root, shipped } = asked;
   const { retry, dryRun, screen, signal } = request;
   const startTime = Date.now();
   const folder = planFolder(jobs, root);
   if (!dryRun) checkSlurm();
-  const find = (job: Job): Run | undefined => storedRuns([job], root, shipped)[0];
+  const queuedBefore = dryRun ? [] : answered(queue());
+  let plans = plansIn(folder);
+  const inQueue = plans.filter((plan) => queuedBefore.some(({ name }) => name === plan.name));
+  if (asked.fresh !== undefined && inQueue.length > 0)
+    throw new UsageError(
+      `--fresh: this grid is in the queue as ${inQueue.map(({ name }) => name).join(", ")}; leave out --fresh to see it, or end it first with scancel --name`,
+    );
+  const fresh = asked.fresh ?? plans.filter((plan) => plan.fresh !== undefined).pop()?.fresh;
+  const context = { ...asked, fresh };
+  const find = (job: Job): Run | undefined => storedRuns([job], root, shipped, fresh)[0];
   let open = openJobs(context).filter(({ refused }) => refused === undefined);
   const reused = jobs
     .filter((job) => !open.includes(job) && job.refused === undefined)
     .map((job) => runKey(job.identity));
-  let plans = plansIn(folder);
   const tasks = (queued: ReturnType<typeof queue>): Task[] =>
     tasksOf(plans, new Set(open.map(unitKey)), typeof queued === "string" ? [] : queued);
 
-  const before = tasks(dryRun ? [] : answered(queue()));
+  const before = tasks(queuedBefore);
   const active = new Set(before.filter(isActive).flatMap(({ open }) => open.map(({ key }) => key)));
   const failedBefore = new Set(
     before.filter(({ state }) => state === "failed").flatMap(({ open }) => open.map(({ key }) => key)),
   );
-  const toSubmit = open.filter((job) => !active.has(unitKey(job)) && (retry || !failedBefore.has(unitKey(job))));
+  const toSubmit = open.filter(
+    (job) => !active.has(unitKey(job)) && (retry || asked.fresh || !failedBefore.has(unitKey(job))),
+  );
   if (toSubmit.length > 0 || dryRun) {
     const added = await submitPlan(dryRun ? open : toSubmit);
     if (!added) return undefined;
@@ -80,13 +97,21 @@ export async function runOnSlurm(context: RunContext, request: SlurmRequest): Pr
   } catch (error) {
     if (!signal.aborted) throw error;
     interrupted = true;
-    screen.print("left: the tasks go on; the same command shows them again, scancel --name ends them");
+    screen.print(
+      "left: the tasks go on; the same command (without --fresh) shows them again, scancel --name ends them",
+    );
   }
   screen.clear();
   const failed = interrupted ? [] : failures(tasks(answered(queue())));
   const refused = jobs.flatMap(({ place, refused }) => (refused === undefined ? [] : { place, reason: refused }));
   const seconds = (Date.now() - startTime) / 1000;
-  return { runs: storedRuns(jobs, root, shipped), reused, failed: [...refused, ...failed], interrupted, seconds };
+  return {
+    runs: storedRuns(jobs, root, shipped, fresh),
+    reused,
+    failed: [...refused, ...failed],
+    interrupted,
+    seconds,
+  };
 
   /** Makes a plan of these jobs, shows it, and submits it. */
   async function submitPlan(chosen: Job[]): Promise<Submitted | undefined> {
@@ -101,7 +126,7 @@ export async function runOnSlurm(context: RunContext, request: SlurmRequest): Pr
     );
     if ((timeLimit(String(time ?? "")) ?? longest) < longest)
       console.log(`that is more than time=${time}: such a task is requeued, and goes on from its last epoch`);
-    const plan = nextPlan(parts, folder);
+    const plan = nextPlan(parts, folder, fresh);
     const script = arrayScript(
       settings,
       {
@@ -110,6 +135,7 @@ export async function runOnSlurm(context: RunContext, request: SlurmRequest): Pr
         log: resolve(logOf(plan, "%a")),
         folder: process.cwd(),
         callerFolder: process.env.INIT_CWD || process.cwd(),
+        engine: (await startEngine()).kind,
       },
       [process.execPath, ...process.execArgv, process.argv[1], "run", ...args, "--plan", resolve(plan.file)],
     );

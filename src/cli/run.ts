@@ -2,14 +2,16 @@
  * `npm run promptsrc -- run <benchmark|ablation> ...` and `list`: from options to jobs, from finished runs to tables.
  */
 import { join } from "node:path";
-import { type Ablation, ablationJobs, ablations, ablationTables, variantsOf } from "../benchmarks/ablations";
+import { type Ablation, ablationJobs, ablationTables, variantsOf } from "../benchmarks/ablation";
+import { ablations } from "../benchmarks/ablations";
 import { benchmarks } from "../benchmarks/registry";
 import { type Dataset, datasetNames, loadDataset } from "../datasets/split";
 import { wantedThreads } from "../engine/tf";
 import type { Benchmark, Grid } from "../experiments/benchmark";
 import { failureText } from "../experiments/failures";
+import { type Job, rowsOf } from "../experiments/job";
 import { provenance } from "../experiments/provenance";
-import { type GridResult, type Job, rowsOf } from "../experiments/runner";
+import type { GridResult } from "../experiments/runner";
 import { writeAtomic } from "../io/atomicWrite";
 import { pretty } from "../io/json";
 import { configFor, type Method } from "../methods/method";
@@ -131,7 +133,7 @@ function planAblation(ablation: Ablation, { methods: names, variants, source }: 
 }
 
 /** What a command adds to a run: before the jobs are computed, and after their tables. */
-export type RunExtras = {
+type RunExtras = {
   before?(context: RunContext): Promise<void>;
   after?(context: RunContext, result: GridResult): void;
 };
@@ -202,6 +204,7 @@ export async function runCommand([name, ...rest]: string[], { before, after }: R
     clip,
     root: fromHere(values.results, resultsFolder),
     shipped: values.results === undefined, // a folder that is named holds all that it is asked for
+    fresh: place.fresh,
   };
   if (before && !place.dryRun) await before(context);
   const result = await compute(place, context, made, [name, ...rest]);

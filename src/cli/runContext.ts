@@ -3,7 +3,7 @@ import type { Clip } from "../clip/model";
 import type { PresetName } from "../configs/presets";
 import type { Dataset } from "../datasets/split";
 import type { Benchmark } from "../experiments/benchmark";
-import type { Job } from "../experiments/runner";
+import type { Job } from "../experiments/job";
 import type { Method } from "../methods/method";
 
 export type RunContext = {
@@ -17,4 +17,6 @@ export type RunContext = {
   root: string;
   /** Whether runs that came with the kit count as stored. */
   shipped: boolean;
+  /** With --fresh: what was stored before this time (milliseconds) does not count. */
+  fresh?: number;
 };

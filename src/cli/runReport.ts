@@ -1,6 +1,7 @@
 /** What `run --json` writes: accuracies, seeds, versions and seconds of the runs. */
 import { benchmarks } from "../benchmarks/registry";
-import { type GridResult, type Job, rowsOf } from "../experiments/runner";
+import { type Job, rowsOf } from "../experiments/job";
+import type { GridResult } from "../experiments/runner";
 import type { Provenance } from "../results/store";
 
 export function runReport(

@@ -4,9 +4,10 @@ import { pathOf } from "../analysis/trajectory";
 import { fewShot } from "../benchmarks/fewShot";
 import { loadDataset } from "../datasets/split";
 import { configOf, type Grid } from "../experiments/benchmark";
+import { rowsOf, trainedFile } from "../experiments/job";
 import { meter, terminalScreen } from "../experiments/progress";
 import { provenance } from "../experiments/provenance";
-import { rowsOf, runGrid, trainedFile } from "../experiments/runner";
+import { runGrid } from "../experiments/runner";
 import { writePrompts } from "../experiments/trainedPrompts";
 import { methodNamed, methods } from "../methods/registry";
 import { loadPaper } from "../results/paper";
@@ -68,7 +69,7 @@ export async function train(args: string[]): Promise<number> {
     meter: meter(terminalScreen()),
     signal: onInterrupt(),
     // A stored accuracy is of no use without the training that it belongs to.
-    fresh: !existsSync(trained),
+    fresh: existsSync(trained) ? undefined : Date.now(),
     provenance: made,
     shipped: false,
     root,

@@ -102,7 +102,7 @@ export function readConfig(path: string): ClipConfig {
 }
 
 /** What an open_clip_config.json says: the sizes, and the preprocessing in the words of preprocessor_config.json. */
-export type OpenClipConfig = { config: ClipConfig; preprocess: Record<string, unknown>; notes: string[] };
+type OpenClipConfig = { config: ClipConfig; preprocess: Record<string, unknown>; notes: string[] };
 
 /**
  * Reads an open_clip_config.json (open_clip/src/open_clip/model.py, CLIPVisionCfg and CLIPTextCfg, has the defaults).

@@ -10,7 +10,7 @@ import { type ListFileEntry, listFiles, modelInfo } from "@huggingface/hub";
 import { UsageError } from "../util/errors";
 import { huggingFaceCache } from "./findModel";
 
-export type FetchProgress = (file: string, done: number, total: number) => void;
+type FetchProgress = (file: string, done: number, total: number) => void;
 
 /** Small files that belong to a model, and the weights in the order in which they are preferred. */
 const small = [

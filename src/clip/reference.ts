@@ -47,7 +47,7 @@ export type Adapter = { attention?(y: Tensor3D, x: Tensor3D): Tensor3D; mlp?(y: 
  * features [C,E] or [B,E], not normalised; tokens [C,T,D] or [B,T,D] are all tokens after the last block, before the
  * last layer norm.
  */
-export type Encoded = { features: Tensor2D; tokens: Tensor3D };
+type Encoded = { features: Tensor2D; tokens: Tensor3D };
 
 /**
  * Encodes texts. @param ids of C texts, each from its start token to its end token (`tokenise` of fast/text.ts).

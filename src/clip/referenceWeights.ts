@@ -22,7 +22,7 @@ export type Block = { layer_norm1: LayerNorm; self_attn: Attention; layer_norm2:
 
 type Embedding = { weight: Tensor2D };
 
-export type ReferenceWeights = {
+type ReferenceWeights = {
   text_model: {
     /** [vocabulary,D] and [context,D]. */
     embeddings: { token_embedding: Embedding; position_embedding: Embedding };

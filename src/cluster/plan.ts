@@ -3,7 +3,7 @@
  * share a training stay together, so that each training, and each result, has one writer by construction: machines
  * need no lock between them, which a network file system might not keep.
  */
-import type { Job } from "../experiments/runner";
+import type { Job } from "../experiments/job";
 import { runKey } from "../results/store";
 import { UsageError } from "../util/errors";
 

@@ -74,7 +74,8 @@ const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
 
 /**
  * The script of a job array. The shell of a task becomes the program (exec), so that Slurm's signals reach it: USR1
- * ahead of the time limit, TERM where the task is preempted or cancelled.
+ * ahead of the time limit, TERM where the task is preempted or cancelled. A node on which the engine of the submission
+ * does not start fails, instead of computing many times slower with another.
  * @param command the program and its arguments; --shard with the number of the task is added
  * @param log where a task writes; Slurm puts the task's number for %a
  */
@@ -86,7 +87,8 @@ export function arrayScript(
     log,
     folder,
     callerFolder,
-  }: Record<"name" | "log" | "folder" | "callerFolder", string> & { tasks: number },
+    engine,
+  }: Record<"name" | "log" | "folder" | "callerFolder" | "engine", string> & { tasks: number },
   command: string[],
 ): string {
   const limit = timeLimit(String(options.time ?? ""));
@@ -115,6 +117,7 @@ export function arrayScript(
     ...[command[0], join(folder, "node_modules", "tsx")].map((path) => `need ${quoted(path)}`),
     `cd ${quoted(folder)} || exit 1`,
     `export INIT_CWD=${quoted(callerFolder)}`,
+    `export PROMPTSRC_ENGINE=${quoted(engine)}`,
     ...(options["cpus-per-task"] ? [`export PROMPTSRC_THREADS="\${PROMPTSRC_THREADS:-$SLURM_CPUS_PER_TASK}"`] : []),
     `exec ${command.map(quoted).join(" ")} --shard "$SLURM_ARRAY_TASK_ID/${tasks}"`,
     "",

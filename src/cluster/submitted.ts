@@ -6,7 +6,7 @@
 import { createHash } from "node:crypto";
 import { existsSync, readdirSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import type { Job } from "../experiments/runner";
+import type { Job } from "../experiments/job";
 import { readSealedJson, writeSealedJson } from "../io/sealedJson";
 import { type Run, runFile, runKey } from "../results/store";
 import { UsageError } from "../util/errors";
@@ -14,8 +14,11 @@ import { numericsVersion } from "../util/numerics";
 import type { Part, Unit } from "./plan";
 import type { Queued } from "./slurm";
 
-/** `made`: when, in milliseconds; `numerics`: the version of the code that may compute it. */
-export type Plan = { made: number; numerics: string; parts: Part[] };
+/**
+ * `made`: when, in milliseconds; `numerics`: the version of the code that may compute it; `fresh`: when --fresh was asked,
+ * results from before that do not count.
+ */
+export type Plan = { made: number; numerics: string; fresh?: number; parts: Part[] };
 
 /** A plan with its place: the number within its grid, and the name of its job in the queue. */
 export type Submitted = Plan & { number: number; name: string; file: string };
@@ -38,11 +41,14 @@ export const logOf = ({ number, file }: Submitted, task: number | "%a"): string 
   join(dirname(file), `${number}-${task}.log`);
 
 /** A plan with the next number of its folder, which `storePlan` writes. */
-export const nextPlan = (parts: Part[], folder: string): Submitted =>
-  submitted({ made: Date.now(), numerics: numericsVersion(), parts }, folder, 1 + Math.max(0, ...numbersIn(folder)));
+export const nextPlan = (parts: Part[], folder: string, fresh?: number): Submitted =>
+  submitted(
+    { made: Date.now(), numerics: numericsVersion(), ...(fresh === undefined ? {} : { fresh }), parts },
+    folder,
+    1 + Math.max(0, ...numbersIn(folder)),
+  );
 
-export const storePlan = ({ file, made, numerics, parts }: Submitted): void =>
-  writeSealedJson(file, { made, numerics, parts });
+export const storePlan = ({ file, number, name, ...plan }: Submitted): void => writeSealedJson(file, plan);
 
 const numbersIn = (folder: string): number[] =>
   (existsSync(folder) ? readdirSync(folder) : [])

@@ -13,7 +13,7 @@ import { numericsVersion } from "../util/numerics";
 import { drawFewShot } from "./fewShot";
 import { type Dataset, drawnAgain, type Item } from "./split";
 
-export type PictureProblem = { path: string; reason: string };
+type PictureProblem = { path: string; reason: string };
 
 /**
  * The pictures of a dataset that cannot be decoded. Training pictures whose content the dataset does not know, because

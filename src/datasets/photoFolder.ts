@@ -10,7 +10,7 @@ import { isFileInside, isPictureName } from "../io/identify";
 import { pythonRound } from "../io/preprocess";
 import { UsageError } from "../util/errors";
 import { byCodePoint } from "../util/order";
-import type { Item, Lists } from "./coop";
+import type { Item, Lists } from "./lists";
 import { pythonRandom } from "./pythonRandom";
 
 /** A file with lines "folder name": how class names are spelled where the folders' names are not the words. */

@@ -9,7 +9,7 @@ import { parse } from "csv-parse/sync";
 import { fileStats, isFileInside } from "../io/identify";
 import { oneOf, UsageError } from "../util/errors";
 import { byCodePoint } from "../util/order";
-import type { Item, Lists } from "./coop";
+import type { Item, Lists } from "./lists";
 import { drawParts, seedOf } from "./photoFolder";
 
 const columns = ["path", "label", "part"] as const;

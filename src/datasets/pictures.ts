@@ -21,7 +21,7 @@ import type { Box, Picture } from "../io/resample";
 import { type Random, seeded } from "../util/random";
 import type { Item } from "./split";
 
-export type BatchOptions = { batch: number; seed: number; augmentation?: Augmentation };
+type BatchOptions = { batch: number; seed: number; augmentation?: Augmentation };
 
 /**
  * Steps of an epoch: the last, incomplete batch is dropped unless it is the only one (Dassl: drop_last = len >= batch).
@@ -29,7 +29,7 @@ export type BatchOptions = { batch: number; seed: number; augmentation?: Augment
 export const stepsPerEpoch = (count: number, batch: number) => Math.max(1, Math.floor(count / batch));
 
 /** What training reads: `steps` batches in each epoch, epochs counted from 1. */
-export type TrainingPictures = {
+type TrainingPictures = {
   count: number;
   steps: number;
   epoch(e: number): AsyncIterable<PixelBatch> | Iterable<PixelBatch>;

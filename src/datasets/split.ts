@@ -10,20 +10,12 @@ import path from "node:path";
 import { contentHashes } from "../io/contentHash";
 import { pictureNames } from "../io/identify";
 import { oneOf, UsageError } from "../util/errors";
-import {
-  type CoopDataset,
-  coopDataset,
-  coopDatasets,
-  type Item,
-  type Lists,
-  listFiles,
-  missingLists,
-  readLists,
-} from "./coop";
+import { type CoopDataset, coopDataset, coopDatasets, listFiles, missingLists } from "./coop";
+import { type Item, type Lists, readLists } from "./lists";
 import { classFolders, photoLists, seedOf } from "./photoFolder";
 import { isTableName, splitOfTable, tableLists } from "./photoTable";
 
-export type { Item } from "./coop";
+export type { Item } from "./lists";
 
 /** Labelled pictures in three parts, with their class names; see `makeDataset` for what is checked. */
 export type Dataset = {
@@ -279,28 +271,4 @@ function makeDataset(
   const [train, test] = [hashed(dataset.train), hashed(dataset.test)];
   const val = dataset.val === dataset.test ? test : hashed(dataset.val);
   return { ...dataset, train, val, test, classNames, fingerprint: fingerprint.digest("hex").slice(0, 16) };
-}
-
-/**
- * The two halves of the classes (Dassl/CoOp subsample_classes): labels sorted, the first ceil(n / 2) are base, the rest
- * novel, relabelled from 0 in that order, in all three parts. Draw few shots before this, from all classes, as the
- * official code does.
- */
-export function baseNovel(dataset: Dataset): { base: Dataset; novel: Dataset } {
-  const n = dataset.classNames.length;
-  if (n < 2) throw new UsageError(`${dataset.name} has ${n} class; base and novel need 2 or more`);
-  const middle = Math.ceil(n / 2);
-  return { base: keepClasses(dataset, 0, middle), novel: keepClasses(dataset, middle, n) };
-}
-
-function keepClasses(dataset: Dataset, first: number, end: number): Dataset {
-  const keep = (items: Item[]) =>
-    items.filter(({ label }) => label >= first && label < end).map((item) => ({ ...item, label: item.label - first }));
-  return {
-    ...dataset,
-    classNames: dataset.classNames.slice(first, end),
-    train: keep(dataset.train),
-    val: keep(dataset.val),
-    test: keep(dataset.test),
-  };
 }

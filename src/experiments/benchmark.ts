@@ -9,7 +9,7 @@ import { changed, configFor, type Method, type Settings } from "../methods/metho
 import type { Paper } from "../results/paper";
 import type { Run } from "../results/store";
 import type { Labelled, Table } from "../results/table";
-import type { Job } from "./runner";
+import type { Job } from "./job";
 
 /** What to run. The optional fields default to the benchmark's own protocol. */
 export type Grid = {

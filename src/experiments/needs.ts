@@ -1,11 +1,14 @@
 /**
- * An estimate of the memory and the room on the disk that a run takes. Its factors were measured on ViT-B/16 and on
+ * What a run needs, known before it is computed: a context of the model that holds its sentences, and an estimate of the
+ * memory and the room on the disk that it takes. The factors of the estimate were measured on ViT-B/16 and on
  * mini-clip, with 20 to 500 classes and batches of 1 to 32 (native engine, two threads); there it lies between 0.8 and
  * 2 times the measured peak of CoOp, CoCoOp, MaPLe, ProDA and PromptSRC.
  */
+import { tokenise } from "../clip/fast/suffixes";
 import type { Clip } from "../clip/model";
 import { tf, usesGpu } from "../engine/tf";
-import type { Method, Task } from "../methods/method";
+import type { Method, Settings, Task } from "../methods/method";
+import { fillTemplate, promptSentence } from "../methods/prompts";
 import { imagesPerPass } from "./evaluate";
 import type { Needs } from "./room";
 
@@ -37,6 +40,41 @@ export function needsOf(method: Method, task: Task): Needs {
       ? []
       : [`batch (${config.batch})`, ...(text > image ? [`the classes (${classNames.length})`] : [])];
   return { memory: onGpu ? 0 : memory, stored, reduce };
+}
+
+/** The sentences that were looked at, with what is wrong with them. */
+const sentences = new WeakMap<Clip, Map<string, string | undefined>>();
+
+/**
+ * What is wrong with the first sentence that the model's context does not hold, of the templates and prompts of these
+ * settings with these class names; undefined if all fit. A token is a byte at least, so that most need not be tokenised.
+ */
+export function tooLong(clip: Clip, config: Settings, classNames: string[]): string | undefined {
+  const known = sentences.get(clip) ?? new Map<string, string | undefined>();
+  sentences.set(clip, known);
+  const prompt =
+    config.tokens?.text === undefined
+      ? []
+      : [promptSentence({ tokens: config.tokens, contextInit: config.contextInit }, "{}")];
+  const templates: string[] = [...(config.zeroShotTemplates ?? []), ...(config.textTargetTemplates ?? []), ...prompt];
+  const room = clip.text.context - 2 - Math.max(0, ...templates.map((template) => Buffer.byteLength(template)));
+  for (const name of new Set(classNames.filter((name) => Buffer.byteLength(name) > room))) {
+    for (const sentence of templates.map((template) => fillTemplate(template, name))) {
+      if (!known.has(sentence)) known.set(sentence, problemOf(clip, sentence));
+      const problem = known.get(sentence);
+      if (problem !== undefined) return problem;
+    }
+  }
+  return undefined;
+}
+
+function problemOf(clip: Clip, sentence: string): string | undefined {
+  try {
+    tokenise(clip, sentence);
+    return undefined;
+  } catch (error) {
+    return (error as Error).message;
+  }
 }
 
 /** Of a training step in the text encoder: all classes pass through it in every step. */

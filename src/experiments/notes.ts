@@ -5,13 +5,28 @@ import type { Dataset } from "../datasets/split";
 import { plainName } from "../methods/prompts";
 import { firstOfSameSentence } from "./evaluate";
 
-/** The training pictures of a run: drawn from `dataset` with this number of shots and seed. */
-export type FewShots = { dataset: Dataset; shots: number; seed: number; drawn: Dataset };
+/**
+ * The training pictures of a run: drawn from `dataset` with this number of shots and seed; `count` of them are trained on,
+ * in batches of `batch`.
+ */
+type FewShots = {
+  dataset: Dataset;
+  shots: number;
+  seed: number;
+  drawn: Dataset;
+  count: number;
+  batch?: number;
+};
 
 /** Remarks about the tested dataset and the few shots, if there are any; undefined if there is nothing to say. */
 export function dataNotes(target: Dataset, few?: FewShots): string | undefined {
   const notes = [sameSentenceNote(target)];
-  if (few) notes.push(shortageNote(few.dataset, few.shots), differsFromOfficial(few.drawn, few.shots, few.seed));
+  if (few)
+    notes.push(
+      shortageNote(few.dataset, few.shots),
+      differsFromOfficial(few.drawn, few.shots, few.seed),
+      batchNote(few.count, few.batch),
+    );
   return notes.filter((note) => note !== undefined).join("\n") || undefined;
 }
 
@@ -34,3 +49,9 @@ function shortageNote(dataset: Dataset, shots: number): string | undefined {
   const examples = short.slice(0, 3).map((c) => `${c.className} ${c.pictures}`);
   return `${dataset.name}: ${short.length} classes have fewer than ${shots} training images (${examples.join(", ")}${short.length > 3 ? " ..." : ""})`;
 }
+
+/** A remark about a batch that all training images together do not fill: the same for every run with this batch. */
+const batchNote = (count: number, batch = 1): string | undefined =>
+  count < batch
+    ? `where a training has fewer images than a batch (${batch}), each step takes all of them, as in the official code`
+    : undefined;

@@ -78,7 +78,7 @@ function rename(name: string, pairs: NamePair[], to: "ours" | "official"): strin
 }
 
 /** What an official checkpoint contains for the kit. */
-export type OfficialPrompts = {
+type OfficialPrompts = {
   method: string;
   /** Complete settings of training. Those that the file does not tell are the method's own for base-to-novel. */
   config: Settings;

@@ -15,7 +15,7 @@ export type Prediction = { picture: string; probabilities?: Record<string, numbe
 const batch = 16;
 
 /** A picture under the name that the user gave it, and the file that is opened. */
-export type NamedPicture = { name: string; file: string };
+type NamedPicture = { name: string; file: string };
 
 /**
  * The pictures that paths stand for, folders with all below them, in a fixed order. Links that lead out of a folder are

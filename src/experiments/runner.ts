@@ -3,83 +3,26 @@
  * computed, and one progress line covers the whole grid. Several processes may work on the same grid: each takes the
  * runs that no other process is computing, and every process ends with all runs.
  */
-import { existsSync, rmSync, statSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { checkPrecision } from "../engine/tf";
 import { removeAbandonedParts, removeIfPossible } from "../io/atomicWrite";
 import { DiskError, makeFolder } from "../io/disk";
-import { savePredictions, type TestPredictions } from "../results/predictions";
-import {
-  findRun,
-  type Identity,
-  isShipped,
-  type Provenance,
-  type Run,
-  resultsFolder,
-  runKey,
-  saveRun,
-  shippedFolder,
-} from "../results/store";
+import { savePredictions } from "../results/predictions";
+import { isShipped, type Provenance, type Run, resultsFolder, runKey, saveRun, shippedFolder } from "../results/store";
 import { abandonedText, type Failure, failureSince, forgetFailure, recordFailure } from "./failures";
+import { isTrained, type Job, metricsText, type ReportProgress, storedRun, trainedFile } from "./job";
 import { claim, type Lock } from "./lock";
-import { clock, type Meter, type Status } from "./progress";
-import { checkDisk, checkMemory, diskAdvice, type Needs } from "./room";
+import { clock, type Meter } from "./progress";
+import { checkDisk, checkMemory, diskAdvice } from "./room";
 
-/** What a job computes: the part of a run that its identity does not contain, and the predictions behind it. */
-export type JobResult = Pick<Run, "metrics" | "epochs" | "seconds"> & { predictions?: TestPredictions };
-
-/** Callback by which a job reports its progress. `work` is the work of this job alone, in the unit of `Job.testing`. */
-export type ReportProgress = (status: Omit<Status, "place" | "total">) => void;
-
-/**
- * `trained` is the file that stores the job's training. `partial` is a folder for all else that an interrupted run
- * resumes from.
- */
-export type JobContext = { signal?: AbortSignal; report: ReportProgress; trained: string; partial: string };
-
-export type Job = {
-  identity: Identity;
-  /**
-   * False if a stored run could not be identified later, for example because its method is defined in a notebook
-   * cell. Such a run is computed every time.
-   */
-  stored?: boolean;
-  /** The table row that the run belongs to. */
-  row: string;
-  /** Name of the run for the progress line, such as "food . PromptSRC . seed 1". */
-  place: string;
-  /** A remark about the data that a reader of the results should know. */
-  note?: string;
-  /**
-   * The training, identified by its key: jobs with the same key share it. `work` counts images passed through the
-   * encoders, weighted by cost.
-   */
-  training?: { key: string; work: number };
-  /** Work of the tests, in the unit of `training.work`. */
-  testing: number;
-  /** Why the run cannot be made, if that is known before anything is computed. */
-  refused?: string;
-  /** The memory and the room on the disk that the run takes, if they can be estimated. */
-  needs?(): Needs;
-  /**
-   * Whether a stored run of the folder `root` contains everything that is asked for: its accuracies per epoch, or its
-   * predictions, may be missing.
-   */
-  suffices(run: Run, root: string): boolean;
-  /** Trains, unless the training is stored, and then tests. @throws the signal's reason when it is aborted */
-  run(hooks: JobContext): Promise<JobResult>;
-};
-
-export type GridOptions = {
+type GridOptions = {
   meter: Meter;
   signal?: AbortSignal;
-  /** Compute all runs again, even if they are stored. */
-  fresh?: boolean;
-  /**
-   * Start of this grid in milliseconds, by default now. With `fresh`, runs and trainings older than it are computed
-   * again.
-   */
+  /** Runs and trainings stored before this time (milliseconds) are computed again; by default none is. */
+  fresh?: number;
+  /** Start of this grid in milliseconds, by default now: what has failed since then is not tried again. */
   since?: number;
   /** What the runs are computed with, as their files record it. */
   provenance: Provenance;
@@ -109,39 +52,6 @@ export type GridResult = {
   seconds: number;
 };
 
-/** A run's accuracies in one line. */
-export const metricsText = (run: Run): string =>
-  Object.entries(run.metrics)
-    .map(([name, value]) => `${name} ${value.toFixed(1)}`)
-    .join(", ");
-
-const storedRun = (job: Job, root: string, shipped = true): Run | undefined => {
-  if (job.stored === false) return undefined;
-  return findRun(job.identity, root, { suffices: job.suffices, shipped });
-};
-
-/** The file in which the training with this key is stored. */
-export const trainedFile = (key: string, root = resultsFolder): string => join(root, ".trained", `${key}.safetensors`);
-
-/** The stored runs of these jobs, in the order of the jobs. `shipped`: also those that came with the kit. */
-export const storedRuns = (jobs: Job[], root = resultsFolder, shipped = true): Run[] =>
-  jobs.flatMap((job) => storedRun(job, root, shipped) ?? []);
-
-/**
- * The finished runs with their table rows. A run that belongs to jobs of several rows appears in each of them, but in
- * none twice: a seed that is named twice is no second seed.
- */
-export function rowsOf(jobs: Job[], runs: Run[]): { row: string; run: Run }[] {
-  const seen = new Set<string>();
-  return jobs.flatMap(({ row, identity }) => {
-    const key = runKey(identity);
-    const run = runs.find((run) => run.key === key);
-    if (!run || seen.has(`${row} ${key}`)) return [];
-    seen.add(`${row} ${key}`);
-    return [{ row, run }];
-  });
-}
-
 /**
  * Runs the jobs that have no stored result. A run that ends with an error is reported, and the others go on. An
  * interrupt returns early with the finished runs; the next call resumes from there.
@@ -151,7 +61,7 @@ export async function runGrid(jobs: Job[], options: GridOptions): Promise<GridRe
   const {
     meter,
     signal,
-    fresh,
+    fresh = 0,
     provenance,
     root = resultsFolder,
     processes = 1,
@@ -159,15 +69,7 @@ export async function runGrid(jobs: Job[], options: GridOptions): Promise<GridRe
     since: startTime = Date.now(),
     shipped: useShipped = true,
   } = options;
-  const isCurrent = (time: number) => !fresh || time >= startTime;
-  const findStored = (job: Job) => {
-    const run = storedRun(job, root, useShipped);
-    return run && isCurrent(Date.parse(run.finished)) ? run : undefined;
-  };
-  const isTrained = (key: string) => {
-    const file = trainedFile(key, root);
-    return existsSync(file) && isCurrent(statSync(file).mtimeMs);
-  };
+  const findStored = (job: Job) => storedRun(job, root, useShipped, fresh);
 
   const runs = jobs.map(findStored);
   const reused = runs.flatMap((run) => (run ? [run.key] : []));
@@ -209,7 +111,7 @@ export async function runGrid(jobs: Job[], options: GridOptions): Promise<GridRe
     const trainings = new Map(
       indices.flatMap((k) => (jobs[k].training ? [[jobs[k].training.key, jobs[k].training.work]] : [])),
     );
-    const training = [...trainings].reduce((sum, [key, work]) => sum + (isTrained(key) ? 0 : work), 0);
+    const training = [...trainings].reduce((sum, [key, work]) => sum + (isTrained(key, root, fresh) ? 0 : work), 0);
     return indices.reduce((sum, k) => sum + jobs[k].testing, training);
   };
 
@@ -218,7 +120,7 @@ export async function runGrid(jobs: Job[], options: GridOptions): Promise<GridRe
     const trainings = new Map<string, number>();
     for (const k of pending) {
       const key = jobs[k].training?.key ?? runKey(jobs[k].identity);
-      if (trainings.has(key) || isTrained(key)) continue;
+      if (trainings.has(key) || isTrained(key, root, fresh)) continue;
       const needs = jobs[k].needs?.();
       trainings.set(key, needs?.stored ?? 0);
       if (needs && processes > 1) checkMemory(needs, processes);
@@ -243,8 +145,10 @@ export async function runGrid(jobs: Job[], options: GridOptions): Promise<GridRe
     if (job.stored === false) rmSync(partial, { recursive: true, force: true });
     const trained =
       job.stored === false ? join(partial, "trained.safetensors") : trainedFile(job.training?.key ?? key, root);
-    if (job.training && job.stored !== false && !isTrained(job.training.key)) rmSync(trained, { force: true });
-    const skippedWork = job.training && job.stored !== false && isTrained(job.training.key) ? job.training.work : 0;
+    if (job.training && job.stored !== false && !isTrained(job.training.key, root, fresh))
+      rmSync(trained, { force: true });
+    const skippedWork =
+      job.training && job.stored !== false && isTrained(job.training.key, root, fresh) ? job.training.work : 0;
     const total = doneWork + remainingWork(pending);
     const place = count > 1 ? `${count - pending.length + 1}/${count} \u00b7 ${job.place}` : job.place;
     const report: ReportProgress = (status) => {

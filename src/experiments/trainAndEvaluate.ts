@@ -1,45 +1,39 @@
 /**
- * The procedure that all benchmarks share: train prompts on the few shots of one dataset, then test them on the same
- * or other datasets, each with its own class names. The training is stored separately, so that runs that differ only in
- * what is tested, or in how the epochs are averaged, share it.
+ * The procedure that all benchmarks share: train prompts on the few shots of one dataset (sharedTraining.ts), then test
+ * them on the same or other datasets, each with its own class names.
  */
 import { createHash } from "node:crypto";
-import { existsSync } from "node:fs";
 import { join } from "node:path";
-import type { Clip } from "../clip/model";
-import { officialAugmentation } from "../configs/presets";
 import { drawFewShot } from "../datasets/fewShot";
-import { stepsPerEpoch, testBatches, trainPictures, viewBatches } from "../datasets/pictures";
-import { baseNovel, type Dataset, type Item } from "../datasets/split";
+import type { Dataset, Item } from "../datasets/split";
 import { precision } from "../engine/gpu";
 import { tf } from "../engine/tf";
-import { setAside } from "../io/atomicWrite";
-import { canonical, type Json } from "../io/json";
+import type { Json } from "../io/json";
 import { readSealedJson, writeSealedJson } from "../io/sealedJson";
-import { ensembleOf, type Method, type Params, type Settings, trainingSettings } from "../methods/method";
+import { ensembleOf, type Params, type Settings, trainingSettings } from "../methods/method";
 import { methods } from "../methods/registry";
 import { findPredictions, type TestPredictions } from "../results/predictions";
 import type { EpochResult } from "../results/store";
-import { tensorsOf } from "../solvers/optimiser";
-import { loadState, saveState } from "../training/checkpoint";
 import { aggregate, senselessGpa, toDevice } from "../training/ensemble";
-import { type Trained, type TrainState, train } from "../training/train";
 import { UsageError } from "../util/errors";
-import { numericsVersion } from "../util/numerics";
 import type { Grid } from "./benchmark";
-import { accuracyOf, firstOfSameSentence, testBatch } from "./evaluate";
-import { needsOf } from "./needs";
+import { accuracyOf, firstOfSameSentence } from "./evaluate";
+import type { Job, JobContext, JobResult } from "./job";
+import { needsOf, tooLong } from "./needs";
 import { dataNotes } from "./notes";
 import { predictClasses } from "./predictions";
-import type { Job, JobContext, JobResult } from "./runner";
+import {
+  fitParams,
+  loadOrTrain,
+  ofClasses,
+  type TrainingOptions,
+  trainingClasses,
+  trainingKey,
+  trainingWork,
+} from "./sharedTraining";
 
-export type TrainTestOptions = {
+type TrainTestOptions = TrainingOptions & {
   benchmark: string;
-  method: Method;
-  config: Settings;
-  seed: number;
-  /** The training data. The shots are drawn from all classes before the classes are halved, as in the official code. */
-  source: { dataset: Dataset; classes: "all" | "base"; shots: number };
   /** The dataset that the result belongs to. */
   target: Dataset;
   /** The tests by name. Each dataset gives the candidate classes and the images. */
@@ -50,9 +44,6 @@ export type TrainTestOptions = {
 
 /** The options that all runs of a grid share. */
 type SharedOptions = Required<Pick<Grid, "clip" | "subset" | "perEpoch">>;
-
-/** Cost of a training image (forward and backward pass) relative to a test image (forward pass only). */
-export const trainingCost = 3;
 
 /**
  * The images to test after each epoch: always the same third of them, which suffices for a curve at a third of the
@@ -84,27 +75,10 @@ export function trainTestJob(
   const drawn = method.trainable || method.fit ? drawFewShot(source.dataset, source.shots, seed) : undefined;
   const trainedOn = (drawn ?? source.dataset).fingerprint;
   const sameDataset = source.dataset.name === target.name;
-  const trainingIdentity = {
-    model: clip.fingerprint,
-    numerics: numericsVersion(),
-    method: method.trainedAs ?? method.name,
-    version: method.version,
-    precision: precision(),
-    seed,
-  };
-  const trainingData = {
-    data: trainedOn,
-    split: source.dataset.split,
-    classes: source.classes,
-    shots: source.shots,
-  };
-  const key = createHash("sha256")
-    .update(canonical({ ...trainingIdentity, ...trainingData, config: trainingSettings(method, config) }))
-    .digest("hex")
-    .slice(0, 12);
+  const shots = drawn && ofClasses(drawn, source.classes);
   const training =
-    method.trainable && drawn
-      ? { key, work: trainingWork(options, ofClasses(drawn, source.classes).train.length).work }
+    method.trainable && shots
+      ? { key: trainingKey(clip, options, trainedOn), work: trainingWork(options, shots.train.length).work }
       : undefined;
   return {
     identity: {
@@ -125,12 +99,23 @@ export function trainTestJob(
     stored: Object.values(methods).includes(method) || method.version !== undefined,
     row: name,
     place: `${target.name} \u00b7 ${title} \u00b7 ${benchmark === "few-shot" ? `${source.shots} ${source.shots === 1 ? "shot" : "shots"} \u00b7 ` : ""}seed ${seed}`,
-    note: dataNotes(target, drawn && { dataset: source.dataset, shots: source.shots, seed, drawn }),
+    note: dataNotes(
+      target,
+      drawn &&
+        shots && {
+          dataset: source.dataset,
+          shots: source.shots,
+          seed,
+          drawn,
+          count: shots.train.length,
+          batch: training && config.batch,
+        },
+    ),
     training,
     refused:
-      method.fit && drawn && ofClasses(drawn, source.classes).val.length === 0
+      method.fit && shots?.val.length === 0
         ? `${method.title} chooses its settings on validation pictures, of which ${source.dataset.name} has none: add some (a list "val" in its split file), or leave the method out`
-        : undefined,
+        : tooLong(clip, config, [trainedClasses, ...Object.values(tests).map(({ classNames }) => classNames)].flat()),
     needs: () => needsOf(method, { clip, classNames: trainedClasses, config: trainingSettings(method, config), seed }),
     testing: pictures * (method.trainable && perEpoch ? config.epochs / 3 + 1 : 1),
     suffices: (run, root) =>
@@ -138,28 +123,6 @@ export function trainTestJob(
       (!predictions || findPredictions(run, root) !== undefined),
     run: (hooks) => trainAndTest({ clip, subset, perEpoch }, options, hooks, training?.work ?? 0),
   };
-}
-
-/** The class names of the training. */
-const trainingClasses = ({ source: { dataset, classes } }: TrainTestOptions): string[] =>
-  dataset.classNames.slice(0, classes === "base" ? Math.ceil(dataset.classNames.length / 2) : undefined);
-
-/** All classes of the few shots, or the base classes alone. */
-const ofClasses = (drawn: Dataset, classes: "all" | "base"): Dataset =>
-  classes === "base" ? baseNovel(drawn).base : drawn;
-
-/** The few shots of the training classes. */
-const trainingSet = ({ source: { dataset, classes, shots }, seed }: TrainTestOptions): Dataset =>
-  ofClasses(drawFewShot(dataset, shots, seed), classes);
-
-/** The work of a training: images passed through the encoders, weighted by cost. */
-function trainingWork(
-  { config }: TrainTestOptions,
-  pictures: number,
-): { steps: number; perStep: number; work: number } {
-  const steps = stepsPerEpoch(pictures, config.batch);
-  const perStep = Math.min(config.batch, pictures) * trainingCost;
-  return { steps, perStep, work: config.epochs * steps * perStep };
 }
 
 async function trainAndTest(
@@ -253,91 +216,6 @@ function tester(
     const both = Object.entries(metrics(merged)).map(([name, value]) => [`merged ${name}`, value]);
     return { metrics: { ...metrics(exact), ...Object.fromEntries(both) }, predictions };
   };
-}
-
-/** Loads the training if it is stored completely; otherwise trains, resuming from the last stored epoch. */
-async function loadOrTrain(
-  clip: Clip,
-  options: TrainTestOptions,
-  { signal, report, trained }: JobContext,
-): Promise<Pick<Trained, "trajectory" | "history">> {
-  const { method, config, seed } = options;
-  const resume = readState(trained);
-  if (resume && resume.epoch === config.epochs) {
-    tf.dispose([resume.params, tensorsOf(resume.optimiser)] as any);
-    return resume;
-  }
-  const data = trainingSet(options);
-  const { steps, perStep } = trainingWork(options, data.train.length);
-  const pictures = trainPictures(data.train, clip.preprocess, {
-    batch: config.batch,
-    augmentation: config.augmentation,
-    seed,
-  });
-  let loss: number | undefined;
-  let lastRead = Number.NEGATIVE_INFINITY;
-  const result = await train(
-    method,
-    { clip, classNames: data.classNames, config: trainingSettings(method, config), seed },
-    pictures,
-    {
-      signal,
-      resume,
-      onStep({ epoch, step, terms }) {
-        // Reading the loss waits for the step to finish, so it is read only every half second.
-        if (Date.now() - lastRead > 500) {
-          loss = terms().total;
-          lastRead = Date.now();
-        }
-        const count = epoch * steps + step + 1;
-        report({ stage: `epoch ${epoch + 1}/${config.epochs}`, work: count * perStep, count, unit: "steps", loss });
-      },
-      onEpoch: (state) => saveState(trained, state),
-    },
-  );
-  tf.dispose([result.params, result.last] as any);
-  return result;
-}
-
-/** Crops of half a picture or more, as in gaopengcuhk/Tip-Adapter main.py. */
-const fitAugmentation = { ...officialAugmentation, scale: [0.5, 1] as [number, number] };
-
-/** The parameters of a method that solves for them (`Method.fit`); none for other methods. */
-async function fitParams(clip: Clip, options: TrainTestOptions, { signal }: JobContext): Promise<Params> {
-  const { method, config, seed } = options;
-  if (!method.fit) return {};
-  const { train, val, classNames } = trainingSet(options);
-  const batches = (items: Item[]) => testBatches(items, clip.preprocess, testBatch);
-  const params = await method.fit(
-    { clip, classNames, config: trainingSettings(method, config), seed },
-    {
-      train: batches(train),
-      val: batches(val),
-      views: (view) =>
-        viewBatches(train, clip.preprocess, { batch: testBatch, seed, augmentation: fitAugmentation }, view),
-    },
-    signal,
-  );
-  for (const [name, param] of Object.entries(params)) {
-    if (param.dataSync().every(Number.isFinite)) continue;
-    tf.dispose(params);
-    throw new Error(`${method.name}, seed ${seed}: the parameter "${name}" of the fit is not finite`);
-  }
-  return params;
-}
-
-/**
- * The stored state of a training; undefined if there is none, or if its file is damaged: it is set aside then, and the
- * training starts from the beginning.
- */
-function readState(file: string): TrainState | undefined {
-  if (!existsSync(file)) return undefined;
-  try {
-    return loadState(file);
-  } catch (error) {
-    setAside(file, error, "the training begins anew");
-    return undefined;
-  }
 }
 
 /** Rounds to six significant digits, because further digits differ between machines. */

@@ -35,7 +35,7 @@ export type Panel = {
   fromZero?: boolean;
 };
 
-export type LinesLayout = { height?: number; columns?: number; alt: string };
+type LinesLayout = { height?: number; columns?: number; alt: string };
 
 /** Gap between neighbouring panels, as a share of the figure's width (x) or height (y). */
 const gaps = { x: 0.075, y: 0.2 };

@@ -5,7 +5,7 @@ import { axis, baseConfig, baseLayout, colourOf, equalSpans, type Figure, ink, t
 import { exact, inWords, menu, metricPanels, underTitle, views } from "./views";
 
 /** A variant and the values of its settings, the same settings for all. */
-export type SweepRow = Labelled & { at: Record<string, number | string> };
+type SweepRow = Labelled & { at: Record<string, number | string> };
 
 const height = 420; // pixels
 

@@ -8,7 +8,7 @@ import { axisName, ends, exact, inWords, menu, metricPanels, oursAndPaper, under
 /**
  * One line of the figure. For each point, `at` is the value of the setting and `row` the row of results run with it.
  */
-export type Series = { title: string; points: { at: number; row: string }[] };
+type Series = { title: string; points: { at: number; row: string }[] };
 
 /** The first series has PromptSRC's blue. The marker shapes distinguish the series even without colour. */
 const seriesStyles = [

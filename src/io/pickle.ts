@@ -9,7 +9,7 @@ import { shortName } from "../util/escape";
 /** A class or function that a pickle names: what its call, or the making of an object, gives. */
 export type PickleGlobal = (args: unknown[]) => unknown;
 
-export type PickleOptions = {
+type PickleOptions = {
   /** `global("torch", "FloatStorage")`: undefined where the name is not allowed. */
   global(module: string, name: string): PickleGlobal | undefined;
   /** What an object outside of the pickle is, by its persistent id. */

@@ -7,7 +7,7 @@ import { fstatSync, readSync } from "node:fs";
 import { shortName } from "../util/escape";
 
 /** Where the bytes of a file lie in the archive. */
-export type ZipEntry = { begin: number; size: number; compressed: boolean };
+type ZipEntry = { begin: number; size: number; compressed: boolean };
 
 const largestDirectory = 64 * 2 ** 20;
 

@@ -27,7 +27,7 @@ const film = (x: Tensor2D, params: Params, name: string): Tensor2D =>
   tf.add(tf.mul(x, params[`${name}.scale`]), params[`${name}.bias`] as Tensor1D);
 
 /** The host with DePT's classifier. */
-export function withDept<S extends z.ZodRawShape>(inner: Host<S>): Host {
+function withDept<S extends z.ZodRawShape>(inner: Host<S>): Host {
   return {
     ...inner,
     settings: {

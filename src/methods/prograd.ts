@@ -31,7 +31,7 @@ function align(a: Tensor, b: Tensor, lambda: number): { gradient: Tensor; confli
 }
 
 /** ProGrad's sentence for a dataset, from that of zero-shot CLIP (CUSTOM_TEMPLATES in trainers/prograd.py). */
-export function progradTemplate(template: string): string {
+function progradTemplate(template: string): string {
   if (template === "{} texture.") return "a texture of {}.";
   return template.replace(/^(.*), (a type of \w+)\.$/, "$2, $1.");
 }

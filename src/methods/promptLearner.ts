@@ -81,7 +81,7 @@ export const host = <S extends z.ZodRawShape>(made: Host<S>): Host<S> => made;
  * `truth` [B,C], and the classification loss `classified` with its terms: the cross-entropy of the logits, `ce`, mixed
  * with that of the host's head, if it has one.
  */
-export type Seen = {
+type Seen = {
   f: Tensor2D;
   g: Tensor2D;
   logits: Tensor2D;

@@ -28,7 +28,7 @@ import { frozen } from "./promptLearner";
 /** Frozen features [N,E], not normalised, and the labels of pictures. */
 type Samples = { features: Tensor2D; labels: Int32Array };
 /** The two numbers that are chosen on the validation pictures. */
-export type Sharpness = { alpha: number; beta: number };
+type Sharpness = { alpha: number; beta: number };
 
 const start: Sharpness = { alpha: 1, beta: 3 };
 const views = 10;

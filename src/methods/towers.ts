@@ -58,7 +58,7 @@ type Change = {
   additions?(params: Params, at?: At): Additions;
 };
 
-export type TextChange = Change & {
+type TextChange = Change & {
   /** The sentence of a class. */
   sentence(className: string): string;
   /** How many of its first tokens give way to the prompts of block 0. */
@@ -67,7 +67,7 @@ export type TextChange = Change & {
   inserted?: number;
 };
 
-export type ImageChange = Change & {
+type ImageChange = Change & {
   /**
    * Further image features [B,E], not normalised, from the outputs [B,P,D] of the last block's prompts, after the last
    * layer norm.

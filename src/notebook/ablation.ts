@@ -2,22 +2,15 @@
  * An ablation in a cell: variants of a method on some datasets and seeds, their runs, table, figures and differences.
  * What was run before is found again, so that a change of a seed, a dataset or a variant computes only what is new.
  */
-import {
-  type Ablation,
-  ablationJobs,
-  ablationTables,
-  paperOf,
-  type Variant,
-  variantsOf,
-} from "../benchmarks/ablations";
+import { type Ablation, ablationJobs, ablationTables, paperOf, type Variant, variantsOf } from "../benchmarks/ablation";
 import { scoresOfRows, testPictures } from "../benchmarks/baseToNovel";
 import type { Clip } from "../clip/model";
 import type { Config } from "../configs/config";
 import type { Dataset } from "../datasets/split";
 import { startEngine } from "../engine/tf";
 import type { Row } from "../experiments/benchmark";
+import { rowsOf, storedRuns } from "../experiments/job";
 import { clock } from "../experiments/progress";
-import { rowsOf, storedRuns } from "../experiments/runner";
 import { differencesFigure } from "../figures/against";
 import { lossesFigure } from "../figures/losses";
 import type { Figure } from "../figures/style";
@@ -35,7 +28,7 @@ import { runInCell } from "./run";
 /** What a variant changes: the settings of PromptSRC (`(config) => ({ ...config, lr: 0.01 })`), or the method. */
 export type Choice = Method | ((config: Config) => Config);
 
-export type AblationOptions = {
+type AblationOptions = {
   title: string;
   clip: Clip;
   datasets: Dataset[];

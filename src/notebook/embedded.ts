@@ -1,11 +1,11 @@
 /** The shipped runs of the embedded model and datasets, to stand beside those of a model and data of one's own. */
 import { resolve } from "node:path";
-import { type Ablation, ablationDatasets } from "../benchmarks/ablations";
+import { type Ablation, ablationDatasets } from "../benchmarks/ablation";
 import { loadClip } from "../clip/load";
 import type { Clip } from "../clip/model";
 import { type Dataset, datasetNames, loadDataset } from "../datasets/split";
 import type { Row } from "../experiments/benchmark";
-import { type Job, rowsOf, storedRuns } from "../experiments/runner";
+import { type Job, rowsOf, storedRuns } from "../experiments/job";
 import { type AblationStudy, ablation } from "./ablation";
 
 const embedded = { model: "weights/mini-clip", root: "data", split: "renders" };

@@ -1,6 +1,6 @@
 /** The figure of a grid that is not finished: one output under the progress, which fills up while runs go on. */
 import { scoresOfRows } from "../benchmarks/baseToNovel";
-import { type Job, rowsOf } from "../experiments/runner";
+import { type Job, rowsOf } from "../experiments/job";
 import type { Figure } from "../figures/style";
 import { type VariantRow, variantsFigure } from "../figures/variants";
 import { methods } from "../methods/registry";

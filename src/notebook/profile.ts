@@ -2,7 +2,7 @@
 
 import type { Engine } from "../engine/tf";
 import type { Row } from "../experiments/benchmark";
-import { type Job, rowsOf, storedRuns } from "../experiments/runner";
+import { type Job, rowsOf, storedRuns } from "../experiments/job";
 import { shippedFolder } from "../results/store";
 import { oneOf } from "../util/errors";
 import type { AblationStudy } from "./ablation";
@@ -14,7 +14,7 @@ const profiles = ["stored", "full", "small"];
  * `grid` holds the jobs of the paper's experiment, `small` a part of it that takes seconds. A stored run is looked up
  * first in `results`, then among the runs shipped with the kit.
  */
-export type NotebookRuns = { profile: string; grid: Job[]; small: Job[]; engine: Engine; results: string };
+type NotebookRuns = { profile: string; grid: Job[]; small: Job[]; engine: Engine; results: string };
 
 /**
  * `fresh` are the rows of the small jobs, which every profile runs unless `results` already holds them. `rows` are the

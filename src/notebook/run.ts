@@ -2,8 +2,9 @@
 
 import type { Engine } from "../engine/tf";
 import { failureText } from "../experiments/failures";
+import type { Job } from "../experiments/job";
 import { provenance } from "../experiments/provenance";
-import { type Job, runGrid } from "../experiments/runner";
+import { runGrid } from "../experiments/runner";
 import type { VariantRow } from "../figures/variants";
 import type { Run } from "../results/store";
 import { onInterrupt } from "./interrupt";

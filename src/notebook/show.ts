@@ -16,11 +16,11 @@ import { tableMime } from "./storedOutputs";
 /** HTML, and its content as plain text. */
 export type Html = { html: string; text: string };
 /** The properties of a danfo DataFrame that are needed to show one. */
-export type Frame = { columns: string[]; values: unknown[] };
+type Frame = { columns: string[]; values: unknown[] };
 /** Text in another language of Jupyter: a drawing as SVG, Markdown, or a formula in LaTeX's math mode, such as "x^2". */
-export type Marked = { svg: string } | { markdown: string } | { latex: string };
+type Marked = { svg: string } | { markdown: string } | { latex: string };
 /** The bytes of a PNG or JPEG file are a picture. */
-export type Shown = Figure | Table | Html | Frame | Marked | Uint8Array;
+type Shown = Figure | Table | Html | Frame | Marked | Uint8Array;
 
 type Bundle = Record<string, unknown>;
 type Writer = (content: { data: Bundle; metadata: Bundle; transient: Bundle }, update: boolean) => void;

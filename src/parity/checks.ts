@@ -3,7 +3,7 @@
 export type ParityReport = { passed: number; failed: number };
 
 /** Every element must satisfy |actual - expected| <= absolute + relative * |expected|. */
-export type Tolerance = { relative: number; absolute: number };
+type Tolerance = { relative: number; absolute: number };
 
 /** Libraries add float32 numbers in different orders, so results differ slightly (test/golden/README.md). */
 export const valueTolerance: Tolerance = { relative: 2e-4, absolute: 1e-5 };

@@ -20,7 +20,7 @@ import type { Meta, RunSettings } from "./meta";
 import { sameIds } from "./model";
 
 /** A file of reference numbers with its label, its method, and the settings of its run. */
-export type Replay = {
+type Replay = {
   label: string;
   expected: Record<string, Stored>;
   method: Method;

@@ -8,7 +8,7 @@ import { type Labelled, type MethodScore, signed, type Table, type Value } from 
 const tooFewPairs = 3;
 
 /** An interval with its p-value after a correction for several comparisons, if it has enough pairs for a test. */
-export type Corrected = Interval & { corrected?: number };
+type Corrected = Interval & { corrected?: number };
 
 /** Intervals with Holm's correction over all of them that have enough pairs; a missing one stays missing. */
 export function withHolm(intervals: (Interval | undefined)[]): (Corrected | undefined)[] {
@@ -29,7 +29,7 @@ export function intervalText(interval: Interval, isCertain = interval.low > 0 ||
   return interval.pairs <= tooFewPairs ? mean : `${mean} [${low}, ${high}]${isCertain ? " *" : ""}`;
 }
 
-export type Compared = { title: string; scores: MethodScore[]; metric: Metric };
+type Compared = { title: string; scores: MethodScore[]; metric: Metric };
 
 /** Up to this many methods, every pair is compared; of more methods, one is compared with all the others. */
 const maxAllPairs = 4;
@@ -70,7 +70,7 @@ export function differencesOf(compared: Compared[], methods: Labelled[], given?:
 }
 
 /** What intervals and stars of differences mean, for so many comparisons. */
-export const differencesNote = (comparisons: number): string =>
+const differencesNote = (comparisons: number): string =>
   "Percentage points with 95 % intervals (paired bootstrap over the datasets and seeds that both have); * differs from " +
   `zero at 5 %${comparisons > 1 ? `, after Holm's correction for the ${comparisons} comparisons of a column` : ""}.`;
 

@@ -114,7 +114,7 @@ export function saveRun(run: Run, root = resultsFolder): string {
 }
 
 /** Checks a run that was read from a file. @throws an Error that says what is wrong with it */
-export function checkRun(value: unknown): Run {
+function checkRun(value: unknown): Run {
   const run = value as Run;
   const fail = (problem: string): never => {
     throw new Error(problem);

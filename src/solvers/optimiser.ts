@@ -19,7 +19,7 @@ type Tensors = Record<string, Tensor>;
 export type Adam = { decoupled: boolean; beta1: number; beta2: number; epsilon: number };
 
 /** SGD by its momentum, or Adam; both with a weight decay (configs/settings.ts). */
-export type OptimiserSettings = { weightDecay: number; momentum?: number; adam?: Adam };
+type OptimiserSettings = { weightDecay: number; momentum?: number; adam?: Adam };
 
 /** What an optimiser keeps from step to step: moments by kind and parameter, and the number of steps taken. */
 export type OptimiserState = { steps: number; moments: Record<string, Tensors> };

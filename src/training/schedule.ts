@@ -17,7 +17,7 @@ export function learningRate(
 }
 
 /** Learning rate of step k = 0..K-1, as torch's CosineAnnealingLR that is called after every step. */
-export const learningRateOfStep = (step: number, steps: number, lr: number, minimum: number): number =>
+const learningRateOfStep = (step: number, steps: number, lr: number, minimum: number): number =>
   minimum + (lr - minimum) * 0.5 * (1 + Math.cos((Math.PI * step) / steps));
 
 /**

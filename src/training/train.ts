@@ -54,7 +54,7 @@ export type TrainState = {
   history: EpochRecord[];
 };
 
-export type TrainOptions = {
+type TrainOptions = {
   /** Stops the training before the next step; `train` then rejects with the signal's reason. */
   signal?: AbortSignal;
   /** Called after each step; `epoch` and `step` count from 0. `terms()` reads the loss terms back from the device. */

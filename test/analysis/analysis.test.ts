@@ -1,6 +1,4 @@
 /** The diagnostics of a training run (src/analysis), and their figures and tables. */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { sampleCorrelation } from "simple-statistics";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -12,7 +10,8 @@ import { tokenise } from "../../src/clip/fast/suffixes";
 import { disposeClip, loadClip } from "../../src/clip/load";
 import type { Clip } from "../../src/clip/model";
 import { embedded } from "../../src/configs/presets";
-import { baseNovel, type Dataset, loadDataset } from "../../src/datasets/split";
+import { baseNovel } from "../../src/datasets/baseNovel";
+import { type Dataset, loadDataset } from "../../src/datasets/split";
 import { tf } from "../../src/engine/tf";
 import { meter } from "../../src/experiments/progress";
 import { runGrid } from "../../src/experiments/runner";
@@ -28,6 +27,7 @@ import { loadPaper } from "../../src/results/paper";
 import type { Run } from "../../src/results/store";
 import { numericsVersion } from "../../src/util/numerics";
 import { drawShapes } from "../shapes";
+import { temporaryFolder } from "../temporary";
 
 const { clip: zeroShot, ivlp, promptsrc } = methods;
 const change = (config: Settings): Settings => ({
@@ -44,7 +44,7 @@ let base: Dataset;
 let path: Path;
 let run: Run;
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), "inside-"));
+  folder = temporaryFolder("inside");
   await drawShapes(join(folder, "shapes"));
   clip = await loadClip("test/golden");
   const dataset = loadDataset(join(folder, "shapes"));
@@ -79,7 +79,6 @@ beforeAll(async () => {
 });
 afterAll(() => {
   disposeClip(clip);
-  rmSync(folder, { recursive: true, force: true });
 });
 
 const sum = (list: number[]) => list.reduce((a, b) => a + b, 0);

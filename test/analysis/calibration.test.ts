@@ -1,6 +1,4 @@
 /** Predictions of a dataset, their calibration, and the most confident mistakes. */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { calibration, mostConfidentMistakes } from "../../src/analysis/calibration";
@@ -15,8 +13,9 @@ import { methods } from "../../src/methods/registry";
 import { mistakesGrid } from "../../src/notebook/pictures";
 import { seeded } from "../../src/util/random";
 import { drawShapes } from "../shapes";
+import { temporaryFolder } from "../temporary";
 
-const root = mkdtempSync(join(tmpdir(), "calibration-"));
+const root = temporaryFolder("calibration");
 let clip: Clip;
 let dataset: Dataset;
 let classifier: Classifier;
@@ -30,7 +29,6 @@ beforeAll(async () => {
 afterAll(() => {
   classifier.dispose();
   disposeClip(clip);
-  rmSync(root, { recursive: true, force: true });
 });
 
 describe("predictions of a dataset", () => {

@@ -12,7 +12,6 @@ import {
   totalCost,
   trainableParameters,
 } from "../../bench/flops";
-import { writeRandomClip } from "../../bench/randomClip";
 import { forgetImages } from "../../src/cache/imageFeatures";
 import { readConfig } from "../../src/clip/config";
 import { tokenise } from "../../src/clip/fast/suffixes";
@@ -22,6 +21,7 @@ import { profileKernels } from "../../src/engine/profiler";
 import { tf } from "../../src/engine/tf";
 import { promptsrc } from "../../src/methods/promptsrc";
 import { gradientStep } from "../../src/training/train";
+import { writeRandomClip } from "../randomClip";
 
 const vitB16 = {
   embed: 512,

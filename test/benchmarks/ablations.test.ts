@@ -1,10 +1,8 @@
 /** Every benchmark and every ablation, on a small model and small datasets. */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, test } from "vitest";
-import { writeRandomClip } from "../../bench/randomClip";
-import { type Ablation, ablationJobs, ablations, ablationTables, variantsOf } from "../../src/benchmarks/ablations";
+import { type Ablation, ablationJobs, ablationTables, variantsOf } from "../../src/benchmarks/ablation";
+import { ablations } from "../../src/benchmarks/ablations";
 import { benchmarks } from "../../src/benchmarks/registry";
 import { disposeClip, loadClip } from "../../src/clip/load";
 import type { Clip } from "../../src/clip/model";
@@ -13,8 +11,9 @@ import { trainPictures } from "../../src/datasets/pictures";
 import { type Dataset, loadDataset } from "../../src/datasets/split";
 import { tf } from "../../src/engine/tf";
 import type { Grid } from "../../src/experiments/benchmark";
+import { rowsOf } from "../../src/experiments/job";
 import type { Status } from "../../src/experiments/progress";
-import { rowsOf, runGrid } from "../../src/experiments/runner";
+import { runGrid } from "../../src/experiments/runner";
 import { changed, configFor, type Settings } from "../../src/methods/method";
 import { methodNamed, methods } from "../../src/methods/registry";
 import { loadPaper } from "../../src/results/paper";
@@ -22,7 +21,9 @@ import { runKey } from "../../src/results/store";
 import { tableText } from "../../src/results/table";
 import { gradientStep } from "../../src/training/train";
 import { numericsVersion } from "../../src/util/numerics";
+import { writeRandomClip } from "../randomClip";
 import { drawShapes } from "../shapes";
+import { temporaryFolder } from "../temporary";
 
 let folder: string;
 let clip: Clip;
@@ -30,7 +31,7 @@ let shapes: Dataset;
 let other: Dataset;
 let shiftedDataset: Dataset;
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), "ablations-"));
+  folder = temporaryFolder("ablations");
   for (const name of ["shapes", "other"]) await drawShapes(join(folder, name));
   [shapes, other] = ["shapes", "other"].map((name) => loadDataset(join(folder, name)));
   shiftedDataset = { ...loadDataset(join(folder, "shapes"), "disjoint"), name: "shapes-drawn", train: [], val: [] };
@@ -38,7 +39,6 @@ beforeAll(async () => {
 });
 afterAll(() => {
   disposeClip(clip);
-  rmSync(folder, { recursive: true, force: true });
 });
 
 const small = (config: Settings): Settings => ({

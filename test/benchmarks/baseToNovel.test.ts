@@ -1,6 +1,6 @@
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from "node:fs";
-import { hostname, tmpdir } from "node:os";
+import { existsSync, mkdirSync, readdirSync, utimesSync, writeFileSync } from "node:fs";
+import { hostname } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { baseToNovelJobs } from "../../src/benchmarks/baseToNovel";
@@ -16,19 +16,19 @@ import { harmonicMean } from "../../src/results/statistics";
 import type { Run } from "../../src/results/store";
 import { numericsVersion } from "../../src/util/numerics";
 import { drawShapes } from "../shapes";
+import { temporaryFolder } from "../temporary";
 
 let folder: string;
 let clip: Clip;
 let dataset: Dataset;
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), "grid-"));
+  folder = temporaryFolder("grid");
   await drawShapes(join(folder, "shapes"));
   dataset = loadDataset(join(folder, "shapes"));
   clip = await loadClip("test/golden");
 });
 afterAll(() => {
   disposeClip(clip);
-  rmSync(folder, { recursive: true, force: true });
 });
 
 const ensemble = { mean: 2, std: 1 };

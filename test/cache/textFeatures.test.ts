@@ -2,22 +2,22 @@
  * Text features cached on disk: they are the computed numbers, never those of another model or of a damaged file, and
  * their total size is limited.
  */
-import { mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { writeRandomClip } from "../../bench/randomClip";
 import { rememberTexts, type TextCache } from "../../src/cache/textFeatures";
 import { encodeTexts } from "../../src/clip/fast/text";
 import { disposeClip, loadClip } from "../../src/clip/load";
 import type { Clip } from "../../src/clip/model";
 import { type Tensor, tf } from "../../src/engine/tf";
+import { writeRandomClip } from "../randomClip";
+import { temporaryFolder } from "../temporary";
 
 const texts = ["a photo of a cat.", "a cat", "a drawing of a dog."];
 let folder: string;
 let clip: Clip;
 const cache = (changes: Partial<TextCache> = {}): TextCache => ({
-  folder: mkdtempSync(join(tmpdir(), "texts-")),
+  folder: temporaryFolder("texts"),
   worth: 0,
   limit: 1e6,
   ...changes,

@@ -3,30 +3,28 @@ import {
   copyFileSync,
   existsSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   renameSync,
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import sharp from "sharp";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { writeRandomClip } from "../../bench/randomClip";
+import { beforeAll, describe, expect, it } from "vitest";
 import { coopDatasets } from "../../src/datasets/coop";
 import { writeCoopRoot } from "../coopRoot";
+import { writeRandomClip } from "../randomClip";
+import { temporaryFolder } from "../temporary";
 import { commandLine } from "./commandLine";
 
 let folder: string;
 let root: string;
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), "check-"));
+  folder = temporaryFolder("check");
   root = join(folder, "coop");
   await writeCoopRoot(root);
 });
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const cli = commandLine(
   () => folder,

@@ -1,20 +1,19 @@
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { parseChange, put, settingsOf } from "../../src/configs/change";
 import { changed, configFor, schemaOf } from "../../src/methods/method";
 import { methods } from "../../src/methods/registry";
 import { nearNames, UsageError } from "../../src/util/errors";
 import { drawShapes } from "../shapes";
+import { temporaryFolder } from "../temporary";
 import { commandLine } from "./commandLine";
 
 let folder: string;
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), "cli-"));
+  folder = temporaryFolder("cli");
   await drawShapes(join(folder, "shapes"));
 });
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const cli = commandLine(() => folder);
 

@@ -1,15 +1,14 @@
 /** `convert` writes trained prompts in both formats, and `check` says what such files are. */
-import { cpSync, existsSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { cpSync, existsSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { beforeAll, expect, it } from "vitest";
 import { readPrompts, writePrompts } from "../../src/experiments/trainedPrompts";
+import { temporaryFolder } from "../temporary";
 import { commandLine } from "./commandLine";
 
-const folder = mkdtempSync(join(tmpdir(), "convert-"));
+const folder = temporaryFolder("convert");
 const official = join("official", "model.pth.tar-20");
 beforeAll(() => cpSync(join("test", "checkpoints", "VLPromptLearner"), join(folder, "official"), { recursive: true }));
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const cli = commandLine(() => folder);
 

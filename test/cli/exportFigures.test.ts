@@ -1,12 +1,11 @@
 /** `export`: the figures and tables that the notebooks store, as files and on one page. */
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, expect, it } from "vitest";
+import { expect, it } from "vitest";
+import { temporaryFolder } from "../temporary";
 import { commandLine } from "./commandLine";
 
-const folder = mkdtempSync(join(tmpdir(), "export-"));
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const folder = temporaryFolder("export");
 
 const command = commandLine(() => folder);
 const cli = (...args: string[]) => command("export", ...args);

@@ -1,18 +1,18 @@
 /** `predict`: probabilities of pictures as the classifier's softmax gives them, and an answer to every odd input. */
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { copyFileSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { disposeClip, loadClip } from "../../src/clip/load";
 import { tf } from "../../src/engine/tf";
 import { predict } from "../../src/experiments/predict";
 import { decode, normalisePixels, testPicture } from "../../src/io/preprocess";
 import { methods } from "../../src/methods/registry";
+import { temporaryFolder } from "../temporary";
 import { commandLine } from "./commandLine";
 
 let folder: string;
 beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), "predict-"));
+  folder = temporaryFolder("predict");
   mkdirSync(join(folder, "photos", "deep"), { recursive: true });
   copyFileSync("test/pictures/rgb.png", join(folder, "photos", "a, first.png"));
   copyFileSync("test/pictures/grey.jpg", join(folder, "photos", "deep", "b.jpg"));
@@ -20,7 +20,6 @@ beforeAll(() => {
   symlinkSync(join(folder, "outside.bmp"), join(folder, "photos", "link.bmp"));
   writeFileSync(join(folder, "names.txt"), 'salt, pepper\n"quoted" & <odd>\n\ncat\n');
 });
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const command = commandLine(() => folder);
 const cli = (...args: string[]) => command("predict", ...args);

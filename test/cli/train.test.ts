@@ -1,14 +1,14 @@
 /** `train`, `evaluate` and `predict --prompts`: trained prompts go out as one file and come in again with equal numbers. */
-import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { beforeAll, expect, it } from "vitest";
 import { drawShapes } from "../shapes";
+import { temporaryFolder } from "../temporary";
 import { commandLine } from "./commandLine";
 
 let folder: string;
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), "train-"));
+  folder = temporaryFolder("train");
   await drawShapes(join(folder, "shapes"));
   // The same pictures as a person has them: a folder for each class.
   for (const name of readdirSync(join(folder, "shapes", "images")).slice(0, 4)) {
@@ -17,7 +17,6 @@ beforeAll(async () => {
       copyFileSync(join(folder, "shapes", "images", name, file), join(folder, "photos", name, file));
   }
 });
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const cli = commandLine(() => folder);
 

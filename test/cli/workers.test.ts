@@ -1,11 +1,10 @@
 /** `--processes N`: the workers end with the process that started them, even if that one is killed. */
 import { execFileSync, spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { expect, it } from "vitest";
 import { drawShapes } from "../shapes";
+import { temporaryFolder } from "../temporary";
 
 const isAlive = (pid: number): boolean => {
   try {
@@ -16,7 +15,7 @@ const isAlive = (pid: number): boolean => {
 };
 
 it("a worker whose parent was killed ends by itself", async () => {
-  const folder = mkdtempSync(join(tmpdir(), "workers-"));
+  const folder = temporaryFolder("workers");
   await drawShapes(join(folder, "data", "shapes"));
   const command = [
     "run",
@@ -55,6 +54,5 @@ it("a worker whose parent was killed ends by itself", async () => {
   } finally {
     parent.kill("SIGKILL");
     await setTimeout(500);
-    rmSync(folder, { recursive: true, force: true });
   }
 }, 120_000);

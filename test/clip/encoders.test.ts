@@ -1,6 +1,5 @@
 /** The fast encoders against the reference: features and gradients, for all depths, lengths and shapes of towers. */
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import { writeRandomClip } from "../../bench/randomClip";
 import { type BlockInputs, blocksWithoutRecompute, fastBlock, projectQKV } from "../../src/clip/fast/block";
 import { transposeBlock } from "../../src/clip/fast/foldConstants";
 import { encodeImage, imageFront } from "../../src/clip/fast/image";
@@ -12,6 +11,7 @@ import { isRegistered, nativeBackend } from "../../src/engine/nativeBackend";
 import { profileKernels } from "../../src/engine/profiler";
 import { type Tensor, type Tensor2D, tf } from "../../src/engine/tf";
 import { seeded } from "../../src/util/random";
+import { writeRandomClip } from "../randomClip";
 
 const random = seeded("encoders");
 const gaussian = (shape: number[], std = 1) =>

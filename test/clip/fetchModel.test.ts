@@ -1,13 +1,13 @@
 /** Models are fetched from a server on loopback that answers as the Hub does: with resume, and with hashes that are checked. */
 import { createHash } from "node:crypto";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { fetchModel } from "../../src/clip/fetchModel";
 import { findModel } from "../../src/clip/findModel";
+import { temporaryFolder } from "../temporary";
 
 const commit = "0123456789abcdef0123456789abcdef01234567";
 const weights = Buffer.alloc(300_000, "weights ");
@@ -29,7 +29,7 @@ let fault: { breakAfter?: number; damage?: boolean } = {};
 const requests: string[] = [];
 
 beforeAll(async () => {
-  cache = mkdtempSync(join(tmpdir(), "hub-"));
+  cache = temporaryFolder("hub");
   server = createServer((request, response) => {
     const url = request.url ?? "";
     requests.push(`${url.split("?")[0]} ${request.headers.range ?? ""}`.trim());
@@ -75,7 +75,6 @@ afterAll(async () => {
   delete process.env.HF_ENDPOINT;
   delete process.env.HF_HUB_CACHE;
   await new Promise((closed) => server.close(closed));
-  rmSync(cache, { recursive: true, force: true });
 });
 
 it("refuses a file that came damaged, and keeps nothing of it", async () => {

@@ -2,19 +2,9 @@
  * Every layout of a CLIP gives the features of the library that wrote it: test/models/make.py wrote the files with
  * torch, open_clip and transformers, and computed the features.
  */
-import {
-  cpSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  truncateSync,
-  writeFileSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
+import { cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { encodeImage, imageFront } from "../../src/clip/fast/image";
 import { suffixGroups } from "../../src/clip/fast/suffixes";
 import { encodeText } from "../../src/clip/fast/text";
@@ -25,10 +15,10 @@ import { type Tensor, tf } from "../../src/engine/tf";
 import { openTensors } from "../../src/io/openTensors";
 import { readSafetensors, type Stored, writeSafetensors } from "../../src/io/safetensors";
 import { openTorch } from "../../src/io/torchFile";
+import { temporaryFolder } from "../temporary";
 import { zipOf } from "../zipOf";
 
-const root = mkdtempSync(join(tmpdir(), "layouts-"));
-afterAll(() => rmSync(root, { recursive: true, force: true }));
+const root = temporaryFolder("layouts");
 const models = join("test", "models");
 const { tensors: expected } = readSafetensors(join(models, "expected.safetensors"));
 const ids: number[][] = JSON.parse(readFileSync(join(models, "ids.json"), "utf8"));

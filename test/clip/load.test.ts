@@ -2,12 +2,12 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { randomTensors, sizes, writeRandomClip } from "../../bench/randomClip";
 import { readConfig } from "../../src/clip/config";
 import { encodeTexts } from "../../src/clip/fast/text";
 import { disposeClip, loadClip } from "../../src/clip/load";
 import { tf } from "../../src/engine/tf";
 import { readSafetensors, type Stored, writeSafetensors } from "../../src/io/safetensors";
+import { randomTensors, sizes, writeRandomClip } from "../randomClip";
 
 /** Writes a safetensors file with a header and the bytes of its tensors. @returns its path */
 function file(folder: string, header: unknown, bytes: Buffer): string {

@@ -1,17 +1,16 @@
 /** Plans: nothing is lost or divided, the parts are even, and the state of 10,000 tasks follows from results and queue. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { afterAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { costOf, jobsOf, ownFirst, type Part, parseShard, planParts, unitKey } from "../../src/cluster/plan";
 import { parseQueue } from "../../src/cluster/slurm";
 import { appeared, nextPlan, plansIn, storePlan, tasksOf } from "../../src/cluster/submitted";
-import type { Job } from "../../src/experiments/runner";
+import type { Job } from "../../src/experiments/job";
 import { type Run, runFile } from "../../src/results/store";
 import { seeded } from "../../src/util/random";
+import { temporaryFolder } from "../temporary";
 
-const root = mkdtempSync(join(tmpdir(), "plan-"));
-afterAll(() => rmSync(root, { recursive: true, force: true }));
+const root = temporaryFolder("plan");
 
 /** Trainings of random length, each tested on some datasets. */
 function gridOf(trainings: number, tests: number): Job[] {

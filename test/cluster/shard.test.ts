@@ -1,15 +1,14 @@
 /** The parts of a grid, each computed by a command of its own, give the files of the whole grid. */
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, it, vi } from "vitest";
+import { beforeAll, expect, it, vi } from "vitest";
 import { runCommand } from "../../src/cli/run";
 import { nextPlan, storePlan } from "../../src/cluster/submitted";
 import { drawShapes } from "../shapes";
+import { temporaryFolder } from "../temporary";
 
-const folder = mkdtempSync(join(tmpdir(), "shard-"));
+const folder = temporaryFolder("shard");
 beforeAll(() => drawShapes(join(folder, "data", "shapes")));
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const command = (results: string, ...args: string[]) => {
   const grid = [
@@ -78,5 +77,6 @@ it("options of other places are refused before anything starts", async () => {
   await expect(command("x", "--tasks", "3")).rejects.toThrow("--tasks belongs to --on slurm");
   await expect(command("x", "--on", "slrm")).rejects.toThrow('Did you mean "slurm"?');
   await expect(command("x", "--plan", "p.json")).rejects.toThrow("--plan needs --shard");
-  await expect(command("x", "--shard", "1/2", "--fresh")).rejects.toThrow("--fresh");
+  await expect(command("x", "--shard", "1/2", "--plan", "p.json", "--fresh")).rejects.toThrow("leave out --fresh");
+  await expect(command("x", "--on", "slurm", "--retry", "--fresh")).rejects.toThrow("leave out --fresh");
 });

@@ -1,14 +1,13 @@
 /** Slurm's settings, script and queue, without Slurm; `npm run slurm` tests the whole on a real one. */
 import { spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { beforeAll, expect, it } from "vitest";
 import { arrayScript, lastWords, parseQueue, slurmSettings, timeLimit } from "../../src/cluster/slurm";
+import { temporaryFolder } from "../temporary";
 
-const folder = mkdtempSync(join(tmpdir(), "slurm settings' "));
+const folder = temporaryFolder("slurm settings'");
 beforeAll(() => mkdirSync(join(folder, "node_modules", "tsx"), { recursive: true }));
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const file = join(folder, "slurm.json");
 const write = (content: unknown) => writeFileSync(file, JSON.stringify(content));
@@ -61,11 +60,11 @@ it("a task's script becomes the program, with its words unchanged, and says what
   const script = (where: string) =>
     arrayScript(
       { options: { time: "2", "cpus-per-task": 3 }, tasks: 4, atOnce: 2, begin: ["echo loaded"] },
-      { name: "p-1", tasks: 4, log: join(folder, "%a.log"), folder: where, callerFolder: folder },
+      { name: "p-1", tasks: 4, log: join(folder, "%a.log"), folder: where, callerFolder: folder, engine: "native" },
       [
         process.execPath,
         "-p",
-        "[process.pid, process.env.PROMPTSRC_THREADS, ...process.argv.slice(1)].join('|')",
+        "[process.pid, process.env.PROMPTSRC_THREADS, process.env.PROMPTSRC_ENGINE, ...process.argv.slice(1)].join('|')",
         "it's $HOME `x`",
       ],
     );
@@ -77,7 +76,7 @@ it("a task's script becomes the program, with its words unchanged, and says what
   };
   const { pid, stdout } = run(script(folder));
   expect(stdout).toMatch(/^job 12_3 on \S+, \d{4}-.*\nloaded\n/);
-  expect(stdout).toContain(`\n${pid}|3|it's $HOME \`x\`|--shard|3/4\n`);
+  expect(stdout).toContain(`\n${pid}|3|native|it's $HOME \`x\`|--shard|3/4\n`);
   const elsewhere = run(script(join(folder, "elsewhere")));
   expect([elsewhere.status, elsewhere.stdout]).toEqual([
     1,

@@ -1,14 +1,14 @@
 /** Pictures are looked at before a long run: what cannot be decoded is named, skipped on request, and remembered. */
-import { copyFileSync, linkSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { copyFileSync, linkSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { beforeAll, expect, it } from "vitest";
 import { drawnUnseen, leakedPictures, undecodable, withoutUndecodable } from "../../src/datasets/checkPictures";
 import { drawFewShot } from "../../src/datasets/fewShot";
 import { type Dataset, loadDataset } from "../../src/datasets/split";
 import { drawShapes } from "../shapes";
+import { temporaryFolder } from "../temporary";
 
-const root = mkdtempSync(join(tmpdir(), "check-"));
+const root = temporaryFolder("check");
 const cache = join(root, "cache");
 let broken: string;
 let dataset: Dataset;
@@ -20,7 +20,6 @@ beforeAll(async () => {
   copyFileSync(whole.train[0].path, whole.test[0].path);
   dataset = loadDataset(join(root, "shapes"));
 });
-afterAll(() => rmSync(root, { recursive: true, force: true }));
 
 it("names the picture that cannot be decoded, and remembers it", async () => {
   let looked = 0;

@@ -1,17 +1,16 @@
 /** The fifteen datasets of CoOp, read in place from a root of made-up pictures. */
-import { copyFileSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { copyFileSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { coopDatasets } from "../../src/datasets/coop";
 import { drawFewShot } from "../../src/datasets/fewShot";
 import { differsFromOfficial, readOfficialDraw } from "../../src/datasets/officialDraws";
 import { datasetNames, loadDataset, trainableDatasets } from "../../src/datasets/split";
 import { writeCoopRoot } from "../coopRoot";
+import { temporaryFolder } from "../temporary";
 
-const root = mkdtempSync(join(tmpdir(), "coop-"));
+const root = temporaryFolder("coop");
 beforeAll(() => writeCoopRoot(root));
-afterAll(() => rmSync(root, { recursive: true, force: true }));
 
 const counts = (name: string) => {
   const { classNames, train, val, test } = loadDataset(join(root, name));

@@ -1,13 +1,13 @@
 /** A table of paths and class names is a dataset: its parts are drawn as those of a folder, or named by the table. */
-import { copyFileSync, cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { copyFileSync, cpSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import sharp from "sharp";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { datasetNames, loadDataset } from "../../src/datasets/split";
 import { UsageError } from "../../src/util/errors";
+import { temporaryFolder } from "../temporary";
 
-const root = mkdtempSync(join(tmpdir(), "table-"));
+const root = temporaryFolder("table");
 const file = join(root, "photos.csv");
 const paths = (name: string, count: number) => Array.from({ length: count }, (_, k) => `${name}/${k}.png`);
 const table = (...lines: string[]): string => {
@@ -38,7 +38,6 @@ beforeAll(async () => {
     }
   }
 });
-afterAll(() => rmSync(root, { recursive: true, force: true }));
 
 describe("a table of photos", () => {
   it("without parts is split as a folder of the same classes and pictures, whatever the order of its lines", () => {

@@ -1,19 +1,20 @@
 /** Split files, the official draws, class halves, and the batches made of them. */
 import fs from "node:fs";
-import os from "node:os";
 import path from "node:path";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { officialAugmentation } from "../../src/configs/presets";
+import { baseNovel } from "../../src/datasets/baseNovel";
 import { drawFewShot, shortClasses } from "../../src/datasets/fewShot";
 import { randomResizedCrop, stepsPerEpoch, testBatches, trainPictures } from "../../src/datasets/pictures";
 import { pythonRandom } from "../../src/datasets/pythonRandom";
-import { baseNovel, type Dataset, type Item, listSplits, loadDataset } from "../../src/datasets/split";
+import { type Dataset, type Item, listSplits, loadDataset } from "../../src/datasets/split";
 import type { PixelBatch } from "../../src/io/preprocess";
 import { readPreprocess } from "../../src/io/preprocess";
 import { readJson } from "../../src/io/readJson";
 import { drawsParity } from "../../src/parity/data";
 import { seeded } from "../../src/util/random";
+import { temporaryFolder } from "../temporary";
 
 let root: string;
 const preprocess = readPreprocess({ size: 16, crop_size: 16 }, "test");
@@ -21,7 +22,7 @@ const classes = ["red_fox", "owl", "ant", "bee", "cod"];
 
 /** A folder with 5 classes: 6 training, 2 validation and 3 test pictures each, 20 x 16 pixels of one grey level. */
 beforeAll(async () => {
-  root = fs.mkdtempSync(path.join(os.tmpdir(), "datasets-"));
+  root = temporaryFolder("datasets");
   const lists: Record<string, [string, number, string][]> = { train: [], val: [], test: [] };
   for (const [part, count] of [
     ["train", 6],

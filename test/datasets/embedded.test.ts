@@ -1,6 +1,5 @@
 import { createHash } from "node:crypto";
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { copyFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { materialise, readAtlas } from "../../src/datasets/embedded/materialise";
@@ -8,6 +7,7 @@ import { PICTURE, renderPicture } from "../../src/datasets/embedded/render";
 import { drawScene } from "../../src/datasets/embedded/scene";
 import { loadDataset } from "../../src/datasets/split";
 import { seeded } from "../../src/util/random";
+import { temporaryFolder } from "../temporary";
 
 const atlas = readAtlas();
 const shown = (set: string) => atlas.sets.find((s) => s.name === set)!.classes.flatMap((c) => c.drawings);
@@ -40,7 +40,7 @@ describe("the embedded benchmark", () => {
 });
 
 it("draws what is missing or damaged again, and nothing else", async () => {
-  const root = mkdtempSync(join(tmpdir(), "atlas-"));
+  const root = temporaryFolder("atlas");
   const classes = ["cat", "dog"].map((name, k) => ({ name, drawings: [k] }));
   const small = { sets: [{ ...atlas.sets[0], name: "pets", classes }], drawings: atlas.drawings.slice(0, 2) };
   mkdirSync(join(root, "atlas"));

@@ -1,9 +1,8 @@
 /** A folder with a folder of pictures for each class is a dataset, split as CoOp splits with Python's generator. */
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { copyFileSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import sharp from "sharp";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { baseToNovelJobs } from "../../src/benchmarks/baseToNovel";
 import { fewShot } from "../../src/benchmarks/fewShot";
 import type { Clip } from "../../src/clip/model";
@@ -12,8 +11,9 @@ import { testBatches, trainPictures } from "../../src/datasets/pictures";
 import { datasetNames, loadDataset } from "../../src/datasets/split";
 import { type PixelBatch, readPreprocess } from "../../src/io/preprocess";
 import { methods } from "../../src/methods/registry";
+import { temporaryFolder } from "../temporary";
 
-const root = mkdtempSync(join(tmpdir(), "photos-"));
+const root = temporaryFolder("photos");
 const photos = join(root, "photos");
 const write = async (folder: string, count: number) => {
   mkdirSync(folder, { recursive: true });
@@ -35,7 +35,6 @@ beforeAll(async () => {
   writeFileSync(join(photos, "ant", "._0.png"), "what macOS writes beside a file on other disks");
   await write(join(photos, ".thumbnails"), 2);
 });
-afterAll(() => rmSync(root, { recursive: true, force: true }));
 
 describe("a folder of photos", () => {
   it("is split by random.shuffle into 50, 20 and 30 %, without empty and hidden folders and links out of it", () => {

@@ -2,28 +2,30 @@
  * A stored training or stored predictions whose file was damaged are not believed: the file is set aside, and what it
  * held is computed again and gives the same numbers.
  */
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { baseToNovelJobs } from "../../src/benchmarks/baseToNovel";
 import { disposeClip, loadClip } from "../../src/clip/load";
-import { baseNovel, loadDataset } from "../../src/datasets/split";
+import { baseNovel } from "../../src/datasets/baseNovel";
+import { loadDataset } from "../../src/datasets/split";
 import { startEngine } from "../../src/engine/tf";
 import { accuracyOf, firstOfSameSentence } from "../../src/experiments/evaluate";
+import { trainedFile } from "../../src/experiments/job";
 import { meter } from "../../src/experiments/progress";
 import { provenance } from "../../src/experiments/provenance";
-import { runGrid, trainedFile } from "../../src/experiments/runner";
+import { runGrid } from "../../src/experiments/runner";
 import { methods } from "../../src/methods/registry";
 import { findPredictions, predictionsFile, predictionsOf, type TestPredictions } from "../../src/results/predictions";
 import { runFile } from "../../src/results/store";
 import { drawShapes } from "../shapes";
+import { temporaryFolder } from "../temporary";
 
 it.each([
   ["one number that is not finite", (bytes: Buffer) => bytes.writeFloatLE(Number.NaN, bytes.length - 400)],
   ["numbers that may be", (bytes: Buffer) => bytes.writeFloatLE(0.125, bytes.length - 400)],
 ])("%s in the file of a training", async (_, damage) => {
-  const root = mkdtempSync(join(tmpdir(), "damaged-"));
+  const root = temporaryFolder("damaged");
   const clip = await loadClip("test/golden");
   try {
     await drawShapes(join(root, "shapes"));
@@ -44,12 +46,11 @@ it.each([
     expect(existsSync(`${trained}.damaged`)).toBe(true);
   } finally {
     disposeClip(clip);
-    rmSync(root, { recursive: true, force: true });
   }
 });
 
 it("predictions of a run: the stored accuracies are counted from them, and what is damaged is predicted again", async () => {
-  const root = mkdtempSync(join(tmpdir(), "predictions-"));
+  const root = temporaryFolder("predictions");
   const clip = await loadClip("test/golden");
   try {
     await drawShapes(join(root, "shapes"));
@@ -89,6 +90,5 @@ it("predictions of a run: the stored accuracies are counted from them, and what 
     ); // those of an earlier run with this key are not taken for its own
   } finally {
     disposeClip(clip);
-    rmSync(root, { recursive: true, force: true });
   }
 });

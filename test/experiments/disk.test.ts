@@ -1,19 +1,19 @@
 /** Disks that are full, too small or read-only: the message says which folder, and the same command goes on later. */
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { beforeAll, expect, it } from "vitest";
 import { DiskError, diskError, makeFolder } from "../../src/io/disk";
 import { drawShapes } from "../shapes";
+import { temporaryFolder } from "../temporary";
 
-const folder = mkdtempSync(join(tmpdir(), "disk-"));
+const folder = temporaryFolder("disk");
 const results = join(folder, "results");
 beforeAll(async () => {
   mkdirSync(results);
   await drawShapes(join(folder, "data", "shapes"));
 });
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const command =
   "run base-to-novel --model test/golden --data data --methods ivlp --shots 2 --set epochs=3 --results results";

@@ -1,15 +1,15 @@
 /** Memory: what is free in containers, refusal with the setting to change, and runs that the kernel ended. */
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
-import { hostname, tmpdir } from "node:os";
+import { existsSync, mkdirSync, rmdirSync, writeFileSync } from "node:fs";
+import { hostname } from "node:os";
 import { dirname, join } from "node:path";
-import { afterAll, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import { claim } from "../../src/experiments/lock";
 import { checkMemory } from "../../src/experiments/room";
 import { availableMemory, outOfMemoryKills } from "../../src/util/memory";
+import { temporaryFolder } from "../temporary";
 
-const folder = mkdtempSync(join(tmpdir(), "memory-"));
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const folder = temporaryFolder("memory");
 
 /** A folder with files as in /proc and /sys. */
 function machine(name: string, files: Record<string, string>): string {

@@ -1,6 +1,5 @@
 /** Numbers that are not finite end a run where they arise; none is stored as an accuracy. */
 import { expect, test } from "vitest";
-import { quickConfig, writeRandomClip } from "../../bench/randomClip";
 import { loadClip } from "../../src/clip/load";
 import type { Clip } from "../../src/clip/model";
 import type { Tensor2D } from "../../src/engine/tf";
@@ -9,6 +8,7 @@ import { predictClasses } from "../../src/experiments/predictions";
 import { configFor, type Method, type Task, trainingSettings } from "../../src/methods/method";
 import { methods } from "../../src/methods/registry";
 import { train } from "../../src/training/train";
+import { quickConfig, writeRandomClip } from "../randomClip";
 
 const clipOf = () => loadClip(writeRandomClip());
 

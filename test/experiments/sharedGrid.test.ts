@@ -1,15 +1,15 @@
 /** Two calls of one grid, as of `--processes 2`: a failure is tried once, and a fresh training is not repeated. */
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
 import { setTimeout } from "node:timers/promises";
-import { afterAll, expect, it } from "vitest";
-import { type Job, runGrid } from "../../src/experiments/runner";
+import { expect, it } from "vitest";
+import type { Job } from "../../src/experiments/job";
+import { runGrid } from "../../src/experiments/runner";
 import type { Identity } from "../../src/results/store";
 import { numericsVersion } from "../../src/util/numerics";
+import { temporaryFolder } from "../temporary";
 
-const root = mkdtempSync(join(tmpdir(), "shared-grid-"));
-afterAll(() => rmSync(root, { recursive: true, force: true }));
+const root = temporaryFolder("shared-grid");
 
 const provenance = { kit: "0", engine: "a test's", numerics: numericsVersion(), versions: {} };
 const meter = { report() {}, say() {}, done() {} };
@@ -26,7 +26,7 @@ const identity = (seed: number): Identity => ({
   model: "",
 });
 
-function twice(jobs: Job[], fresh = false) {
+function twice(jobs: Job[], fresh?: number) {
   const options = { meter, provenance, root, shipped: false, fresh, since: Date.now() - 1 };
   return Promise.all([runGrid(jobs, options), runGrid(jobs, options)]);
 }
@@ -69,7 +69,7 @@ it("with `fresh`, a training that another process has just stored is used, not d
   const jobs = [2, 3, 4].map(jobOf);
   await twice(jobs);
   await setTimeout(20);
-  const results = await twice(jobs, true);
+  const results = await twice(jobs, Date.now() - 10);
   expect(trainings).toBe(2);
   expect(results.map(({ runs }) => runs.length)).toEqual([3, 3]);
 });

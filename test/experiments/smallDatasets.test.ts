@@ -1,6 +1,5 @@
 /** Datasets as people have them: an odd number of classes, one picture of each, no validation pictures, one sentence for two classes. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -15,15 +14,15 @@ import { provenance } from "../../src/experiments/provenance";
 import { runGrid } from "../../src/experiments/runner";
 import type { Settings } from "../../src/methods/method";
 import { methods } from "../../src/methods/registry";
+import { temporaryFolder } from "../temporary";
 
-const root = mkdtempSync(join(tmpdir(), "small-"));
+const root = temporaryFolder("small");
 let clip: Clip;
 beforeAll(async () => {
   clip = await loadClip("weights/mini-clip");
 });
 afterAll(() => {
   disposeClip(clip);
-  rmSync(root, { recursive: true, force: true });
 });
 
 /** A dataset with one training and two test pictures of each class, and no "val". */
@@ -63,6 +62,17 @@ describe("a small dataset of one's own", () => {
     for (const { metrics } of runs)
       for (const value of Object.values(metrics)) expect(Number.isFinite(value)).toBe(true);
     expect(lines.join("\n")).toContain("5 classes have fewer than 4 training");
+  });
+
+  it("has a name that the model's context does not hold: every run says so before anything is computed", async () => {
+    const grid = { clip, methods: chosen, seeds: [1], shots: [1] };
+    const long = loadDataset(await write("long", ["tea", "cake", "very ".repeat(90)]));
+    for (const { refused } of fewShot.jobs({ ...grid, datasets: [long] }))
+      expect(refused).toMatch(/a sentence has 9\d tokens, the model takes at most \d+: shorten the class name/);
+    const short = fewShot.jobs({ ...grid, datasets: [loadDataset(await write("short", ["tea", "cake", "sushi"]))] });
+    expect(short.map(({ refused }) => refused)).toEqual([undefined, undefined, undefined]);
+    expect(short[1].note).toContain("fewer images than a batch (4), each step takes all of them");
+    expect(short[0].note).toBeUndefined(); // CLIP is not trained
   });
 
   it("has no validation pictures, which the linear probe needs: that run fails by name, and the others are run", async () => {

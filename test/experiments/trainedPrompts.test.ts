@@ -3,8 +3,7 @@
  * unchanged in both formats, and prompts of another model, other classes or damaged files are refused.
  */
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { disposeClip, loadClip } from "../../src/clip/load";
@@ -18,6 +17,7 @@ import { writeTorch } from "../../src/io/writeTorch";
 import { configFor, trainingSettings } from "../../src/methods/method";
 import { methodNamed, methods } from "../../src/methods/registry";
 import { type HostParams, toDevice, toHost } from "../../src/training/ensemble";
+import { temporaryFolder } from "../temporary";
 
 const golden = join("test", "golden");
 const { classes } = JSON.parse(readFileSync(join(golden, "meta.json"), "utf8")) as { classes: string[] };
@@ -28,7 +28,7 @@ const promptsrcFile = checkpoint("VLPromptLearner", "model.pth.tar-20");
 const mapleFile = checkpoint("MultiModalPromptLearner", "model.pth.tar-5");
 const coopFile = checkpoint("prompt_learner", "model.pth.tar-50");
 
-const folder = mkdtempSync(join(tmpdir(), "prompts-"));
+const folder = temporaryFolder("prompts");
 let files = 0;
 const fresh = (ending = "model.pth.tar-1") => join(folder, `${++files}`, ending);
 let clip: Clip;
@@ -37,7 +37,6 @@ beforeAll(async () => {
 });
 afterAll(() => {
   disposeClip(clip);
-  rmSync(folder, { recursive: true, force: true });
 });
 
 /** The reference numbers under a prefix: the parameters of a method. */

@@ -1,6 +1,5 @@
 /** Regression tests: each kind of wrong number that the kit once stored or reported. */
-import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { copyFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { baseToNovel, baseToNovelJobs, scoresOfRows } from "../../src/benchmarks/baseToNovel";
@@ -13,7 +12,8 @@ import { testBatches } from "../../src/datasets/pictures";
 import { type Dataset, loadDataset } from "../../src/datasets/split";
 import { scale } from "../../src/engine/autograd";
 import { tf } from "../../src/engine/tf";
-import { type GridResult, rowsOf, runGrid } from "../../src/experiments/runner";
+import { rowsOf } from "../../src/experiments/job";
+import { type GridResult, runGrid } from "../../src/experiments/runner";
 import { trainTestJob } from "../../src/experiments/trainAndEvaluate";
 import { sentenceIds } from "../../src/methods/coop";
 import { independent } from "../../src/methods/ivlp";
@@ -29,19 +29,19 @@ import { escapeHtml } from "../../src/util/escape";
 import { numericsVersion } from "../../src/util/numerics";
 import { seeded } from "../../src/util/random";
 import { drawShapes } from "../shapes";
+import { temporaryFolder } from "../temporary";
 
 let folder: string;
 let clip: Clip;
 let dataset: Dataset;
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), "wrong-"));
+  folder = temporaryFolder("wrong");
   await drawShapes(join(folder, "shapes"));
   dataset = loadDataset(join(folder, "shapes"));
   clip = await loadClip("test/golden");
 });
 afterAll(() => {
   disposeClip(clip);
-  rmSync(folder, { recursive: true, force: true });
 });
 
 const short = (config: Settings): Settings => ({

@@ -1,17 +1,16 @@
 /** What the fuzzer found, each input with the error that it gives now. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { afterAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { readOpenClipConfig } from "../../src/clip/config";
 import { loadDataset } from "../../src/datasets/split";
 import { openTensors } from "../../src/io/openTensors";
 import { readJson } from "../../src/io/readJson";
 import { storedOutputs } from "../../src/notebook/storedOutputs";
+import { temporaryFolder } from "../temporary";
 import { zipOf } from "../zipOf";
 
-const folder = mkdtempSync(join(tmpdir(), "findings-"));
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const folder = temporaryFolder("findings");
 
 test.each([
   ["open.json", "[".repeat(100_000), readJson, /open\.json: not valid JSON .* the file ends/],

@@ -1,12 +1,11 @@
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import { identify } from "../../src/io/identify";
 import { writeSafetensors } from "../../src/io/safetensors";
+import { temporaryFolder } from "../temporary";
 
-const folder = mkdtempSync(join(tmpdir(), "identify-"));
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const folder = temporaryFolder("identify");
 
 it("a safetensors file whose header has 640 bytes does not pass for a pickle, which begins with the same bytes", () => {
   const file = join(folder, "a.safetensors");

@@ -14,6 +14,7 @@ import {
 } from "../../src/io/preprocess";
 import { cut, type Filter, type Picture, resize, whole } from "../../src/io/resample";
 import { preprocessParity, tokenParity } from "../../src/parity/data";
+import { temporaryFolder } from "../temporary";
 
 const expected = JSON.parse(fs.readFileSync("test/pictures/expected.json", "utf8"));
 const sha = (data: Uint8Array) => createHash("sha256").update(data).digest("hex").slice(0, 16);
@@ -100,7 +101,7 @@ describe("transforms", () => {
   });
 
   it("a wrong reference fails", async () => {
-    const folder = fs.mkdtempSync(`${process.env.TMPDIR ?? "/tmp"}/parity-`);
+    const folder = temporaryFolder("parity");
     fs.cpSync("test/preprocess", folder, { recursive: true });
     const cases = JSON.parse(fs.readFileSync(`${folder}/cases.json`, "utf8"));
     const moved = cases

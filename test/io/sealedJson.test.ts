@@ -1,13 +1,13 @@
 /** Small JSON files that the kit reads again: what was damaged is set aside, and never believed. */
-import { existsSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test, vi } from "vitest";
 import { contentHashes, hashOf } from "../../src/io/contentHash";
 import { readSealedJson, writeSealedJson } from "../../src/io/sealedJson";
+import { temporaryFolder } from "../temporary";
 
 test("content comes back; a flipped byte sets the file aside", () => {
-  const file = join(mkdtempSync(join(tmpdir(), "sealed-")), "a.json");
+  const file = join(temporaryFolder("sealed"), "a.json");
   expect(readSealedJson(file, "made again")).toBeUndefined();
   writeSealedJson(file, { b: [1, "x"], a: null });
   expect(readSealedJson(file, "made again")).toEqual({ b: [1, "x"], a: null });
@@ -20,7 +20,7 @@ test("content comes back; a flipped byte sets the file aside", () => {
 });
 
 test("the hash of a picture is taken from the picture where its cache is damaged", () => {
-  const cache = mkdtempSync(join(tmpdir(), "hashes-"));
+  const cache = temporaryFolder("hashes");
   const pictures = ["test/pictures/rgb.png"];
   const right = hashOf(readFileSync(pictures[0]));
   expect(contentHashes("test/pictures", pictures, cache)).toEqual([right]);

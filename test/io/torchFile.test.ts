@@ -1,13 +1,12 @@
 /** Files that would run code, fill the memory or never end are refused with the reason. test/clip/layouts.test.ts has more. */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { openTorch } from "../../src/io/torchFile";
+import { temporaryFolder } from "../temporary";
 import { type ZipFile, zipOf } from "../zipOf";
 
-const folder = mkdtempSync(join(tmpdir(), "hostile-"));
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const folder = temporaryFolder("hostile");
 
 /** Opens an archive, and reads all of its tensors. @returns their names */
 function readAll(...files: ZipFile[]): string[] {

@@ -1,14 +1,13 @@
 /** A checkpoint that `writeTorch` writes is what torch.save would have written. */
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { beforeAll, expect, it } from "vitest";
 import { openTorch } from "../../src/io/torchFile";
 import { writeTorch } from "../../src/io/writeTorch";
+import { temporaryFolder } from "../temporary";
 
-const folder = mkdtempSync(join(tmpdir(), "torch-"));
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const folder = temporaryFolder("torch");
 const file = join(folder, "made", "model.pth.tar-3");
 const tensors = {
   "prompt_learner.ctx": { shape: [2, 3], data: Float32Array.of(1, -2, 3, 0.1, 5, 6e-8) },

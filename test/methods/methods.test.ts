@@ -2,7 +2,6 @@
  * Properties of every registered method, and of single methods, on a random model whose towers have different sizes.
  */
 import { beforeAll, describe, expect, test } from "vitest";
-import { quickConfig as base, writeRandomClip } from "../../bench/randomClip";
 import { encodeImage, imageFront } from "../../src/clip/fast/image";
 import { suffixGroups, tokenise } from "../../src/clip/fast/suffixes";
 import { encodeText } from "../../src/clip/fast/text";
@@ -20,6 +19,7 @@ import { searchSharpness } from "../../src/methods/tip";
 import { accuracyOf, centred, featureMeans, regress, uncentred } from "../../src/solvers/logisticRegression";
 import { gradientStep, train } from "../../src/training/train";
 import { seeded } from "../../src/util/random";
+import { quickConfig as base, writeRandomClip } from "../randomClip";
 
 const random = seeded("methods test");
 const gaussian = (shape: number[], std = 1): any =>

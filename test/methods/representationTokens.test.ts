@@ -3,9 +3,6 @@
  * (Guo & Gu 2025, arXiv 2503.08497; yunncheng/MMRL trainers/mmrl.py). The tokens are inserted in both encoders from
  * block J on, and their outputs are used.
  */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { tokenise } from "../../src/clip/fast/suffixes";
 import { disposeClip, loadClip } from "../../src/clip/load";
@@ -23,6 +20,7 @@ import { host, promptLearner } from "../../src/methods/promptLearner";
 import { noise, plainName } from "../../src/methods/prompts";
 import { gradientStep, train } from "../../src/training/train";
 import { drawShapes } from "../shapes";
+import { temporaryFolder } from "../temporary";
 
 /**
  * `K` tokens [K,D] for each block from `J` on. The image feature is the sum of the CLS feature, weighted by `alpha`,
@@ -72,14 +70,13 @@ let folder: string;
 let clip: Clip;
 let tensorsBefore: number;
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), "representation-"));
+  folder = temporaryFolder("representation");
   await drawShapes(folder);
   tensorsBefore = tf.memory().numTensors;
   clip = await loadClip("test/golden");
 });
 afterAll(() => {
   disposeClip(clip);
-  rmSync(folder, { recursive: true, force: true });
   expect(tf.memory().numTensors).toBe(tensorsBefore);
 });
 

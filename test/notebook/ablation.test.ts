@@ -1,7 +1,5 @@
 /** An ablation in a cell: what is stored is said and not run again, and a loss of one's own is trained and shown. */
-import { mkdtempSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
 import { ablations } from "../../src/benchmarks/ablations";
@@ -16,8 +14,9 @@ import { objective, promptLearner } from "../../src/methods/promptLearner";
 import { methods } from "../../src/methods/registry";
 import { ablation } from "../../src/notebook/ablation";
 import { drawShapes } from "../shapes";
+import { temporaryFolder } from "../temporary";
 
-const folder = mkdtempSync(join(tmpdir(), "ablation-"));
+const folder = temporaryFolder("ablation");
 const results = join(folder, "results");
 let clip: Clip;
 let datasets: Dataset[];
@@ -29,7 +28,6 @@ beforeAll(async () => {
 });
 afterAll(() => {
   disposeClip(clip);
-  rmSync(folder, { recursive: true, force: true });
 });
 
 const short = (config: Config): Config => ({ ...config, epochs: 2, ensemble: null });

@@ -1,19 +1,17 @@
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { temporaryFolder } from "../temporary";
 import { type Kernel, type Message, startKernel } from "./kernelClient";
 
 let kernel: Kernel;
-const folder = mkdtempSync(join(tmpdir(), "notebooks-"));
+const folder = temporaryFolder("notebooks");
 
 beforeAll(async () => {
   kernel = await startKernel(folder);
 });
 afterAll(() => {
   kernel?.stop();
-  rmSync(folder, { recursive: true, force: true });
 });
 
 const streamed = (messages: Message[], name = "stdout") =>

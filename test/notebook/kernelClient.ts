@@ -4,11 +4,11 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { createHmac, randomUUID } from "node:crypto";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { createServer } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Dealer, Subscriber } from "zeromq";
+import { temporaryFolder } from "../temporary";
 
 export type Message = { type: string; parent: string; content: any };
 export type Kernel = {
@@ -29,7 +29,7 @@ export type Kernel = {
 };
 
 /** @param folder where the connection file lies: that of a kernel that ended, to start it again as Jupyter does */
-export async function startKernel(cwd: string, folder = mkdtempSync(join(tmpdir(), "kernel-"))): Promise<Kernel> {
+export async function startKernel(cwd: string, folder = temporaryFolder("kernel")): Promise<Kernel> {
   const [shell_port, iopub_port, stdin_port, control_port, hb_port] = await freePorts(5);
   const key = randomUUID();
   const connection = {
@@ -117,7 +117,6 @@ export async function startKernel(cwd: string, folder = mkdtempSync(join(tmpdir(
       shell.close();
       iopub.close();
       child.kill("SIGKILL");
-      rmSync(folder, { recursive: true, force: true });
     },
   };
   // The first messages can be sent before the subscription is active, so the request is repeated until its reply and

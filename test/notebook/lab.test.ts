@@ -1,8 +1,7 @@
 /** Figures in JupyterLab, in a real browser: they follow its theme, are saved as SVG, and get a picture in both themes. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Browser, Page } from "playwright-core";
@@ -15,9 +14,10 @@ import { linesFigure } from "../../src/figures/lines";
 import { startBrowser } from "../../src/figures/save";
 import { darkColours } from "../../src/figures/theme";
 import { bundleOf } from "../../src/notebook/show";
+import { temporaryFolder } from "../temporary";
 
 const python = join(".venv", "bin", "python");
-const folder = mkdtempSync(join(tmpdir(), "lab-"));
+const folder = temporaryFolder("lab");
 const notebook = join(folder, "figure.ipynb");
 
 const line = (y: number) =>
@@ -68,7 +68,6 @@ describe.skipIf(!existsSync(python))("a figure in JupyterLab", () => {
   afterAll(async () => {
     await browser?.close();
     server?.kill();
-    rmSync(folder, { recursive: true, force: true });
   });
 
   const ground = () => page.evaluate<string>("document.querySelector('.js-plotly-plot').layout.paper_bgcolor");

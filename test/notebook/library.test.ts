@@ -3,14 +3,14 @@
  * point into the sources, and a changed module is taken when its import runs again.
  */
 import { spawnSync } from "node:child_process";
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { copyFileSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { beforeAll, expect, it } from "vitest";
+import { temporaryFolder } from "../temporary";
 
 let clone: string;
 beforeAll(() => {
-  clone = mkdtempSync(join(tmpdir(), "library-"));
+  clone = temporaryFolder("library");
   mkdirSync(join(clone, "bin"));
   mkdirSync(join(clone, "src", "deep"), { recursive: true });
   for (const name of ["cells.cjs", "compiler.cjs", "library.cjs", "packageTypes.cjs"])
@@ -24,7 +24,6 @@ beforeAll(() => {
   );
   writeFileSync(join(clone, "src", "deep", "factor.ts"), "export const factor = 2;\n");
 });
-afterAll(() => rmSync(clone, { recursive: true, force: true }));
 
 /** Runs cells one after the other in a new session; `{ write: [file, text] }` changes a source between them. */
 function session(cells: (string | { write: [string, string] })[]): unknown[] {

@@ -3,11 +3,11 @@
  * parameters and a separate test.
  */
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { beforeAll, expect, test } from "vitest";
 import { drawShapes } from "../shapes";
+import { temporaryFolder } from "../temporary";
 
 type Cell = { source: string[]; metadata: { tags?: string[] }; outputs?: { data?: Record<string, unknown> }[] };
 
@@ -16,10 +16,9 @@ const notebooks = readdirSync("notebooks").filter((name) => name.endsWith(".ipyn
 
 let folder: string;
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), "notebooks-"));
+  folder = temporaryFolder("notebooks");
   await drawShapes(join(folder, "shapes"));
 });
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 test.each(notebooks)(
   "%s runs and shows figures and tables",

@@ -1,16 +1,15 @@
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { drawShapes } from "../shapes";
+import { temporaryFolder } from "../temporary";
 
 let folder: string;
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), "quickstart-"));
+  folder = temporaryFolder("quickstart");
   await drawShapes(join(folder, "shapes"));
 });
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 type Output = { output_type: string; text?: string[]; data?: Record<string, unknown> };
 

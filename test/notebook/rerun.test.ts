@@ -1,12 +1,11 @@
 /** A cell that trains, in real kernels: the stop button and the same cell again, and two notebooks that ask for the same. */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { drawShapes } from "../shapes";
+import { temporaryFolder } from "../temporary";
 import { type Kernel, type Message, startKernel } from "./kernelClient";
 
-const folder = mkdtempSync(join(tmpdir(), "rerun-"));
+const folder = temporaryFolder("rerun");
 let kernels: Kernel[];
 beforeAll(async () => {
   await drawShapes(join(folder, "shapes"));
@@ -21,7 +20,6 @@ const study = (results: string) => ablation({
 });
 afterAll(() => {
   for (const kernel of kernels) kernel.stop();
-  rmSync(folder, { recursive: true, force: true });
 });
 
 const cell = (results: string) =>

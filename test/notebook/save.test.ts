@@ -1,12 +1,11 @@
 /** Figures and tables in files: all formats, sizes by name, and names that stay inside the folder. */
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, readdirSync, readFileSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { inflateSync } from "node:zlib";
 import { parse } from "csv-parse/sync";
 import sharp from "sharp";
-import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { beforeAll, describe, expect, it, vi } from "vitest";
 import { baseNovelFigure } from "../../src/figures/baseNovel";
 import { choiceFigure } from "../../src/figures/choice";
 import { figureCsv } from "../../src/figures/formats";
@@ -17,10 +16,10 @@ import type { Figure } from "../../src/figures/style";
 import { save } from "../../src/notebook/save";
 import { loadPaper } from "../../src/results/paper";
 import type { Table } from "../../src/results/table";
+import { temporaryFolder } from "../temporary";
 
-const folder = mkdtempSync(join(tmpdir(), "save-"));
+const folder = temporaryFolder("save");
 process.env.PROMPTSRC_SAVE = folder;
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
 beforeAll(() => void vi.spyOn(console, "log").mockImplementation(() => {}));
 
 const evil = "a</script><script>alert(1)</script>";
@@ -211,7 +210,7 @@ it("a name with an ending, a size of a table, and anything else are refused", as
 });
 
 it("a folder outside the clone is refused, also behind a link", async () => {
-  const [outside, link] = [mkdtempSync(join(tmpdir(), "elsewhere-")), join(folder, "link")];
+  const [outside, link] = [temporaryFolder("elsewhere"), join(folder, "link")];
   symlinkSync(outside, link);
   for (const path of [outside, join(outside, "new"), link, "..", "../sibling"])
     await expect(save(table, "a", { folder: path })).rejects.toThrow("outside this clone");

@@ -1,13 +1,13 @@
 /** Compares with numbers of the official code (test/golden), on the engine of this process and on the WASM engine. */
 import { execFile } from "node:child_process";
-import { cpSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { cpSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
 import { tf } from "../../src/engine/tf";
 import { readSafetensors, writeSafetensors } from "../../src/io/safetensors";
 import { parity } from "../../src/parity/replay";
+import { temporaryFolder } from "../temporary";
 
 const golden = join("test", "golden");
 
@@ -33,7 +33,7 @@ test("they agree on the WASM engine too", async () => {
 }, 300_000);
 
 test("a wrong number fails, and files of unknown methods neither pass nor fail", async () => {
-  const folder = mkdtempSync(join(tmpdir(), "parity-"));
+  const folder = temporaryFolder("parity");
   cpSync(golden, folder, { recursive: true });
   const selected = ["model.safetensors", "common.safetensors", "ivlp_depth1.safetensors"];
   for (const name of readdirSync(folder))
@@ -51,6 +51,6 @@ test("a wrong number fails, and files of unknown methods neither pass nor fail",
 }, 300_000);
 
 test("a folder without reference numbers is an error", async () => {
-  await expect(parity(mkdtempSync(join(tmpdir(), "parity-")), () => {})).rejects.toThrow(/holds no reference numbers/);
+  await expect(parity(temporaryFolder("parity"), () => {})).rejects.toThrow(/holds no reference numbers/);
   await expect(parity("nowhere", () => {})).rejects.toThrow(/nowhere is no folder/);
 });

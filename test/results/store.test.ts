@@ -1,8 +1,7 @@
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import { writeAtomic } from "../../src/io/atomicWrite";
 import { canonical } from "../../src/io/json";
 import {
@@ -17,12 +16,12 @@ import {
   shippedRuns,
 } from "../../src/results/store";
 import { numericsVersion } from "../../src/util/numerics";
+import { temporaryFolder } from "../temporary";
 
 let root: string;
 beforeEach(() => {
-  root = mkdtempSync(join(tmpdir(), "store-"));
+  root = temporaryFolder("store");
 });
-afterEach(() => rmSync(root, { recursive: true, force: true }));
 
 const identity: Identity = {
   benchmark: "base-to-novel",

@@ -1,12 +1,12 @@
 /** Tables in files: a CSV with every digit, Markdown, and LaTeX that compiles. */
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parse } from "csv-parse/sync";
 import { expect, it } from "vitest";
 import type { Table } from "../../src/results/table";
 import { tableCsv, tableLatex, tableMarkdown } from "../../src/results/tableFormats";
+import { temporaryFolder } from "../temporary";
 
 const spread = (mean: number, sd?: number) => ({ mean, sd, n: 3 });
 const table: Table = {
@@ -86,7 +86,7 @@ flags & {[}*] \textbar{} \textless{}b\textgreater{} & \textbf{50.0 $\pm$ 0.5} & 
 
 const hasLatex = spawnSync("pdflatex", ["--version"]).status === 0;
 it.skipIf(!hasLatex)("LaTeX compiles (where pdflatex is installed)", () => {
-  const folder = mkdtempSync(join(tmpdir(), "latex-"));
+  const folder = temporaryFolder("latex");
   const inFront = { ...specials, columns: specials.columns.slice(1), rows: specials.rows.slice(3), groupBy: undefined };
   const article = [
     "\\documentclass{article}\\usepackage{booktabs}\\begin{document}",

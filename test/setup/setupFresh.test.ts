@@ -3,22 +3,13 @@
  * uses the caches of npm and pip, and takes about two minutes.
  */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
-import {
-  cpSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  realpathSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
-import { homedir, hostname, tmpdir } from "node:os";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import { homedir, hostname } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { temporaryFolder } from "../temporary";
 
-const folder = realpathSync(mkdtempSync(join(tmpdir(), "fresh-clone-")));
+const folder = realpathSync(temporaryFolder("fresh-clone"));
 const clone = join(folder, "clone");
 const home = join(folder, "home");
 const running = new Set<ChildProcess>();
@@ -38,7 +29,6 @@ beforeAll(() => {
 });
 afterAll(() => {
   for (const child of running) child.kill("SIGTERM");
-  rmSync(folder, { recursive: true, force: true });
 });
 
 /**

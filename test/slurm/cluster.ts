@@ -62,20 +62,30 @@ export async function startCluster(folder: string, port = 17_817): Promise<Clust
     MpiDefault: "none",
     SelectType: "select/cons_tres",
     SelectTypeParameters: "CR_CPU",
+    PreemptType: "preempt/partition_prio",
+    PreemptMode: "REQUEUE",
+    SchedulerParameters: "sched_interval=5,bf_interval=5", // seconds until a requeued task starts; a minute by default
     ReturnToService: 2,
     KillWait: 5,
   };
   const lines = Object.entries(settings).map(([name, value]) => `${name}=${value}`);
   writeFileSync(
     config,
-    [...lines, ...nodes, "PartitionName=cpu Nodes=node1,node2 Default=YES State=UP", ""].join("\n"),
+    [
+      ...lines,
+      ...nodes,
+      "PartitionName=cpu Nodes=node1,node2 Default=YES State=UP",
+      "PartitionName=urgent Nodes=node1,node2 State=UP PriorityTier=10", // preempts tasks of the other
+      "",
+    ].join("\n"),
   );
   execFileSync("slurmctld", ["-f", config]);
   for (const node of ["node1", "node2"]) execFileSync("slurmd", ["-f", config, "-N", node]);
   const env = { SLURM_CONF: config };
   const slurm: Cluster["slurm"] = (program, ...args) =>
     execFileSync(program, args, { encoding: "utf8", env: { ...process.env, ...env } });
-  for (let k = 0; k < 60 && slurm("sinfo", "-h", "-t", "idle", "-o", "%D").trim() !== "2"; k++) await setTimeout(500);
+  for (let k = 0; k < 60 && slurm("sinfo", "-h", "-p", "cpu", "-t", "idle", "-o", "%D").trim() !== "2"; k++)
+    await setTimeout(500);
   const stop = () => {
     for (const name of ["node1", "node2", "slurmctld", "munge/pid"]) {
       const file = join(folder, name.includes("/") ? name : `${name}.pid`);

@@ -1,9 +1,6 @@
 /** Properties of the losses, the optimiser, the schedule, the weights of GPA, and the training loop. */
-import { mkdtempSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { quickConfig, writeRandomClip } from "../../bench/randomClip";
 import { loadClip } from "../../src/clip/load";
 import type { Clip } from "../../src/clip/model";
 import { paper } from "../../src/configs/presets";
@@ -26,6 +23,8 @@ import { gpaWeights } from "../../src/training/ensemble";
 import { learningRate, scheduleOf } from "../../src/training/schedule";
 import { gradientStep, type TrainState, train } from "../../src/training/train";
 import { seeded } from "../../src/util/random";
+import { quickConfig, writeRandomClip } from "../randomClip";
+import { temporaryFolder } from "../temporary";
 
 const random = seeded("training test");
 const gaussian = (...shape: number[]): any =>
@@ -206,7 +205,7 @@ describe("the training loop on a random model", () => {
     async (name) => {
       const method = methodNamed(name); // of CLIP-LoRA also Adam's moments, the rate by step, and dropout
       const own: Task = { ...task, config: { ...task.config, ...settle(method, task.config) } };
-      const folder = mkdtempSync(join(tmpdir(), "state-"));
+      const folder = temporaryFolder("state");
       const uninterrupted = await train(method, own, pictures, {
         onEpoch: (state) => saveState(join(folder, `${state.epoch}`), state),
       });

@@ -14,7 +14,7 @@ export const colours = {
   white: [250, 250, 250],
   black: [20, 20, 20],
 } as const;
-export type Colour = keyof typeof colours;
+type Colour = keyof typeof colours;
 export const colourNames = Object.keys(colours) as Colour[];
 
 /**
