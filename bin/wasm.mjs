@@ -15,8 +15,8 @@ import { install, python } from "./setup/python.mjs";
 import { path, reporter, writeWhole } from "./setup/tools.mjs";
 
 const folder = path("src", "engine", "wasm");
-const sources = ["kernels.cc", "threads.cc"];
-const headers = [join("..", "native", "kernels.h"), "multiply.h"];
+const sources = ["multiply.cc", "kernels.cc", "attention.cc", "threads.cc"];
+const headers = [join("..", "native", "kernels.h"), "multiply.h", "vectors.h"];
 
 const compileFlags = [
   ...["-target", "wasm32-wasi", "-mcpu=generic+simd128+atomics+bulk_memory", "-pthread", "-std=c++17", "-O3"],

@@ -1,8 +1,9 @@
 /**
- * The array operations of transformer blocks, norms and the optimiser, as an interface with two implementations:
- * nativeBackend.ts calls TensorFlow through its binding, tfjsBackend.ts calls TensorFlow.js. A kernel takes 7 to 20 us
- * through the binding and two to five times that through TensorFlow.js (scopes, tape, tensor records, index tensors
- * uploaded anew), which is a third of a training step at width 128. No operation here is differentiable: autograd.ts
+ * The array operations of transformer blocks, norms and the optimiser, as an interface that each engine
+ * implements: nativeBackend.ts calls TensorFlow through its binding, tfjsBackend.ts calls TensorFlow.js, wasmBackend.ts
+ * adds fused kernels to it. A kernel takes 7 to 20 us through the binding and two to five times that through
+ * TensorFlow.js (scopes, tape, tensor records, index tensors uploaded anew), which is a third of a training step at
+ * width 128. No operation here is differentiable: autograd.ts
  * and clip/fast/block.ts write their gradients with them. Shapes: R rows, D width, n inputs and m outputs of a linear
  * map, M hidden width of the MLP.
  */
@@ -59,7 +60,7 @@ export interface Backend {
   /** A matrix of `count` rows, zero except for rows `indices` [R], which are the rows of x. */
   scatterRows(x: RawTensor, indices: RawTensor, count: number): RawTensor;
 
-  /** Fused kernels of a transformer block. Absent on a GPU, and on an x64 processor without AVX2 and FMA. */
+  /** Fused kernels of a transformer block. Absent on a GPU, on an x64 processor without AVX2 and FMA, and on "cpu". */
   fused?: FusedKernels;
 }
 

@@ -2,8 +2,8 @@
  * The one import of TensorFlow. Three engines run the same operations:
  * - native: libtensorflow from the TensorFlow wheel, through the binding that set-up builds (CPU, or CUDA where it was
  *   set up);
- * - wasm:   @tensorflow/tfjs-backend-wasm, about a seventh of the speed, without the kernels LogSoftmax and
- *   UnsortedSegmentSum;
+ * - wasm:   @tensorflow/tfjs-backend-wasm with the kit's own kernels (docs/engine.md has its speed), without the kernels
+ *   LogSoftmax and UnsortedSegmentSum;
  * - cpu:    plain JavaScript, for checks only.
  * `startEngine()` takes the first that works, or the one that PROMPTSRC_ENGINE names. PROMPTSRC_THREADS sets the
  * number of threads, gpu.ts has the settings of a GPU.
@@ -101,7 +101,7 @@ async function start(): Promise<Engine> {
     try {
       const engine = await starters[kind]();
       if (reasons.length > 0)
-        console.warn(`The native engine is missing: ${kind} runs instead, much slower.\n${reasons.join("\n")}`);
+        console.warn(`The native engine is missing: ${kind} runs instead, slower.\n${reasons.join("\n")}`);
       return engine;
     } catch (error) {
       reasons.push(`${kind}: ${(error as Error).message.split("\n")[0]}`);

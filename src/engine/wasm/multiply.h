@@ -1,4 +1,4 @@
-// The product of matrices in kernels.cc.
+// The product of matrices.
 #pragma once
 
 namespace promptsrc {

@@ -1,4 +1,4 @@
-// What src/engine/wasmKernels.ts calls: the kernels of kernels.cc, with their rows or heads shared by threads. Every
+// What src/engine/wasmKernels.ts calls: the kernels, with their rows or heads shared by threads. Every
 // thread is an instance of this module on one shared memory; the calling one is thread 0, the others run `serve`.
 // Arrays lie where wasmKernels.ts puts them; a pointer of 0 stands for an array that is absent.
 #include "../native/kernels.h"
