@@ -2,12 +2,11 @@
  * Where the runs of a command are computed: in this process, in several on this machine, as a part of a plan (`--shard`),
  * or on a cluster (`--on slurm`). All divide the grid by the same plan (cluster/plan.ts).
  */
-import { statSync } from "node:fs";
 import { jobsOf, ownFirst, type Part, parseShard, planParts, type Shard } from "../cluster/plan";
 import { requeue, type SlurmSettings, settingsFile, slurmSettings } from "../cluster/slurm";
 import { type Plan, readPlan } from "../cluster/submitted";
 import { failureText } from "../experiments/failures";
-import { type Job, trainedFile } from "../experiments/job";
+import { isTrained, type Job } from "../experiments/job";
 import { meter, terminalScreen } from "../experiments/progress";
 import { type GridResult, runGrid } from "../experiments/runner";
 import type { Provenance } from "../results/store";
@@ -139,8 +138,7 @@ export async function compute(
     alone: shard !== undefined,
   });
   if (signal.aborted && (signal.reason as Error).message === "SIGUSR1") {
-    const isNew = ({ training }: Job) =>
-      training && (statSync(trainedFile(training.key, root), { throwIfNoEntry: false })?.mtimeMs ?? 0) > startTime;
+    const isNew = ({ training }: Job) => training && isTrained(training.key, root, startTime);
     const said = requeue(result.runs.length > result.reused.length || jobs.some(isNew));
     if (said !== undefined) console.error(said);
   }
