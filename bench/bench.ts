@@ -13,8 +13,25 @@ import { parseArgs } from "node:util";
 import { clock } from "../src/experiments/progress";
 import { writeAtomic } from "../src/io/atomicWrite";
 import { pretty } from "../src/io/json";
-import type { BenchFile, BenchJob, BenchOutcome, Measured, ModelJob, Where } from "../src/results/benchFile";
-import { evaluationTable, phasesTable, profileTable, stepsTable, sweepTable } from "../src/results/benchTables";
+import {
+  type BenchFile,
+  type BenchJob,
+  type BenchOutcome,
+  type Measured,
+  type ModelJob,
+  type Peer,
+  peers,
+  type Where,
+} from "../src/results/benchFile";
+import {
+  evaluationTable,
+  peersTable,
+  phasesTable,
+  profileTable,
+  sideTitles,
+  stepsTable,
+  sweepTable,
+} from "../src/results/benchTables";
 import { type Table, tableText } from "../src/results/table";
 import { oneOf, UsageError } from "../src/util/errors";
 import { numericsVersion } from "../src/util/numerics";
@@ -51,19 +68,19 @@ const cpu = (cpus()[0]?.model ?? process.arch).trim();
 /** Hash of the code that the measurements of the kit ("ours") or of PyTorch depend on. */
 function sourceOf(where: Where): string {
   const files =
-    where === "pytorch"
-      ? ["bench/peer.py", "bench/requirements.txt"]
-      : [join("bench", "measure.ts"), join("bench", "model.ts")];
+    where === "ours"
+      ? [join("bench", "measure.ts"), join("bench", "model.ts")]
+      : ["bench/peer.py", "bench/requirements.txt"];
   const hash = createHash("sha256");
   if (where === "ours") hash.update(numericsVersion());
   for (const file of files) hash.update(readFileSync(file));
   return hash.digest("hex");
 }
-const sources: Record<Where, string> = { ours: sourceOf("ours"), pytorch: sourceOf("pytorch") };
+const sources = { ours: sourceOf("ours"), peers: sourceOf("pytorch") };
 
 function measurementFile({ where, job, turn }: Planned): string {
   const key = createHash("sha256")
-    .update(JSON.stringify([where, job, turn, sources[where], cpu, threads]))
+    .update(JSON.stringify([where, job, turn, where === "ours" ? sources.ours : sources.peers, cpu, threads]))
     .digest("hex")
     .slice(0, 16);
   return join(cacheFolder, "measured", `${key}.json`);
@@ -77,6 +94,12 @@ function readMeasured(planned: Planned): Measured | undefined {
   }
 }
 
+const peerOptions: Record<Peer, string[]> = {
+  pytorch: [],
+  "pytorch-tuned": ["--tuned"],
+  "pytorch-tuned-bf16": ["--tuned", "--precision", "autocast"],
+};
+
 /** Runs a job in a child process. @returns the outcome, which the child prints as the last line of its output */
 async function measure({ where, job }: Planned, torch: string): Promise<BenchOutcome> {
   if (job.what === "run") return completeRun(job.arguments);
@@ -88,9 +111,11 @@ async function measure({ where, job }: Planned, torch: string): Promise<BenchOut
     return JSON.parse(output.trim().split("\n").pop() as string);
   }
   const inputs = job.what === "matmul" ? [] : [modelFolder(job.model), inputsFile(job)];
-  const { output } = await runProgram(torch, [join("bench", "peer.py"), jobJson, `${threads}`, ...inputs], {
-    OMP_NUM_THREADS: `${threads}`,
-  });
+  const { output } = await runProgram(
+    torch,
+    [join("bench", "peer.py"), jobJson, `${threads}`, ...inputs, ...peerOptions[where]],
+    { OMP_NUM_THREADS: `${threads}` },
+  );
   return JSON.parse(output.trim().split("\n").pop() as string);
 }
 
@@ -147,8 +172,8 @@ async function busyShare(): Promise<number> {
 const tooBusy = 0.15;
 
 /**
- * Estimate of the bytes of memory that a job needs in PyTorch. The official code in PyTorch took 4.0 GB at 50 classes
- * of ViT-B/16 and 16.5 GB at 500.
+ * Estimate of the bytes of memory that a job needs in plain PyTorch, which took 4.0 GB at 50 classes of ViT-B/16 and
+ * 16.5 GB at 500.
  */
 const peerBytes = (job: BenchJob): number =>
   job.what === "step" && job.model === "ViT-B/16" ? 2.6e9 + 28e6 * job.classes : 1e9;
@@ -162,7 +187,7 @@ function freeBytes(): number {
 }
 
 const title = ({ where, job, turn }: Planned): string => {
-  const side = where === "ours" ? "PromptSRC kit" : "PyTorch";
+  const side = sideTitles[where];
   if (job.what === "matmul") return `${side}: matrix product of ${job.size} x ${job.size}`;
   if (job.what === "run") return `${side}: promptsrc run base-to-novel ${job.arguments.join(" ")}`;
   const { what, model, classes, batch, depth, nameTokens } = job as ModelJob;
@@ -241,11 +266,10 @@ async function main(): Promise<number> {
 
   const result = fileOf(acrossTurns(finished));
   for (const table of tablesOf(result)) console.log(`\n${tableText(table)}`);
-  if (result.losses.length > 0) {
-    const largest = Math.max(...result.losses.map(({ difference }) => difference));
-    console.log(
-      `\nLargest relative difference between the losses of the kit and of PyTorch in the first step: ${largest}`,
-    );
+  for (const peer of peers) {
+    const differences = result.losses.filter((compared) => compared.peer === peer).map(({ difference }) => difference);
+    if (differences.length > 0)
+      console.log(`\nFirst step, ${sideTitles[peer]}: losses differ by at most ${Math.max(...differences)} of theirs`);
   }
   writeAtomic(file, `${pretty(result)}\n`);
   console.log(
@@ -255,8 +279,8 @@ async function main(): Promise<number> {
 }
 
 function fileOf(measured: Measured[]): BenchFile {
-  const versions: BenchFile["made"]["versions"] = { ours: {}, pytorch: {} };
-  for (const { where, outcome } of measured) Object.assign(versions[where], outcome.versions);
+  const versions: BenchFile["made"]["versions"] = {};
+  for (const { where, outcome } of measured) versions[where] = { ...versions[where], ...outcome.versions };
   const made = {
     date: new Date().toISOString().slice(0, 10),
     cpu,
@@ -299,6 +323,7 @@ function tablesOf(file: BenchFile): Table[] {
     evaluationTable(file),
     completeRunTable,
     sweepTable(file),
+    peersTable(file),
     ...profiles,
   ].filter(({ rows }) => rows.length > 0);
 }

@@ -1,9 +1,9 @@
 /** The jobs of a bench in their order: each job of the kit is followed by the same job in PyTorch. */
-import { type BenchJob, type ModelJob, type Shape, sweep, type Where } from "../src/results/benchFile";
+import { type BenchJob, type ModelJob, peers, type Shape, sweep, type Where } from "../src/results/benchFile";
 
 /** A job and where it runs; `turn` numbers the repetitions of a job that is measured more than once. */
 export type Planned = { where: Where; job: BenchJob; turn?: number };
-export const sections = ["embedded", "steps", "eval", "sweep"] as const;
+export const sections = ["embedded", "steps", "eval", "sweep", "peers"] as const;
 export type Section = (typeof sections)[number];
 
 const big: Shape = { model: "ViT-B/16", classes: 50, batch: 4, depth: 9, nameTokens: "mixed" };
@@ -12,6 +12,9 @@ const towers = ["text", "image", "frozen"] as const;
 
 const onKit = (job: BenchJob): Planned => ({ where: "ours", job });
 const onBoth = (job: BenchJob): Planned[] => [onKit(job), { where: "pytorch", job }];
+const onAll = (job: BenchJob): Planned[] => [onKit(job), ...peers.map((where) => ({ where, job }))];
+/** Without bfloat16, which a processor without such instructions takes minutes for where the job is large. */
+const inFloat32 = (job: BenchJob): Planned[] => onAll(job).filter(({ where }) => where !== "pytorch-tuned-bf16");
 /**
  * Five processes each of the kit and of PyTorch, in alternation: these jobs take so few seconds that other programs on
  * the machine could disturb a single measurement.
@@ -45,6 +48,12 @@ const plans: Record<Section, Planned[]> = {
       return values.pytorch.includes(value) ? onBoth(job) : [onKit(job)];
     }),
   ),
+  peers: [
+    ...onAll({ what: "step", ...small }),
+    ...onAll(stepJob({ classes: 50 })),
+    ...inFloat32({ what: "evaluation", ...big, classes: 100, batch: 100 }),
+    ...inFloat32(stepJob({ classes: 500 })),
+  ],
 };
 
 /** The jobs of the chosen sections, without duplicates. */
@@ -55,7 +64,7 @@ export function plan(chosen: readonly Section[], { quick, peer }: { quick: boole
   const keys = new Set<string>();
   return all.filter((planned) => {
     const key = JSON.stringify(planned);
-    if (keys.has(key) || (planned.where === "pytorch" && !peer) || (quick && planned.turn)) return false;
+    if (keys.has(key) || (planned.where !== "ours" && !peer) || (quick && planned.turn)) return false;
     return keys.add(key);
   });
 }
