@@ -6,8 +6,8 @@
  */
 
 import { createHash } from "node:crypto";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { availableParallelism, cpus, tmpdir, totalmem } from "node:os";
+import { existsSync, readFileSync } from "node:fs";
+import { availableParallelism, cpus, totalmem } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { clock } from "../src/experiments/progress";
@@ -16,10 +16,8 @@ import { pretty } from "../src/io/json";
 import {
   type BenchFile,
   type BenchJob,
-  type BenchOutcome,
   type Measured,
   type ModelJob,
-  type Peer,
   peers,
   type Where,
 } from "../src/results/benchFile";
@@ -36,14 +34,14 @@ import { type Table, tableText } from "../src/results/table";
 import { oneOf, UsageError } from "../src/util/errors";
 import { numericsVersion } from "../src/util/numerics";
 import { gpuBench } from "./gpu";
+import { measure } from "./job";
 import { cacheFolder, inputsFile, modelFolder } from "./model";
 import { type Planned, plan, type Section, sections } from "./plan";
-import { runProgram, tsx } from "./program";
 import { acrossTurns, lossDifferences, profilesOf, recordsOf } from "./records";
 
 const help = `npm run bench -- [options]
   --quick            the embedded model and one small case of ViT-B/16, about 5 minutes
-  --only a,b         sections to measure: ${sections.join(", ")} (default: all, about 80 minutes)
+  --only a,b         sections to measure: ${sections.join(", ")} (default: all, about 90 minutes)
   --device gpu       measure on the GPU, beside PyTorch in float32, TF32 and autocast (with --quick: 50 and 500 classes)
   --no-peer          do not measure PyTorch
   --torch python     a Python that has PyTorch, instead of the bench's environment bench/.venv
@@ -91,67 +89,6 @@ function readMeasured(planned: Planned): Measured | undefined {
     return JSON.parse(readFileSync(measurementFile(planned), "utf8"));
   } catch {
     return undefined;
-  }
-}
-
-const peerOptions: Record<Peer, string[]> = {
-  pytorch: [],
-  "pytorch-tuned": ["--tuned"],
-  "pytorch-tuned-bf16": ["--tuned", "--precision", "autocast"],
-};
-
-/** Runs a job in a child process. @returns the outcome, which the child prints as the last line of its output */
-async function measure({ where, job }: Planned, torch: string): Promise<BenchOutcome> {
-  if (job.what === "run") return completeRun(job.arguments);
-  const jobJson = JSON.stringify(job);
-  if (where === "ours") {
-    const { output } = await runProgram(process.execPath, ["--import", tsx, join("bench", "measure.ts"), jobJson], {
-      PROMPTSRC_THREADS: `${threads}`,
-    });
-    return JSON.parse(output.trim().split("\n").pop() as string);
-  }
-  const inputs = job.what === "matmul" ? [] : [modelFolder(job.model), inputsFile(job)];
-  const { output } = await runProgram(
-    torch,
-    [join("bench", "peer.py"), jobJson, `${threads}`, ...inputs, ...peerOptions[where]],
-    { OMP_NUM_THREADS: `${threads}` },
-  );
-  return JSON.parse(output.trim().split("\n").pop() as string);
-}
-
-/** Measures a run from the command line, as a user starts it, into an empty results folder. */
-async function completeRun(args: string[]): Promise<BenchOutcome> {
-  const results = mkdtempSync(join(tmpdir(), "bench-"));
-  try {
-    const command = [
-      "--import",
-      tsx,
-      join("src", "cli", "main.ts"),
-      "run",
-      "base-to-novel",
-      ...args,
-      "--results",
-      results,
-      "--json",
-      join(results, "run.json"),
-    ];
-    const { seconds, peakBytes } = await runProgram(process.execPath, command, { PROMPTSRC_THREADS: `${threads}` });
-    const [{ seconds: trainAndTestSeconds }] = JSON.parse(readFileSync(join(results, "run.json"), "utf8")).runs;
-    const phase = (phase: string, seconds: number) => ({
-      phase,
-      seconds,
-      fastest: seconds,
-      slowest: seconds,
-      repeats: 1,
-    });
-    return {
-      phases: [phase("end to end", seconds), phase("training and test", trainAndTestSeconds)],
-      peakBytes,
-      threads,
-      versions: { node: process.versions.node },
-    };
-  } finally {
-    rmSync(results, { recursive: true, force: true });
   }
 }
 
@@ -247,7 +184,7 @@ async function main(): Promise<number> {
     }
     const [busy, jobStart] = [await busyShare(), Date.now()];
     try {
-      const outcome = await measure(planned, values.torch ?? "");
+      const outcome = await measure(planned, threads, values.torch ?? "");
       const measured: Measured = { where, job, outcome, busy, finished: new Date().toISOString() };
       writeAtomic(measurementFile(planned), JSON.stringify(measured));
       finished.push(measured);

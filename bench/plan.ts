@@ -13,8 +13,7 @@ const towers = ["text", "image", "frozen"] as const;
 const onKit = (job: BenchJob): Planned => ({ where: "ours", job });
 const onBoth = (job: BenchJob): Planned[] => [onKit(job), { where: "pytorch", job }];
 const onAll = (job: BenchJob): Planned[] => [onKit(job), ...peers.map((where) => ({ where, job }))];
-/** Without bfloat16, which a processor without such instructions takes minutes for where the job is large. */
-const inFloat32 = (job: BenchJob): Planned[] => onAll(job).filter(({ where }) => where !== "pytorch-tuned-bf16");
+const onTuned = (job: BenchJob): Planned => ({ where: "pytorch-tuned", job });
 /**
  * Five processes each of the kit and of PyTorch, in alternation: these jobs take so few seconds that other programs on
  * the machine could disturb a single measurement.
@@ -22,6 +21,8 @@ const inFloat32 = (job: BenchJob): Planned[] => onAll(job).filter(({ where }) =>
 const alternating = (job: BenchJob): Planned[] =>
   [0, 1, 2, 3, 4].flatMap((turn) => onBoth(job).map((planned) => ({ ...planned, turn })));
 const stepJob = (shape: Partial<Shape>): ModelJob => ({ what: "step", ...big, ...shape });
+
+const large: ModelJob[] = [stepJob({ classes: 500 }), { what: "evaluation", ...big, classes: 100, batch: 100 }];
 
 const plans: Record<Section, Planned[]> = {
   embedded: [
@@ -49,10 +50,12 @@ const plans: Record<Section, Planned[]> = {
     }),
   ),
   peers: [
+    // In bfloat16 the small one only: a processor without such instructions would take minutes for a larger one.
     ...onAll({ what: "step", ...small }),
-    ...onAll(stepJob({ classes: 50 })),
-    ...inFloat32({ what: "evaluation", ...big, classes: 100, batch: 100 }),
-    ...inFloat32(stepJob({ classes: 500 })),
+    ...onBoth(stepJob({ classes: 50 })),
+    onTuned(stepJob({ classes: 50 })),
+    ...large.flatMap((job) => [onKit(job), onTuned(job)]),
+    ...large.flatMap(onBoth), // plain PyTorch takes minutes
   ],
 };
 
