@@ -7,7 +7,7 @@ mask hides what comes after it), blocks are compiled by torch.compile, and both 
 queries, keys and values are one, attention is the fused kernel, and the frozen text features are made once: that the plain peer does too.
 
     python peer.py JOB THREADS [MODEL INPUTS] [--tuned] [--device cuda] [--precision float32|tf32|autocast]
-                                                a job (bench/jobs.ts) as JSON; for all but a product the folder of a model and the file that
+                                                a job (src/results/benchFile.ts) as JSON; for all but a product the folder of a model and the file that
                                                 both sides start from. Prints the outcome as a line of JSON.
 """
 import argparse
