@@ -6,27 +6,42 @@
  */
 
 import { createHash } from "node:crypto";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { availableParallelism, cpus, tmpdir, totalmem } from "node:os";
+import { existsSync, readFileSync } from "node:fs";
+import { availableParallelism, cpus, totalmem } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { clock } from "../src/experiments/progress";
 import { writeAtomic } from "../src/io/atomicWrite";
 import { pretty } from "../src/io/json";
-import type { BenchFile, BenchJob, BenchOutcome, Measured, ModelJob, Where } from "../src/results/benchFile";
-import { evaluationTable, phasesTable, profileTable, stepsTable, sweepTable } from "../src/results/benchTables";
+import {
+  type BenchFile,
+  type BenchJob,
+  type Measured,
+  type ModelJob,
+  peers,
+  type Where,
+} from "../src/results/benchFile";
+import {
+  evaluationTable,
+  peersTable,
+  phasesTable,
+  profileTable,
+  sideTitles,
+  stepsTable,
+  sweepTable,
+} from "../src/results/benchTables";
 import { type Table, tableText } from "../src/results/table";
 import { oneOf, UsageError } from "../src/util/errors";
 import { numericsVersion } from "../src/util/numerics";
 import { gpuBench } from "./gpu";
+import { measure } from "./job";
 import { cacheFolder, inputsFile, modelFolder } from "./model";
 import { type Planned, plan, type Section, sections } from "./plan";
-import { runProgram, tsx } from "./program";
 import { acrossTurns, lossDifferences, profilesOf, recordsOf } from "./records";
 
 const help = `npm run bench -- [options]
   --quick            the embedded model and one small case of ViT-B/16, about 5 minutes
-  --only a,b         sections to measure: ${sections.join(", ")} (default: all, about 80 minutes)
+  --only a,b         sections to measure: ${sections.join(", ")} (default: all, about 90 minutes)
   --device gpu       measure on the GPU, beside PyTorch in float32, TF32 and autocast (with --quick: 50 and 500 classes)
   --no-peer          do not measure PyTorch
   --torch python     a Python that has PyTorch, instead of the bench's environment bench/.venv
@@ -51,19 +66,19 @@ const cpu = (cpus()[0]?.model ?? process.arch).trim();
 /** Hash of the code that the measurements of the kit ("ours") or of PyTorch depend on. */
 function sourceOf(where: Where): string {
   const files =
-    where === "pytorch"
-      ? ["bench/peer.py", "bench/requirements.txt"]
-      : [join("bench", "measure.ts"), join("bench", "model.ts")];
+    where === "ours"
+      ? [join("bench", "measure.ts"), join("bench", "model.ts")]
+      : ["bench/peer.py", "bench/requirements.txt"];
   const hash = createHash("sha256");
   if (where === "ours") hash.update(numericsVersion());
   for (const file of files) hash.update(readFileSync(file));
   return hash.digest("hex");
 }
-const sources: Record<Where, string> = { ours: sourceOf("ours"), pytorch: sourceOf("pytorch") };
+const sources = { ours: sourceOf("ours"), peers: sourceOf("pytorch") };
 
 function measurementFile({ where, job, turn }: Planned): string {
   const key = createHash("sha256")
-    .update(JSON.stringify([where, job, turn, sources[where], cpu, threads]))
+    .update(JSON.stringify([where, job, turn, where === "ours" ? sources.ours : sources.peers, cpu, threads]))
     .digest("hex")
     .slice(0, 16);
   return join(cacheFolder, "measured", `${key}.json`);
@@ -74,59 +89,6 @@ function readMeasured(planned: Planned): Measured | undefined {
     return JSON.parse(readFileSync(measurementFile(planned), "utf8"));
   } catch {
     return undefined;
-  }
-}
-
-/** Runs a job in a child process. @returns the outcome, which the child prints as the last line of its output */
-async function measure({ where, job }: Planned, torch: string): Promise<BenchOutcome> {
-  if (job.what === "run") return completeRun(job.arguments);
-  const jobJson = JSON.stringify(job);
-  if (where === "ours") {
-    const { output } = await runProgram(process.execPath, ["--import", tsx, join("bench", "measure.ts"), jobJson], {
-      PROMPTSRC_THREADS: `${threads}`,
-    });
-    return JSON.parse(output.trim().split("\n").pop() as string);
-  }
-  const inputs = job.what === "matmul" ? [] : [modelFolder(job.model), inputsFile(job)];
-  const { output } = await runProgram(torch, [join("bench", "peer.py"), jobJson, `${threads}`, ...inputs], {
-    OMP_NUM_THREADS: `${threads}`,
-  });
-  return JSON.parse(output.trim().split("\n").pop() as string);
-}
-
-/** Measures a run from the command line, as a user starts it, into an empty results folder. */
-async function completeRun(args: string[]): Promise<BenchOutcome> {
-  const results = mkdtempSync(join(tmpdir(), "bench-"));
-  try {
-    const command = [
-      "--import",
-      tsx,
-      join("src", "cli", "main.ts"),
-      "run",
-      "base-to-novel",
-      ...args,
-      "--results",
-      results,
-      "--json",
-      join(results, "run.json"),
-    ];
-    const { seconds, peakBytes } = await runProgram(process.execPath, command, { PROMPTSRC_THREADS: `${threads}` });
-    const [{ seconds: trainAndTestSeconds }] = JSON.parse(readFileSync(join(results, "run.json"), "utf8")).runs;
-    const phase = (phase: string, seconds: number) => ({
-      phase,
-      seconds,
-      fastest: seconds,
-      slowest: seconds,
-      repeats: 1,
-    });
-    return {
-      phases: [phase("end to end", seconds), phase("training and test", trainAndTestSeconds)],
-      peakBytes,
-      threads,
-      versions: { node: process.versions.node },
-    };
-  } finally {
-    rmSync(results, { recursive: true, force: true });
   }
 }
 
@@ -147,8 +109,8 @@ async function busyShare(): Promise<number> {
 const tooBusy = 0.15;
 
 /**
- * Estimate of the bytes of memory that a job needs in PyTorch. The official code in PyTorch took 4.0 GB at 50 classes
- * of ViT-B/16 and 16.5 GB at 500.
+ * Estimate of the bytes of memory that a job needs in plain PyTorch, which took 4.0 GB at 50 classes of ViT-B/16 and
+ * 16.5 GB at 500.
  */
 const peerBytes = (job: BenchJob): number =>
   job.what === "step" && job.model === "ViT-B/16" ? 2.6e9 + 28e6 * job.classes : 1e9;
@@ -162,7 +124,7 @@ function freeBytes(): number {
 }
 
 const title = ({ where, job, turn }: Planned): string => {
-  const side = where === "ours" ? "PromptSRC kit" : "PyTorch";
+  const side = sideTitles[where];
   if (job.what === "matmul") return `${side}: matrix product of ${job.size} x ${job.size}`;
   if (job.what === "run") return `${side}: promptsrc run base-to-novel ${job.arguments.join(" ")}`;
   const { what, model, classes, batch, depth, nameTokens } = job as ModelJob;
@@ -222,7 +184,7 @@ async function main(): Promise<number> {
     }
     const [busy, jobStart] = [await busyShare(), Date.now()];
     try {
-      const outcome = await measure(planned, values.torch ?? "");
+      const outcome = await measure(planned, threads, values.torch ?? "");
       const measured: Measured = { where, job, outcome, busy, finished: new Date().toISOString() };
       writeAtomic(measurementFile(planned), JSON.stringify(measured));
       finished.push(measured);
@@ -241,11 +203,10 @@ async function main(): Promise<number> {
 
   const result = fileOf(acrossTurns(finished));
   for (const table of tablesOf(result)) console.log(`\n${tableText(table)}`);
-  if (result.losses.length > 0) {
-    const largest = Math.max(...result.losses.map(({ difference }) => difference));
-    console.log(
-      `\nLargest relative difference between the losses of the kit and of PyTorch in the first step: ${largest}`,
-    );
+  for (const peer of peers) {
+    const differences = result.losses.filter((compared) => compared.peer === peer).map(({ difference }) => difference);
+    if (differences.length > 0)
+      console.log(`\nFirst step, ${sideTitles[peer]}: losses differ by at most ${Math.max(...differences)} of theirs`);
   }
   writeAtomic(file, `${pretty(result)}\n`);
   console.log(
@@ -255,8 +216,8 @@ async function main(): Promise<number> {
 }
 
 function fileOf(measured: Measured[]): BenchFile {
-  const versions: BenchFile["made"]["versions"] = { ours: {}, pytorch: {} };
-  for (const { where, outcome } of measured) Object.assign(versions[where], outcome.versions);
+  const versions: BenchFile["made"]["versions"] = {};
+  for (const { where, outcome } of measured) versions[where] = { ...versions[where], ...outcome.versions };
   const made = {
     date: new Date().toISOString().slice(0, 10),
     cpu,
@@ -299,6 +260,7 @@ function tablesOf(file: BenchFile): Table[] {
     evaluationTable(file),
     completeRunTable,
     sweepTable(file),
+    peersTable(file),
     ...profiles,
   ].filter(({ rows }) => rows.length > 0);
 }

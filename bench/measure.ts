@@ -14,6 +14,7 @@ import type { Optimisation } from "../src/configs/settings";
 import { differentiate, l2Normalise } from "../src/engine/autograd";
 import { type KernelProfile, profileKernels } from "../src/engine/profiler";
 import { type Engine, startEngine, type Tensor, type Tensor2D, tf } from "../src/engine/tf";
+import { imagesPerPass } from "../src/experiments/evaluate";
 import { type Stored, writeSafetensors } from "../src/io/safetensors";
 import type { Batch, Learner, Params, Task } from "../src/methods/method";
 import { fillTemplate } from "../src/methods/prompts";
@@ -52,15 +53,18 @@ type Times = Record<string, number>;
 let peak = 0;
 
 /**
- * Times a function. A warm-up of at least two repeats and five seconds lets its code be compiled first. Then it is
- * timed until both `least` repeats and five seconds are over, but at most 100 times.
+ * Times a function, as peer.py does. A warm-up of at least two repeats and five seconds (one repeat if it takes over 20
+ * seconds) lets its code be compiled first. Then it is timed until both `least` repeats and five seconds are over, but
+ * at most 100 times, and no further time after a minute.
  */
 function timed(repeat: () => Times, least = 5): Phase[] {
-  const warmUpEnd = performance.now() + 5000;
-  for (let k = 0; k < 2 || performance.now() < warmUpEnd; k++) repeat();
+  const secondsSince = (time: number) => (performance.now() - time) / 1000;
+  const warmUpStart = performance.now();
+  for (let k = 0; secondsSince(warmUpStart) < 20 && (k < 2 || secondsSince(warmUpStart) < 5); k++) repeat();
   const all: Times[] = [];
   const startTime = performance.now();
-  while (all.length < least || (performance.now() - startTime < 5000 && all.length < 100)) all.push(repeat());
+  do all.push(repeat());
+  while (secondsSince(startTime) < 60 && (all.length < least || (secondsSince(startTime) < 5 && all.length < 100)));
   peak = peakBytes();
   return Object.keys(all[0]).map((phase) => {
     const seconds = all.map((times) => times[phase]);
@@ -203,6 +207,7 @@ async function frozenPass(job: ModelJob): Promise<Result> {
   return { phases };
 }
 
+/** A batch of pictures in parts, as a test takes them (src/experiments/predictions.ts). */
 async function evaluation(job: ModelJob): Promise<Result> {
   const setup = await prepare(job);
   const { task, params, batch } = setup;
@@ -210,9 +215,17 @@ async function evaluation(job: ModelJob): Promise<Result> {
   const classifier = promptsrc.classify(task, params);
   classifier.text?.dataSync();
   mark("class features");
+  const perPass = imagesPerPass(task.clip);
   const phases = timed(() => {
     const { mark, times } = stopwatch();
-    tf.tidy(() => classifier.logits(batch().pixels).argMax(1)).dataSync();
+    tf.tidy(() => {
+      const { pixels } = batch();
+      for (let from = 0; from < job.batch; from += perPass) {
+        const count = Math.min(perPass, job.batch - from);
+        const part = () => tf.slice(pixels, [from, 0, 0, 0], [count, -1, -1, -1]);
+        tf.tidy(() => classifier.logits(part()).argMax(1)).dataSync();
+      }
+    });
     mark("batch");
     return times;
   }, 3);

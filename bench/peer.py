@@ -2,8 +2,12 @@
 code does (muzairkhattak/PromptSRC): all 77 tokens of every class, every token through every block, a second, frozen image encoder run
 on the same pictures, class features made anew for every test batch. float32; frozen weights have no gradient; attention is PyTorch's own.
 
-    python peer.py JOB THREADS [MODEL INPUTS] [--device cuda --precision float32|tf32|autocast]
-                                                a job (bench/jobs.ts) as JSON; for all but a product the folder of a model and the file that
+With --tuned, the same as an engineer tunes it who keeps the model as it is: texts are cut behind the longest one's end token (the causal
+mask hides what comes after it), blocks are compiled by torch.compile, and both image passes share one copy of the weights. The products of
+queries, keys and values are one, attention is the fused kernel, and the frozen text features are made once: that the plain peer does too.
+
+    python peer.py JOB THREADS [MODEL INPUTS] [--tuned] [--device cuda] [--precision float32|tf32|autocast]
+                                                a job (src/results/benchFile.ts) as JSON; for all but a product the folder of a model and the file that
                                                 both sides start from. Prints the outcome as a line of JSON.
 """
 import argparse
@@ -56,9 +60,9 @@ class Tower:
     def norm(self, x, weights):
         return F.layer_norm(x, (self.width,), *weights, 1e-5)
 
-    def block(self, x, i, causal):
+    def block(self, x, weights, causal):
         """x: [G,T,D] -> [G,T,D], openai/CLIP model.py, ResidualAttentionBlock."""
-        qkv, norm1, out, norm2, up, down = self.blocks[i]
+        qkv, norm1, out, norm2, up, down = weights
         groups, tokens, width = x.shape
         heads = F.linear(self.norm(x, norm1), *qkv).view(groups, tokens, 3, self.heads, width // self.heads)
         q, k, v = heads.permute(2, 0, 3, 1, 4)
@@ -77,17 +81,17 @@ class TextTower(Tower):
         self.projection = weights["text_projection.weight"]
 
     def encode(self, ids, prompts):
-        """ids [C,77] -> features [C,E] of unit length. The prompts stand at positions 1..P."""
+        """ids [C,T] -> features [C,E] of unit length. The prompts stand at positions 1..P."""
         classes = len(ids)
         x = F.embedding(ids, self.tokens)
         enter = lambda x, p: torch.cat([x[:, :1], p.expand(classes, -1, -1), x[:, 1 + len(p) :]], 1)
         if prompts:
             x = enter(x, prompts[0])
-        x = x + self.positions
-        for i in range(len(self.blocks)):
+        x = x + self.positions[: ids.shape[1]]
+        for i, weights in enumerate(self.blocks):
             if 0 < i < len(prompts):
                 x = enter(x, prompts[i])
-            x = self.block(x, i, True)
+            x = self.block(x, weights, True)
         ends = self.norm(x, self.final)[torch.arange(classes), ids.argmax(1)]
         return F.normalize(F.linear(ends, self.projection))
 
@@ -113,10 +117,10 @@ class ImageTower(Tower):
         if prompts:
             x = enter(x, prompts[0])
         x = self.norm(x, self.pre)
-        for i in range(len(self.blocks)):
+        for i, weights in enumerate(self.blocks):
             if 0 < i < len(prompts):
                 x = enter(x, prompts[i])
-            x = self.block(x, i, False)
+            x = self.block(x, weights, False)
         return F.normalize(F.linear(self.norm(x[:, 0], self.post), self.projection))
 
 
@@ -148,7 +152,10 @@ class Watch:
 
 
 def timed(repeat, least=5, patience=5):
-    """Warms up for two repeats and `patience` seconds (one repeat if it takes over 20 s), then at least `least`, and more for as long."""
+    """
+    Warms up for two repeats and `patience` seconds (one repeat if it takes over 20 s); then at least `least` repeats, and more for as long,
+    but no further one after a minute.
+    """
     begun = time.perf_counter()
     for k in itertools.count():
         spent = time.perf_counter() - begun
@@ -156,8 +163,11 @@ def timed(repeat, least=5, patience=5):
             break
         repeat()
     repeats, begun = [], time.perf_counter()
-    while len(repeats) < least or (time.perf_counter() - begun < patience and len(repeats) < 100):
+    while True:
         repeats.append(repeat())
+        spent = time.perf_counter() - begun
+        if spent > 60 or len(repeats) >= least and (spent > patience or len(repeats) >= 100):
+            break
     phases = []
     for phase in repeats[0]:
         times = sorted(times[phase] for times in repeats)
@@ -261,22 +271,30 @@ def matmul(job, model):
     return {"phases": phases, "flops": {"perSecond": 2 * job["size"] ** 3 / phases[0]["fastest"]}}
 
 
-def load(folder, inputs):
+def load(folder, inputs, tuned):
     """Model and start; every prompt set learns, every weight is frozen."""
     with open(f"{folder}/config.json") as file:
         config = json.load(file)
     weights, _ = read_safetensors(f"{folder}/model.safetensors")
     start, metadata = read_safetensors(inputs)
     prompts = lambda tower: [start[f"{tower}.{i}"].requires_grad_() for i in range(sum(name.startswith(f"{tower}.") for name in start))]
-    image = {name: weight for name, weight in weights.items() if name.startswith(("vision", "visual"))}
+    ids = start["ids"].long()
+    image = ImageTower(weights, config["vision_config"])
+    if tuned:
+        ids = ids[:, : 1 + int(ids.argmax(1).max())]
+        frozen_image = image
+        Tower.block = torch.compile(Tower.block)
+    else:
+        own = {name: weight.clone() for name, weight in weights.items() if name.startswith(("vision", "visual"))}
+        frozen_image = ImageTower(own, config["vision_config"])
     return {
         "embed": config.get("projection_dim", 512),
         "text": TextTower(weights, config["text_config"]),
-        "image": ImageTower(weights, config["vision_config"]),
-        "frozen image": ImageTower({name: weight.clone() for name, weight in image.items()}, config["vision_config"]),
+        "image": image,
+        "frozen image": frozen_image,
         "text prompts": prompts("text"),
         "image prompts": prompts("vision"),
-        "ids": start["ids"].long(),
+        "ids": ids,
         "pixels": start["pixels"],
         "labels": start["labels"].long(),
         "frozen text": start["frozen_text"],
@@ -299,6 +317,7 @@ def arguments():
     parser.add_argument("job", type=json.loads)
     parser.add_argument("threads", type=int)
     parser.add_argument("files", nargs="*")
+    parser.add_argument("--tuned", action="store_true")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", choices=["float32", "tf32", "autocast"], default="float32")
     return parser.parse_args()
@@ -312,9 +331,11 @@ def main():
     torch.set_default_device(args.device)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = args.precision == "tf32"
     kinds = {"step": step, "text": tower, "image": tower, "frozen": frozen, "evaluation": evaluation, "matmul": matmul}
-    # Half precision where autocast chooses it; the official configs train with Dassl's PREC: "amp" or "fp16".
-    with torch.autocast("cuda", torch.float16, enabled=args.precision == "autocast"):
-        outcome = kinds[job["what"]](job, load(*args.files) if args.files else None)
+    # Half precision where autocast chooses it: float16 on a GPU, as the official configs train (Dassl's PREC: "amp" or "fp16"), bfloat16
+    # on a processor.
+    half = torch.float16 if args.device == "cuda" else torch.bfloat16
+    with torch.autocast(args.device, half, enabled=args.precision == "autocast"):
+        outcome = kinds[job["what"]](job, load(*args.files, args.tuned) if args.files else None)
     versions = {"python": platform.python_version(), "torch": torch.__version__}
     gpu = {"gpuBytes": torch.cuda.max_memory_reserved()} if args.device == "cuda" else {}
     print(json.dumps({**outcome, "peakBytes": peak_bytes(), **gpu, "versions": versions, "threads": threads}))

@@ -1,9 +1,9 @@
 /** The jobs of a bench in their order: each job of the kit is followed by the same job in PyTorch. */
-import { type BenchJob, type ModelJob, type Shape, sweep, type Where } from "../src/results/benchFile";
+import { type BenchJob, type ModelJob, peers, type Shape, sweep, type Where } from "../src/results/benchFile";
 
 /** A job and where it runs; `turn` numbers the repetitions of a job that is measured more than once. */
 export type Planned = { where: Where; job: BenchJob; turn?: number };
-export const sections = ["embedded", "steps", "eval", "sweep"] as const;
+export const sections = ["embedded", "steps", "eval", "sweep", "peers"] as const;
 export type Section = (typeof sections)[number];
 
 const big: Shape = { model: "ViT-B/16", classes: 50, batch: 4, depth: 9, nameTokens: "mixed" };
@@ -12,6 +12,8 @@ const towers = ["text", "image", "frozen"] as const;
 
 const onKit = (job: BenchJob): Planned => ({ where: "ours", job });
 const onBoth = (job: BenchJob): Planned[] => [onKit(job), { where: "pytorch", job }];
+const onAll = (job: BenchJob): Planned[] => [onKit(job), ...peers.map((where) => ({ where, job }))];
+const onTuned = (job: BenchJob): Planned => ({ where: "pytorch-tuned", job });
 /**
  * Five processes each of the kit and of PyTorch, in alternation: these jobs take so few seconds that other programs on
  * the machine could disturb a single measurement.
@@ -19,6 +21,8 @@ const onBoth = (job: BenchJob): Planned[] => [onKit(job), { where: "pytorch", jo
 const alternating = (job: BenchJob): Planned[] =>
   [0, 1, 2, 3, 4].flatMap((turn) => onBoth(job).map((planned) => ({ ...planned, turn })));
 const stepJob = (shape: Partial<Shape>): ModelJob => ({ what: "step", ...big, ...shape });
+
+const large: ModelJob[] = [stepJob({ classes: 500 }), { what: "evaluation", ...big, classes: 100, batch: 100 }];
 
 const plans: Record<Section, Planned[]> = {
   embedded: [
@@ -45,6 +49,14 @@ const plans: Record<Section, Planned[]> = {
       return values.pytorch.includes(value) ? onBoth(job) : [onKit(job)];
     }),
   ),
+  peers: [
+    // In bfloat16 the small one only: a processor without such instructions would take minutes for a larger one.
+    ...onAll({ what: "step", ...small }),
+    ...onBoth(stepJob({ classes: 50 })),
+    onTuned(stepJob({ classes: 50 })),
+    ...large.flatMap((job) => [onKit(job), onTuned(job)]),
+    ...large.flatMap(onBoth), // plain PyTorch takes minutes
+  ],
 };
 
 /** The jobs of the chosen sections, without duplicates. */
@@ -55,7 +67,7 @@ export function plan(chosen: readonly Section[], { quick, peer }: { quick: boole
   const keys = new Set<string>();
   return all.filter((planned) => {
     const key = JSON.stringify(planned);
-    if (keys.has(key) || (planned.where === "pytorch" && !peer) || (quick && planned.turn)) return false;
+    if (keys.has(key) || (planned.where !== "ours" && !peer) || (quick && planned.turn)) return false;
     return keys.add(key);
   });
 }

@@ -1,6 +1,12 @@
 /** The records of the bench's file: one flat record per phase, so that tables and figures only filter and join them. */
-import type { KernelProfile } from "../src/engine/profiler";
-import type { BenchJob, BenchRecord, Measured, ModelJob, Phase } from "../src/results/benchFile";
+import {
+  type BenchFile,
+  type BenchRecord,
+  type Measured,
+  type ModelJob,
+  type Phase,
+  peers,
+} from "../src/results/benchFile";
 import { median } from "../src/results/statistics";
 
 /**
@@ -66,26 +72,27 @@ const rounded = <T extends object>(record: T): T =>
   ) as T;
 
 /**
- * Compares the losses of the same job in the kit and in PyTorch: the largest relative difference over its loss terms.
+ * Compares the losses of the same job in the kit and in each peer: the largest relative difference over its loss terms.
  * The difference is divided by the term in PyTorch, or by 1/100 of the total loss where that is larger.
  */
-export function lossDifferences(all: Measured[]): { job: BenchJob; difference: number }[] {
+export function lossDifferences(all: Measured[]): BenchFile["losses"] {
   return all.flatMap(({ where, job, outcome: { losses: kitLosses } }) => {
     if (where !== "ours" || !kitLosses) return [];
-    const torchLosses = all.find(
-      (other) => other.where === "pytorch" && JSON.stringify(other.job) === JSON.stringify(job),
-    )?.outcome.losses;
-    if (!torchLosses) return [];
-    const scale = (name: string) => Math.max(Math.abs(torchLosses[name]), Math.abs(torchLosses.total) / 100);
-    const differences = Object.keys(kitLosses).map(
-      (name) => Math.abs(kitLosses[name] - torchLosses[name]) / scale(name),
-    );
-    return [{ job, difference: Number(Math.max(...differences).toPrecision(2)) }];
+    return peers.flatMap((peer) => {
+      const torchLosses = all.find((other) => other.where === peer && JSON.stringify(other.job) === JSON.stringify(job))
+        ?.outcome.losses;
+      if (!torchLosses) return [];
+      const scale = (name: string) => Math.max(Math.abs(torchLosses[name]), Math.abs(torchLosses.total) / 100);
+      const differences = Object.keys(kitLosses).map(
+        (name) => Math.abs(kitLosses[name] - torchLosses[name]) / scale(name),
+      );
+      return [{ job, peer, difference: Number(Math.max(...differences).toPrecision(2)) }];
+    });
   });
 }
 
 /** The 12 slowest kernels of each profiled job. */
-export const profilesOf = (all: Measured[]): { job: BenchJob; operations: KernelProfile[] }[] =>
+export const profilesOf = (all: Measured[]): BenchFile["profiles"] =>
   all.flatMap(({ job, outcome: { operations } }) =>
     operations ? [{ job, operations: operations.slice(0, 12).map(rounded) }] : [],
   );

@@ -84,7 +84,7 @@ export { save } from "./notebook/save";
 export { show } from "./notebook/show";
 // Results: tables with the paper's numbers beside, differences with intervals.
 export { accuracyDifferences, fewShotTable } from "./results/accuracy";
-export { readBench, stepsTable, sweepTable } from "./results/benchTables";
+export { peersTable, readBench, stepsTable, sweepTable } from "./results/benchTables";
 export { differencesTable } from "./results/differences";
 export { comparableRuns, differencesByEpoch, forgettingTable } from "./results/forgetting";
 export { sortedFrame, tableFrame } from "./results/frame";

@@ -122,6 +122,7 @@ test("src/kit.ts exports exactly these names", () => {
       "parallelFigure",
       "partsFigure",
       "pathOf",
+      "peersTable",
       "pictureGrid",
       "picturesByClass",
       "planeFigure",

@@ -1,7 +1,13 @@
 /** The types of the bench (bench/): what it measures, and the file that it writes for the notebooks. */
 
 export type ModelName = "ViT-B/16" | "mini-clip";
-export type Where = "ours" | "pytorch";
+/**
+ * Who computes: the kit, or PyTorch as bench/peer.py has it: plain, as the official code does; tuned; tuned and with
+ * products in bfloat16.
+ */
+export type Where = "ours" | Peer;
+export const peers = ["pytorch", "pytorch-tuned", "pytorch-tuned-bf16"] as const;
+export type Peer = (typeof peers)[number];
 
 /**
  * `nameTokens`: tokens of each class name; "mixed" is 1 to 4, with mean 2.5, as real class names. `depth`: prompt depth
@@ -87,11 +93,11 @@ export type BenchFile = {
     cores: number;
     threads: number;
     memoryBytes: number;
-    versions: Record<Where, Record<string, string>>;
+    versions: Partial<Record<Where, Record<string, string>>>;
   };
   records: BenchRecord[];
-  /** Largest relative difference between the first-step losses of our implementation and PyTorch. */
-  losses: { job: BenchJob; difference: number }[];
+  /** Largest relative difference between the first-step losses of our implementation and of a peer. */
+  losses: { job: BenchJob; peer: Peer; difference: number }[];
   /** Time of one of our steps, broken down by operation. */
   profiles: { job: BenchJob; operations: ProfiledOperation[] }[];
 };

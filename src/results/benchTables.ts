@@ -1,7 +1,7 @@
 /** Tables of the bench, made from its records. */
 
 import { existsSync, readFileSync } from "node:fs";
-import { type BenchFile, type BenchRecord, type ProfiledOperation, sweep, type Where } from "./benchFile";
+import { type BenchFile, type BenchRecord, type ProfiledOperation, peers, sweep, type Where } from "./benchFile";
 import type { Table } from "./table";
 
 type RecordFilter = Partial<BenchRecord>;
@@ -162,6 +162,50 @@ export function evaluationTable({ records }: BenchFile): Table {
     ],
     rows,
     note: 'The official code encodes the class names again for every batch (column PyTorch). Ours encodes them once, as does the column "PyTorch, text kept".',
+  };
+}
+
+export const sideTitles: Record<Where, string> = {
+  ours: "PromptSRC kit",
+  pytorch: "PyTorch, plain",
+  "pytorch-tuned": "PyTorch, tuned",
+  "pytorch-tuned-bf16": "PyTorch, tuned, bfloat16",
+};
+
+/** Ours beside every peer that did the same: training steps, and test batches with the class features kept. */
+export function peersTable({ records }: BenchFile): Table {
+  const ours = matching(records, { where: "ours" }).filter(({ phase }) => phase === "step" || phase === "batch");
+  const compared = ours.filter(
+    (record) => matching(records, { ...shapeOf(record), where: "pytorch-tuned" }).length > 0,
+  );
+  const rows = compared.flatMap((record) => {
+    const { what, phase, model, classes, batch } = record;
+    const work = what === "step" ? "a training step" : `testing ${batch} pictures`;
+    const sides = (["ours", ...peers] as const).flatMap((where) =>
+      matching(records, { ...shapeOf(record), where, what, phase }),
+    );
+    return sides.map((side) => ({
+      setting: `${model}, ${classes} classes, ${work}`,
+      side: sideTitles[side.where],
+      seconds: side.seconds,
+      faster: ratio(side.seconds, record.seconds),
+      memory: gigabytes(side),
+      share: ratio(record.peakBytes, side.peakBytes),
+    }));
+  });
+  return {
+    title: "Beside PyTorch, plain and tuned",
+    groupBy: "setting",
+    columns: [
+      { key: "setting", title: "" },
+      { key: "side", title: "" },
+      { key: "seconds", title: "s", digits: 3 },
+      { key: "faster", title: "times ours", digits: 2 },
+      { key: "memory", title: "GB", digits: 2 },
+      { key: "share", title: "ours / its memory", digits: 2 },
+    ],
+    rows,
+    note: "Median; peak resident memory of the whole process. Plain: all 77 tokens of every class, as the official code. Tuned: texts cut at the longest, blocks compiled (torch.compile), one copy of the frozen weights; bfloat16 is emulated on a processor without such instructions.",
   };
 }
 
