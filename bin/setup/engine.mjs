@@ -210,7 +210,8 @@ async function findCompiler(say) {
     if (program && (await ask(program, ["--version"]))) return [program];
   }
   try {
-    return await zig(join(engineFolder, "zig"), here, say);
+    const zig = await installZig(join(engineFolder, "zig"), say);
+    return zig(here);
   } catch (error) {
     throw new SetupError(
       `no C++ compiler is installed, and ziglang cannot be downloaded. Install a compiler, on Debian or Ubuntu: sudo apt-get install g++; on macOS: xcode-select --install\n${error.message}`,
@@ -218,13 +219,16 @@ async function findCompiler(say) {
   }
 }
 
-/** Installs zig, which compiles for every platform on every platform, into a folder. */
-export async function zig(folder, platform, say) {
+/**
+ * Installs zig into a folder.
+ * @returns the compiler for a platform, which need not be this one
+ */
+export async function installZig(folder, say) {
   await say.during(
     `pip downloads the compiler ziglang ${versionOf("ziglang")} (80 MB)`,
     install(python, wheelList("ziglang"), "--upgrade", "--target", folder),
   );
-  return [join(folder, "ziglang", "zig"), "c++", "-target", platform.target];
+  return ({ target }) => [join(folder, "ziglang", "zig"), "c++", "-target", target];
 }
 
 /** Loads the engine in a separate process, so that a library that does not work on this machine is detected now. */

@@ -9,7 +9,7 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 // @ts-expect-error: the scripts of set-up have no declarations
-import { compileBinding, download, unpack, zig } from "../../bin/setup/engine.mjs";
+import { compileBinding, download, installZig, unpack } from "../../bin/setup/engine.mjs";
 // @ts-expect-error
 import { platforms } from "../../bin/setup/platforms.mjs";
 // @ts-expect-error
@@ -42,19 +42,19 @@ const expectations: Record<string, Expected> = {
 
 const folder = mkdtempSync(join(tmpdir(), "promptsrc-cross-"));
 process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
+for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1));
 const problems: string[] = [];
 const bindingOf = (name: string) => join(folder, name, "tfjs_binding.node");
 const libraryOf = (name: string) => join(folder, name, "tensorflow");
 
 /** Builds the binding of a platform, and says what is wrong with it. */
-async function crossBuild(name: string): Promise<void> {
+async function crossBuild(name: string, zig: (platform: unknown) => string[]): Promise<void> {
   const [say, platform, expected] = [reporter(`[${name}]`), platforms[name], expectations[name]];
   const wheels = join(folder, name, "wheels");
   await say.during("pip downloads TensorFlow", download(wheels, platform));
   await unpack(wheels, join(folder, name));
   rmSync(wheels, { recursive: true });
-  const compiler = await zig(join(folder, "zig"), platform, say);
-  await compileBinding(say, bindingOf(name), { compiler, platform, library: libraryOf(name) });
+  await compileBinding(say, bindingOf(name), { compiler: zig(platform), platform, library: libraryOf(name) });
   const reader = join("test", "cross", "readBinding.py");
   // The linker for macOS notes of which library a function is; for Linux, they are looked up in TensorFlow's.
   const libraries = expected.format === "ELF" ? expected.libraries.map((file) => join(libraryOf(name), file)) : [];
@@ -105,7 +105,8 @@ try {
   process.exit(0);
 }
 try {
-  for (const name of Object.keys(expectations)) await crossBuild(name);
+  const zig = await installZig(join(folder, "zig"), reporter("[cross]"));
+  for (const name of Object.keys(expectations)) await crossBuild(name, zig);
   await emulate();
 } catch (error) {
   if (!(error instanceof SetupError)) throw error;
