@@ -22,7 +22,7 @@ const nodeApi = new Set<string>([...symbols.v8.js_native_api_symbols, ...symbols
 export function origins({ imports }: Binding): Map<string, number> {
   const counts = new Map<string, number>();
   for (const [name, library] of Object.entries(imports)) {
-    const origin = library ?? (nodeApi.has(name) ? "Node" : "nowhere");
+    const origin = library?.replace(/^GLIBC.*/, "the C library") ?? (nodeApi.has(name) ? "Node" : "nowhere");
     counts.set(origin, (counts.get(origin) ?? 0) + 1);
   }
   return counts;

@@ -3,7 +3,7 @@
  * compiles the binding with zig, and checks what the file tells: format, processor, run path, exports, and that every
  * import is in a library or in Node. The Linux one is then run, emulated, on the reference numbers of PromptSRC. It needs
  * a clone that is set up, 4 GB of disk and the registries of PyPI, npm and Debian; without them it says what was not
- * tried. It takes some ten minutes on two cores.
+ * tried. It takes about five minutes on two cores.
  */
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
