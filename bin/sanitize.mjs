@@ -27,7 +27,7 @@ if (!library || !existsSync(library)) {
 const folder = mkdtempSync(join(tmpdir(), "promptsrc-sanitize-"));
 process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
 const binding = join(folder, "tfjs_binding.node");
-await compileBinding(reporter("[sanitize]"), binding, [compiler], flags);
+await compileBinding(reporter("[sanitize]"), binding, { compiler: [compiler], more: flags });
 const preload = path("bin", "sanitizedBinding.cjs");
 const run = spawnSync(process.execPath, [path("node_modules", "vitest", "vitest.mjs"), "run", ...tests], {
   stdio: "inherit",

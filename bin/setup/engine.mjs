@@ -6,12 +6,14 @@
  * is installed here. The kit's own kernels in src/engine/native, for operations that TensorFlow runs in many passes,
  * are compiled into the binding.
  *
- *   .engine/tensorflow/   libtensorflow_*.so.2, include/     (and .engine/nvidia/ where an NVIDIA driver is found)
+ *   .engine/tensorflow/   libtensorflow_*, include/     (and .engine/nvidia/ where an NVIDIA driver is found)
  *   .engine/tfjs_binding.node, copied into node_modules
  */
 import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, statfsSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { cpus } from "node:os";
+import { basename, dirname, join } from "node:path";
 import { nvidiaDriver, tooOld } from "./driver.mjs";
+import { platforms, unsupported } from "./platforms.mjs";
 import { ask, run } from "./programs.mjs";
 import { install, python } from "./python.mjs";
 import { hash, path, readJson, root, SetupError, writeWhole } from "./tools.mjs";
@@ -21,8 +23,10 @@ const wheelList = (name) => path("bin", "setup", "wheels", `${name}.txt`);
 const versionOf = (name) => new RegExp(`^${name}==(\\S+)`, "m").exec(readFileSync(wheelList(name), "utf8"))[1];
 const tensorflow = versionOf("tensorflow-cpu");
 const wheelPython = "3.12";
+const here = platforms[`${process.platform}-${process.arch}`];
 
 const engineFolder = path(".engine");
+const installedLibrary = join(engineFolder, "tensorflow");
 const libraryStamp = join(engineFolder, "library.json");
 const built = join(engineFolder, "tfjs_binding.node");
 const bindingStamp = join(engineFolder, "binding.json");
@@ -37,22 +41,24 @@ export const engine = {
 };
 
 const sameFile = (a, b) => existsSync(a) && existsSync(b) && readFileSync(a).equals(readFileSync(b));
-const libraryKey = (build) => hash(tensorflow, build, process.platform, process.arch, unpack);
+const libraryKey = (build) => hash(tensorflow, build, process.platform, process.arch, unpackCode);
 const libraryReady = () =>
   readJson(libraryStamp)?.key === libraryKey(targetBuild()) &&
-  existsSync(path(".engine", "tensorflow", "libtensorflow_cc.so.2"));
+  existsSync(join(installedLibrary, here.library("tensorflow_cc")));
 /** What the binding was built from, and what was built. */
 const bindingStampOf = () => JSON.stringify({ key: bindingKey(), file: hash(readFileSync(built)) });
 const bindingReady = () =>
   existsSync(built) && existsSync(bindingStamp) && readFileSync(bindingStamp, "utf8") === bindingStampOf();
 
 function ready() {
-  return libraryReady() && bindingReady() && sameFile(built, installed);
+  return here !== undefined && libraryReady() && bindingReady() && sameFile(built, installed);
 }
 
 async function make(say) {
-  if (process.platform !== "linux")
-    throw new SetupError(`the native engine can only be built on Linux (x64, arm64); this is ${process.platform}`);
+  const { platform, arch } = process;
+  const glibc = process.report.getReport().header.glibcVersionRuntime;
+  const reason = unsupported({ platform, arch, processor: cpus()[0]?.model, glibc });
+  if (reason) throw new SetupError(reason);
   if (!existsSync(python))
     throw new SetupError("the Python environment, whose pip downloads TensorFlow, is missing (see above)");
   if (!libraryReady()) await fetchLibrary(say);
@@ -65,9 +71,10 @@ async function make(say) {
 
 /**
  * The build to install: "cuda" if an NVIDIA driver is found that is new enough, else "cpu". PROMPTSRC_CUDA=0 or 1
- * overrides this.
+ * overrides this, where TensorFlow has both.
  */
 function targetBuild() {
+  if (!here.wheels.cuda) return "cpu";
   const setting = process.env.PROMPTSRC_CUDA;
   if (setting === "0" || setting === "1") return setting === "1" ? "cuda" : "cpu";
   const driver = nvidiaDriver();
@@ -76,7 +83,10 @@ function targetBuild() {
 
 async function fetchLibrary(say) {
   const build = targetBuild();
-  const old = tooOld(nvidiaDriver() ?? []);
+  const driver = nvidiaDriver();
+  if (driver && !here.wheels.cuda)
+    say("an NVIDIA driver is installed, but TensorFlow's wheel for this platform has no CUDA");
+  const old = here.wheels.cuda && tooOld(driver ?? []);
   if (old) say(`${old}; ${build === "cuda" ? "PROMPTSRC_CUDA=1 installs it all the same" : "using the CPU build"}`);
   let installedBuild = build;
   try {
@@ -101,12 +111,9 @@ async function unpackWheels(build, say) {
   const part = join(engineFolder, "part");
   rmSync(part, { recursive: true, force: true });
   const wheels = join(part, "wheels");
-  const size = build === "cuda" ? "with NVIDIA's CUDA libraries (3-4 GB)" : "(270 MB)";
-  await say.during(
-    `pip downloads TensorFlow ${tensorflow} ${size}`,
-    download(wheels, wheelList(`tensorflow-${build}`)),
-  );
-  await say.during("unpacking its shared libraries and headers", run(python, ["-c", unpack, wheels, part]));
+  const size = build === "cuda" ? "with NVIDIA's CUDA libraries (3-4 GB)" : "(210 to 270 MB)";
+  await say.during(`pip downloads TensorFlow ${tensorflow} ${size}`, download(wheels, here, build));
+  await say.during("unpacking its shared libraries and headers", unpack(wheels, part));
   for (const folder of ["tensorflow", "nvidia"]) {
     rmSync(join(engineFolder, folder), { recursive: true, force: true });
     if (existsSync(join(part, folder))) renameSync(join(part, folder), join(engineFolder, folder));
@@ -114,25 +121,21 @@ async function unpackWheels(build, say) {
   rmSync(part, { recursive: true, force: true });
 }
 
-const download = (folder, requirements) =>
+/** Downloads the wheels of a build for a platform into a folder. */
+export const download = (folder, platform, build = "cpu") =>
   run(python, [
     ...["-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check", "--retries", "2", "--no-deps"],
-    ...[
-      "--require-hashes",
-      "--only-binary=:all:",
-      "--python-version",
-      wheelPython,
-      "--dest",
-      folder,
-      "-r",
-      requirements,
-    ],
+    ...["--require-hashes", "--only-binary=:all:", "--python-version", wheelPython],
+    ...(platform.tag ? ["--platform", platform.tag] : []),
+    ...["--dest", folder, "-r", wheelList(platform.wheels[build])],
   ]);
 
-/** Python code: unpacks only libtensorflow, the headers that the binding includes, and NVIDIA's libraries. */
-const unpack = `
+/** Unpacks from the wheels in a folder only libtensorflow, the headers that the binding includes, and NVIDIA's libraries. */
+export const unpack = (wheels, folder) => run(python, ["-c", unpackCode, wheels, folder]);
+
+const unpackCode = `
 import glob, re, sys, zipfile
-wanted = re.compile(r"tensorflow/libtensorflow_(cc|framework)\\.so\\.2$|tensorflow/include/(tensorflow/c|tensorflow/core/common_runtime/next_pluggable_device/c|tensorflow/core/platform|tsl/platform|xla/tsl/c)/.*\\.h$|tensorflow/include/Eigen/|nvidia/(.*\\.so(\\.[0-9]+)*|cuda_nvcc/(bin|nvvm)/.*)$")
+wanted = re.compile(r"tensorflow/libtensorflow_(cc|framework)\\.(so\\.2|2\\.dylib)$|tensorflow/include/(tensorflow/c|tensorflow/core/common_runtime/next_pluggable_device/c|tensorflow/core/platform|tsl/platform|xla/tsl/c)/.*\\.h$|tensorflow/include/Eigen/|nvidia/(.*\\.so(\\.[0-9]+)*|cuda_nvcc/(bin|nvvm)/.*)$")
 for file in glob.glob(sys.argv[1] + "/*.whl"):
     with zipfile.ZipFile(file) as wheel:
         wheel.extractall(sys.argv[2], [name for name in wheel.namelist() if wanted.match(name)])
@@ -140,36 +143,41 @@ for file in glob.glob(sys.argv[1] + "/*.whl"):
 
 const native = (name) => path("src", "engine", "native", name);
 const flags = ["-std=c++17", "-O2", "-fPIC", "-DNAPI_VERSION=8"];
-/**
- * Compiler flags of native/kernels.cc only. All other code runs on any processor, and checks that the processor has
- * these instructions before it calls the kernels.
- */
-const vectorFlags = ["-O3", "-DNDEBUG", ...(process.arch === "x64" ? ["-mavx2", "-mfma"] : [])];
-const linking = ["-shared", "-pthread", "-Wl,-rpath,$ORIGIN/../../../../../.engine/tensorflow"];
+const vectorFlags = (platform) => ["-O3", "-DNDEBUG", ...platform.vectorFlags];
+/** From the binding's place in node_modules. */
+const linking = (platform) => ["-shared", "-pthread", ...platform.linking("../../../../../.engine/tensorflow")];
 const kernels = native("kernels.cc");
-const sources = () => [
+const sources = (platform) => [
   ...["tfjs_backend.cc", "tfjs_binding.cc"].map((name) => join(bindingPackage, "binding", name)),
-  ...["operations.cc", "functions.cc", "minLogLevel.cc", "gpuOptions.cc"].map(native),
+  ...["operations.cc", ...platform.sources].map(native),
 ];
 
 function bindingKey() {
-  const files = [...sources(), kernels, native("kernels.h"), native("threads.h")];
+  const files = [...sources(here), kernels, native("kernels.h"), native("threads.h")];
   if (!files.every(existsSync)) return "";
   const texts = files.map((file) => readFileSync(file));
-  return hash(tensorflow, process.platform, process.arch, ...flags, ...vectorFlags, ...linking, ...texts);
+  return hash(tensorflow, process.platform, process.arch, ...flags, ...vectorFlags(here), ...linking(here), ...texts);
 }
 
 async function buildBinding(say) {
   const part = `${built}.part`;
-  await compileBinding(say, part, await findCompiler(say));
+  await compileBinding(say, part, { compiler: await findCompiler(say) });
   renameSync(part, built);
   writeWhole(bindingStamp, bindingStampOf());
   for (const folder of ["zig", "zig-cache"]) rmSync(join(engineFolder, folder), { recursive: true, force: true });
 }
 
-/** Compiles the binding into `output`; bin/sanitize.mjs adds flags of its own to those of all files. */
-export async function compileBinding(say, output, [compiler, ...options], more = []) {
-  const library = path(".engine", "tensorflow");
+/**
+ * Compiles the binding into the file `output`.
+ * @param compiler the program and its first options
+ * @param platform which it is built for, with TensorFlow's library and headers of that platform in `library`
+ * @param more flags for all files; bin/sanitize.mjs has some
+ */
+export async function compileBinding(
+  say,
+  output,
+  { compiler: [compiler, ...options], platform = here, library = installedLibrary, more = [] },
+) {
   const includes = [
     path("node_modules", "node-api-headers", "include"),
     dirname(bindingPackage),
@@ -177,39 +185,50 @@ export async function compileBinding(say, output, [compiler, ...options], more =
     join(library, "include"),
   ];
   const object = `${output}.kernels.o`;
+  const cache = join(dirname(output), "zig-cache");
   const compile = (...own) =>
     run(compiler, [...options, ...flags, ...includes.map((folder) => `-I${folder}`), ...own, ...more], {
-      env: {
-        ZIG_GLOBAL_CACHE_DIR: join(engineFolder, "zig-cache"),
-        ZIG_LOCAL_CACHE_DIR: join(engineFolder, "zig-cache"),
-      },
+      env: { ZIG_GLOBAL_CACHE_DIR: cache, ZIG_LOCAL_CACHE_DIR: cache },
     });
-  const libraries = ["cc", "framework"].map((name) => join(library, `libtensorflow_${name}.so.2`));
+  const libraries = ["tensorflow_cc", "tensorflow_framework"].map((name) => join(library, platform.library(name)));
   await say.during(
-    `${[compiler.split("/").pop(), ...options].join(" ")} builds the kernels`,
-    compile(...vectorFlags, "-c", kernels, "-o", object),
+    `${[basename(compiler), ...options].join(" ")} builds the kernels`,
+    compile(...vectorFlags(platform), "-c", kernels, "-o", object),
   );
-  await say.during("and the binding", compile(...linking, ...sources(), object, "-o", output, ...libraries));
+  await say.during(
+    "and the binding",
+    compile(...linking(platform), ...sources(platform), object, "-o", output, ...libraries),
+  );
   rmSync(object);
 }
 
 /** The compiler: $CXX, g++ or clang++ if installed, else the one in the ziglang wheel from PyPI. */
 async function findCompiler(say) {
-  for (const program of [process.env.CXX, "g++", "clang++", "c++"]) {
+  // Without Apple's command line tools, macOS has programs of these names that open a dialog.
+  const hasCompilers = process.platform !== "darwin" || (await ask("xcode-select", ["-p"]));
+  for (const program of [process.env.CXX, ...(hasCompilers ? ["g++", "clang++", "c++"] : [])]) {
     if (program && (await ask(program, ["--version"]))) return [program];
   }
-  const folder = join(engineFolder, "zig");
   try {
-    await say.during(
-      `no g++ or clang++ is installed: pip downloads the compiler ziglang ${versionOf("ziglang")} (80 MB)`,
-      install(python, wheelList("ziglang"), "--upgrade", "--target", folder),
-    );
+    const zig = await installZig(join(engineFolder, "zig"), say);
+    return zig(here);
   } catch (error) {
     throw new SetupError(
-      `no C++ compiler is installed, and ziglang cannot be downloaded. Install a compiler, on Debian or Ubuntu: sudo apt-get install g++\n${error.message}`,
+      `no C++ compiler is installed, and ziglang cannot be downloaded. Install a compiler, on Debian or Ubuntu: sudo apt-get install g++; on macOS: xcode-select --install\n${error.message}`,
     );
   }
-  return [join(folder, "ziglang", "zig"), "c++"];
+}
+
+/**
+ * Installs zig into a folder.
+ * @returns the compiler for a platform, which need not be this one
+ */
+export async function installZig(folder, say) {
+  await say.during(
+    `pip downloads the compiler ziglang ${versionOf("ziglang")} (80 MB)`,
+    install(python, wheelList("ziglang"), "--upgrade", "--target", folder),
+  );
+  return ({ target }) => [join(folder, "ziglang", "zig"), "c++", "-target", target];
 }
 
 /** Loads the engine in a separate process, so that a library that does not work on this machine is detected now. */

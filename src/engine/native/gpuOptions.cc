@@ -1,6 +1,7 @@
 // Limits how much of a GPU's memory TensorFlow takes. The binding of tfjs-node makes its context with default options,
 // so this definition of TFE_NewContextOptions stands in front of the library's: it makes the same options, and sets the
 // share that PROMPTSRC_GPU_FRACTION asks for (src/engine/gpu.ts computes it from PROMPTSRC_GPU_MEMORY).
+// Only on Linux: no other platform has a GPU build.
 #include <dlfcn.h>
 
 #include <cstdlib>

@@ -2,6 +2,7 @@
 // libtensorflow logs "oneDNN custom operations are on" to stderr, which a notebook shows as an error. The dynamic linker
 // looks symbols up in the binding first, so this definition of absl::MinLogLevel replaces the library's. It is declared
 // as in TensorFlow 2.21 (absl/log/globals.h); another version would not call it, and would log those lines.
+// Only on Linux: on macOS a library calls its own functions, but logs nothing either.
 #include <cstdlib>
 
 namespace absl {

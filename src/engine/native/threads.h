@@ -90,6 +90,8 @@ class Threads {
   static void pause() {
 #if defined(__x86_64__)
     __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("isb");  // waits about as long; `yield` does nothing on most processors
 #endif
   }
 
