@@ -1,7 +1,7 @@
 /**
  * The kit's own kernels for WebAssembly (src/engine/wasm), with threads. TensorFlow.js has the product of matrices in
- * scalar code where a factor is transposed or part of a batch, as in every backward pass and in attention, and gives
- * none of its products more than one thread.
+ * scalar code where a factor is transposed or part of a batch, as in every backward pass and in attention, and one
+ * thread in Node.
  *
  * The kernels work on a memory of their own, which all threads share: TensorFlow.js's cannot be shared. Inputs are
  * copied into it and results out of it, which takes a twentieth of a step.
