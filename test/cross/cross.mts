@@ -29,7 +29,7 @@ const expectations: Record<string, Expected> = {
     processor: "AARCH64",
     libraries: ["libtensorflow_cc.so.2", "libtensorflow_framework.so.2"],
     runPaths: [`$ORIGIN/${place}`],
-    exports: [...entries, "TFE_NewContextOptions", "_ZN4absl12lts_2025081411MinLogLevelEv"],
+    exports: [...entries, "TFE_NewContext", "TFE_NewContextOptions", "_ZN4absl12lts_2025081411MinLogLevelEv"],
   },
   "darwin-arm64": {
     format: "Mach-O",
