@@ -71,7 +71,7 @@ describe("a small dataset of one's own", () => {
       expect(refused).toMatch(/a sentence has 9\d tokens, the model takes at most \d+: shorten the class name/);
     const short = fewShot.jobs({ ...grid, datasets: [loadDataset(await write("short", ["tea", "cake", "sushi"]))] });
     expect(short.map(({ refused }) => refused)).toEqual([undefined, undefined, undefined]);
-    expect(short[1].note).toContain("fewer images than a batch (4), each step takes all of them");
+    expect(short[1].note).toContain("fewer images than a batch (32), each step takes all of them");
     expect(short[0].note).toBeUndefined(); // CLIP is not trained
   });
 
