@@ -124,26 +124,8 @@ void mlpBackward(int64_t from, int64_t to, const Mlp& all, const float* hidden, 
 
 namespace {
 
-// Head h of sequence g: d = D / heads, Q queries, K keys.
-struct Head {
-  const Attention& all;
-  int64_t g, d, column, firstRow, tokens, Q, K, firstQuery;
-
-  Head(const Attention& all, int64_t g, int64_t h)
-      : all(all),
-        g(g),
-        d(all.width / all.heads),
-        column(h * d),
-        firstRow(all.rowSplits ? all.rowSplits[g] : g * (all.rows / all.sequences)),
-        tokens(all.rowSplits ? all.rowSplits[g + 1] - firstRow : all.rows / all.sequences),
-        Q(all.queries ? 1 : tokens),
-        K(all.prefixLength + all.promptLength + tokens),
-        firstQuery(all.queries ? g : firstRow) {}
-
-  int64_t promptSet() const { return g / (all.sequences / all.promptSets); }
-  // The column of `tokens` where this head's keys (or values) begin, and the stride of the queries.
-  int64_t tokenColumn(bool values) const { return all.tokenWidth - (values ? 1 : 2) * all.width + column; }
-  int64_t queryStride() const { return all.queries ? all.width : all.tokenWidth; }
+struct Head : HeadPlace {
+  using HeadPlace::HeadPlace;
 
   ConstPart queries() const {
     const float* from = all.queries ? all.queries : all.tokens;

@@ -8,31 +8,12 @@ namespace promptsrc {
 
 namespace {
 
-// Head h of sequence g: d = D / heads, Q queries, K keys.
-struct Head {
-  const Attention& all;
-  int g, d, column, firstRow, tokens, prefix, prompts, Q, K;
+struct Head : HeadPlace {
+  using HeadPlace::HeadPlace;
 
-  Head(const Attention& all, int g, int h)
-      : all(all),
-        g(g),
-        d(all.width / all.heads),
-        column(h * d),
-        firstRow(all.rowSplits ? all.rowSplits[g] : g * (all.rows / all.sequences)),
-        tokens(all.rowSplits ? all.rowSplits[g + 1] - firstRow : all.rows / all.sequences),
-        prefix(all.prefixLength),
-        prompts(all.promptLength),
-        Q(all.queries ? 1 : tokens),
-        K(prefix + prompts + tokens) {}
-
-  int firstQuery() const { return all.queries ? g : firstRow; }
-  int promptSet() const { return g / (all.sequences / all.promptSets); }
-  // The column of `tokens` where this head's keys (or values) begin, and the stride of the queries.
-  int tokenColumn(bool values) const { return all.tokenWidth - (values ? 1 : 2) * all.width + column; }
-  int queryStride() const { return all.queries ? all.width : all.tokenWidth; }
   Matrix queries() const {
     const float* from = all.queries ? all.queries : all.tokens;
-    return {from + firstQuery() * queryStride() + column, queryStride(), 1};
+    return {from + firstQuery * queryStride() + column, int(queryStride()), 1};
   }
 
   // Keys or values [K,d] in the order prefix, prompts, tokens.
@@ -42,14 +23,14 @@ struct Head {
       for (int r = 0; r < count; r++, into += d, from += stride)
         for (int i = 0; i < d; i++) into[i] = from[i];
     };
-    copy(prefix, all.prefixKV + side, pair);
-    copy(prompts, all.promptKV + promptSet() * prompts * pair + side, pair);
+    copy(all.prefixLength, all.prefixKV + side, pair);
+    copy(all.promptLength, all.promptKV + promptSet() * all.promptLength * pair + side, pair);
     copy(tokens, all.tokens + firstRow * all.tokenWidth + tokenColumn(values), all.tokenWidth);
   }
 
   // Attention weights [Q,K].
   void weights(const float* keys, float* p) const {
-    multiply(Q, d, K, queries(), {keys, 1, d}, p, K);
+    multiply(Q, d, K, queries(), {keys, 1, int(d)}, p, K);
     for (int q = 0; q < Q; q++) {
       float* row = p + q * K;
       if (all.mask) {
@@ -78,7 +59,7 @@ void attention(int64_t from, int64_t to, const Attention& all, float* y) {
     head.gather(false, keys);
     head.gather(true, values);
     head.weights(keys, p);
-    multiply(Q, K, d, {p, K, 1}, {values, d, 1}, y + head.firstQuery() * D + head.column, D);
+    multiply(Q, K, d, {p, K, 1}, {values, d, 1}, y + head.firstQuery * D + head.column, D);
   }
 }
 
@@ -91,7 +72,7 @@ void attentionBackward(int64_t from, int64_t to, const Attention& all, const flo
     head.gather(false, keys);
     head.gather(true, values);
     head.weights(keys, p);
-    const Matrix dout{dy + head.firstQuery() * D + head.column, D, 1};
+    const Matrix dout{dy + head.firstQuery * D + head.column, D, 1};
     multiply(Q, d, K, dout, {values, 1, d}, dp, K);
     for (int q = 0; q < Q; q++) {
       float *row = p + q * K, *drow = dp + q * K;
@@ -108,16 +89,16 @@ void attentionBackward(int64_t from, int64_t to, const Attention& all, const flo
           for (int i = 0; i < d; i++) to[i] = gradient[r * d + i];
       };
       if (dpromptKV)
-        copy(head.prefix, head.prompts,
-             dpromptKV + head.g * head.prompts * 2 * D + (ofValues ? D : 0) + head.column, 2 * D);
+        copy(all.prefixLength, all.promptLength,
+             dpromptKV + head.g * all.promptLength * 2 * D + (ofValues ? D : 0) + head.column, 2 * D);
       if (dtokens)
-        copy(head.prefix + head.prompts, head.tokens,
+        copy(all.prefixLength + all.promptLength, head.tokens,
              dtokens + head.firstRow * all.tokenWidth + head.tokenColumn(ofValues), all.tokenWidth);
     }
     float* toQueries = all.queries ? dqueries : dtokens;
     if (toQueries)
       multiply(Q, K, d, {dp, K, 1}, {keys, d, 1},
-               toQueries + head.firstQuery() * head.queryStride() + head.column, head.queryStride());
+               toQueries + head.firstQuery * head.queryStride() + head.column, head.queryStride());
   }
 }
 
