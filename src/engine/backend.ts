@@ -102,6 +102,18 @@ export type LinearOptions = {
     | { kind: "layerNormBackward"; input: RawTensor; residual?: RawTensor; epsilon: number };
 };
 
+/** What the kernels of a linear map take for its layer norm and its epilogue; `kind` as native/kernels.h numbers them. */
+export function linearArguments({ layerNorm, epilogue }: LinearOptions) {
+  const backward = epilogue?.kind === "layerNormBackward" ? epilogue : undefined;
+  return {
+    kind: epilogue === undefined ? 0 : backward ? 2 : 1,
+    input: backward?.input,
+    residual: epilogue?.residual,
+    bias: epilogue?.kind === "residualBias" ? epilogue.bias : undefined,
+    epsilon: (layerNorm ?? backward)?.epsilon ?? 0,
+  };
+}
+
 /** up [D,M], down [M,D], bias [D] */
 export type MlpWeights = { up: RawTensor; down: RawTensor; bias: RawTensor; epsilon: number };
 

@@ -2,14 +2,15 @@
  * The backend of the engine "native": TensorFlow's kernels, called through the binding of tfjs-node without
  * TensorFlow.js's bookkeeping, and the fused kernels of src/engine/native where the binding registered them.
  */
-import type {
-  AttentionGradients,
-  Backend,
-  FusedAttentionInputs,
-  FusedKernels,
-  MlpWeights,
-  RawTensor,
-  RawTensors,
+import {
+  type AttentionGradients,
+  type Backend,
+  type FusedAttentionInputs,
+  type FusedKernels,
+  linearArguments,
+  type MlpWeights,
+  type RawTensor,
+  type RawTensors,
 } from "./backend";
 import { type Tensor, tf, usesGpu } from "./tf";
 
@@ -230,9 +231,6 @@ export function isRegistered(name: string): boolean {
 const absent = (): RawTensor => constant([], "TF_FLOAT");
 const optional = (x: RawTensor | undefined): RawTensor => x ?? absent();
 
-/** Numbers of the epilogues in src/engine/native/kernels.h. */
-const epilogues = { none: 0, residualBias: 1, layerNormBackward: 2 };
-
 const mlpInputs = ({ up, down, bias }: MlpWeights, x: RawTensor): RawTensor[] => [x, up, down, bias];
 
 const attentionInputs = (inputs: FusedAttentionInputs): RawTensor[] => [
@@ -259,19 +257,17 @@ const fusedKernels: FusedKernels = {
   silu: (a) => run("PromptsrcSilu", [a]),
   siluBackward: (a, dy) => run("PromptsrcSiluBackward", [a, dy]),
   residualBias: (x, z, bias) => run("PromptsrcResidualBias", [x, z, bias]),
-  linear(x, weight, { begin, count }, { transpose = false, layerNorm, epilogue }) {
-    const input = epilogue?.kind === "layerNormBackward" ? epilogue.input : undefined;
-    const bias = epilogue?.kind === "residualBias" ? epilogue.bias : undefined;
-    const epsilon = layerNorm?.epsilon ?? (epilogue?.kind === "layerNormBackward" ? epilogue.epsilon : 0);
+  linear(x, weight, { begin, count }, options) {
+    const { kind, input, residual, bias, epsilon } = linearArguments(options);
     return run(
       "PromptsrcLinear",
-      [x, weight, optional(input), optional(epilogue?.residual), optional(bias)],
+      [x, weight, optional(input), optional(residual), optional(bias)],
       [
         int("begin", begin),
         int("columns", count),
-        bool("transpose", transpose),
-        bool("layer_norm", layerNorm !== undefined),
-        int("epilogue", epilogues[epilogue?.kind ?? "none"]),
+        bool("transpose", options.transpose === true),
+        bool("layer_norm", options.layerNorm !== undefined),
+        int("epilogue", kind),
         float("epsilon", epsilon),
       ],
     );

@@ -2,7 +2,14 @@
  * The backend of the engine "wasm": TensorFlow.js's operations, and the kit's own kernels (wasmKernels.ts) for the
  * parts of a block.
  */
-import type { AttentionGradients, Backend, FusedAttentionInputs, FusedKernels, RawTensor } from "./backend";
+import {
+  type AttentionGradients,
+  type Backend,
+  type FusedAttentionInputs,
+  type FusedKernels,
+  linearArguments,
+  type RawTensor,
+} from "./backend";
 import { type Tensor, tf } from "./tf";
 import { tfjsBackend } from "./tfjsBackend";
 import { call, checkStack, size } from "./wasmKernels";
@@ -11,9 +18,6 @@ import { call, checkStack, size } from "./wasmKernels";
 const run = (inputs: (RawTensor | undefined)[], ...rest: Rest): Tensor[] =>
   call(inputs as any, ...rest).map((info) => (tf.engine() as any).makeTensorFromTensorInfo(info));
 type Rest = [Parameters<typeof call>[1], Parameters<typeof call>[2]];
-
-/** Numbers of the epilogues in src/engine/native/kernels.h. */
-const epilogues = { none: 0, residualBias: 1, layerNormBackward: 2 };
 
 /** The most rows that a thread takes at once (src/engine/wasm/threads.cc). */
 const rowsAtOnce = 256;
@@ -39,17 +43,14 @@ const fused: FusedKernels = {
     run([x, z, bias], [x.shape], (kernels, addresses, [to]) => {
       kernels.residualBias(...rowsAndWidth(x), ...addresses, to);
     })[0],
-  linear(x, weight, { begin, count }, { transpose = false, layerNorm, epilogue }) {
-    const input = epilogue?.kind === "layerNormBackward" ? epilogue.input : undefined;
-    const bias = epilogue?.kind === "residualBias" ? epilogue.bias : undefined;
-    const epsilon = layerNorm?.epsilon ?? (epilogue?.kind === "layerNormBackward" ? epilogue.epsilon : 0);
-    const kind = epilogues[epilogue?.kind ?? "none"];
+  linear(x, weight, { begin, count }, options) {
+    const { kind, input, residual, bias, epsilon } = linearArguments(options);
+    const [transpose, normed] = [options.transpose === true, options.layerNorm !== undefined];
     const [R, n] = x.shape;
     const [rows, stride] = weight.shape;
     const m = transpose ? rows : count;
     checkStack("a linear map", rowsAtOnce * (n + m));
-    return run([x, weight, input, epilogue?.residual, bias], [[R, m]], (kernels, [from, w, ...others], [to]) => {
-      const normed = layerNorm !== undefined;
+    return run([x, weight, input, residual, bias], [[R, m]], (kernels, [from, w, ...others], [to]) => {
       kernels.linear(R, n, m, stride, from, w + 4 * begin, transpose, normed, kind, ...others, epsilon, to);
     })[0];
   },
