@@ -6,12 +6,12 @@
  * bytes on every machine. A test tells when kernels.wasm is older than its sources.
  */
 import { createHash } from "node:crypto";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
+import { installZig } from "./setup/engine.mjs";
 import { run } from "./setup/programs.mjs";
-import { install, python } from "./setup/python.mjs";
 import { path, reporter, writeWhole } from "./setup/tools.mjs";
 
 const folder = path("src", "engine", "wasm");
@@ -41,18 +41,9 @@ function customSection(name, text) {
   return Buffer.concat([Buffer.from([0, body.length]), body]);
 }
 
-async function findZig(say) {
-  if (process.env.ZIG) return process.env.ZIG;
-  const target = path(".engine", "zig");
-  const zig = join(target, "ziglang", "zig");
-  const list = path("bin", "setup", "wheels", "ziglang.txt");
-  if (!existsSync(zig)) await say.during("pip downloads ziglang (80 MB)", install(python, list, "--target", target));
-  return zig;
-}
-
 async function build() {
   const say = reporter("[wasm]");
-  const zig = await findZig(say);
+  const zig = process.env.ZIG ?? (await installZig(path(".engine", "zig"), say));
   const part = mkdtempSync(join(tmpdir(), "promptsrc-wasm-"));
   try {
     const env = { ZIG_GLOBAL_CACHE_DIR: join(part, "cache"), ZIG_LOCAL_CACHE_DIR: join(part, "cache") };

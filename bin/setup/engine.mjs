@@ -210,8 +210,7 @@ async function findCompiler(say) {
     if (program && (await ask(program, ["--version"]))) return [program];
   }
   try {
-    const zig = await installZig(join(engineFolder, "zig"), say);
-    return zig(here);
+    return zigFor(here, await installZig(join(engineFolder, "zig"), say));
   } catch (error) {
     throw new SetupError(
       `no C++ compiler is installed, and ziglang cannot be downloaded. Install a compiler, on Debian or Ubuntu: sudo apt-get install g++; on macOS: xcode-select --install\n${error.message}`,
@@ -219,16 +218,16 @@ async function findCompiler(say) {
   }
 }
 
-/**
- * Installs zig into a folder.
- * @returns the compiler for a platform, which need not be this one
- */
+/** The compiler zig for a platform, which need not be this one. */
+export const zigFor = ({ target }, zig) => [zig, "c++", "-target", target];
+
+/** Installs zig into a folder. @returns the program */
 export async function installZig(folder, say) {
   await say.during(
     `pip downloads the compiler ziglang ${versionOf("ziglang")} (80 MB)`,
     install(python, wheelList("ziglang"), "--upgrade", "--target", folder),
   );
-  return ({ target }) => [join(folder, "ziglang", "zig"), "c++", "-target", target];
+  return join(folder, "ziglang", "zig");
 }
 
 /** Loads the engine in a separate process, so that a library that does not work on this machine is detected now. */

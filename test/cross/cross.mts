@@ -9,7 +9,7 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 // @ts-expect-error: the scripts of set-up have no declarations
-import { compileBinding, download, installZig, unpack } from "../../bin/setup/engine.mjs";
+import { compileBinding, download, installZig, unpack, zigFor } from "../../bin/setup/engine.mjs";
 // @ts-expect-error
 import { platforms } from "../../bin/setup/platforms.mjs";
 // @ts-expect-error
@@ -48,13 +48,13 @@ const bindingOf = (name: string) => join(folder, name, "tfjs_binding.node");
 const libraryOf = (name: string) => join(folder, name, "tensorflow");
 
 /** Builds the binding of a platform, and says what is wrong with it. */
-async function crossBuild(name: string, zig: (platform: unknown) => string[]): Promise<void> {
+async function crossBuild(name: string, zig: string): Promise<void> {
   const [say, platform, expected] = [reporter(`[${name}]`), platforms[name], expectations[name]];
   const wheels = join(folder, name, "wheels");
   await say.during("pip downloads TensorFlow", download(wheels, platform));
   await unpack(wheels, join(folder, name));
   rmSync(wheels, { recursive: true });
-  await compileBinding(say, bindingOf(name), { compiler: zig(platform), platform, library: libraryOf(name) });
+  await compileBinding(say, bindingOf(name), { compiler: zigFor(platform, zig), platform, library: libraryOf(name) });
   const reader = join("test", "cross", "readBinding.py");
   // The linker for macOS notes of which library a function is; for Linux, they are looked up in TensorFlow's.
   const libraries = expected.format === "ELF" ? expected.libraries.map((file) => join(libraryOf(name), file)) : [];
